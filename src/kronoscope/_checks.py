@@ -1,0 +1,96 @@
+"""Argument checks. Each raises an ``InputError`` that names the argument, what it must be and what came."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ._errors import InputError
+from ._typing import DiffusionTime
+
+
+def positive(name: str, value: float) -> float:
+    """``value`` as a float, if it is finite and greater than zero."""
+    number = real(name, value)
+    if number <= 0:
+        raise InputError(f"{name} must be greater than 0, got {number:g}")
+    return number
+
+
+def non_negative(name: str, value: float) -> float:
+    """``value`` as a float, if it is finite and not negative."""
+    number = real(name, value)
+    if number < 0:
+        raise InputError(f"{name} must be 0 or greater, got {number:g}")
+    return number
+
+
+def real(name: str, value: float) -> float:
+    """``value`` as a float, if it is a finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not math.isfinite(number):
+        raise InputError(f"{name} must be finite, got {number}")
+    return number
+
+
+def count(name: str, value: int, least: int = 1) -> int:
+    """``value`` as an int, if it is a whole number of at least ``least``."""
+    if isinstance(value, bool) or int(value) != value:
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < least:
+        raise InputError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def finite(name: str, values: Tensor) -> Tensor:
+    """``values``, if none is NaN or infinite."""
+    bad = ~torch.isfinite(values)
+    if bool(bad.any()):
+        where = tuple(bad.nonzero()[0].tolist())
+        raise InputError(
+            f"{name} must be finite, but {int(bad.sum())} of its {values.numel()} values are NaN or infinite "
+            f"(the first at index {where})"
+        )
+    return values
+
+
+def sequences(name: str, x: Tensor, frames: int | None = None, features: int | None = None) -> Tensor:
+    """``x``, if it is a floating (batch, frames, features) tensor of the sizes asked for."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch tensor, got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(f"{name} must have a floating dtype, got {x.dtype}")
+    want = f"(batch, {frames or 'frames'}, {features or 'features'})"
+    if x.ndim != 3 or (frames and x.shape[1] != frames) or (features and x.shape[2] != features):
+        raise InputError(f"{name} must have shape {want}, got {tuple(x.shape)}")
+    return x
+
+
+def diffusion_time(t: DiffusionTime, batch: int, like: Tensor, allow_zero: bool = True) -> Tensor:
+    """Diffusion time as a float64 tensor of shape () or (batch,) on ``like``'s device.
+
+    Float64 whatever ``like`` is, because expm1(t) at small t decides how exact a score can be.
+    """
+    time = torch.as_tensor(t, dtype=torch.float64, device=like.device)
+    if time.ndim > 1 or (time.ndim == 1 and time.shape[0] not in (1, batch)):
+        raise InputError(f"t must be a number or have shape ({batch},), got {tuple(time.shape)}")
+    lowest = float(time.min()) if time.numel() else 0.0
+    if not bool(torch.isfinite(time).all()):
+        raise InputError("t must be finite")
+    if lowest < 0 or (lowest == 0 and not allow_zero):
+        raise InputError(f"t must be {'0 or greater' if allow_zero else 'greater than 0'}, got {lowest:g}")
+    return time.reshape(()) if time.numel() == 1 else time
+
+
+def generator_or_seed_zero(generator: torch.Generator | None, device: torch.device | str = "cpu") -> torch.Generator:
+    """``generator``, or a new one with seed 0: everything is reproducible unless asked otherwise."""
+    if generator is None:
+        return torch.Generator(device=device).manual_seed(0)
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator must be a torch.Generator, got {type(generator).__name__}")
+    return generator

@@ -1,0 +1,36 @@
+"""The forward process dX = -X/2 dt + dW and what follows from it alone: schedule and conversions."""
+
+from .conversions import (
+    denoised_from_epsilon,
+    denoised_from_score,
+    epsilon_from_denoised,
+    epsilon_from_score,
+    epsilon_from_velocity,
+    score_from_denoised,
+    score_from_epsilon,
+    score_from_velocity,
+    velocity_from_epsilon,
+    velocity_from_score,
+)
+from .schedule import alpha, clock, log_snr, noise, sigma, sigma_squared, time_from_clock, times_on_clock
+
+__all__ = [
+    "alpha",
+    "clock",
+    "denoised_from_epsilon",
+    "denoised_from_score",
+    "epsilon_from_denoised",
+    "epsilon_from_score",
+    "epsilon_from_velocity",
+    "log_snr",
+    "noise",
+    "score_from_denoised",
+    "score_from_epsilon",
+    "score_from_velocity",
+    "sigma",
+    "sigma_squared",
+    "time_from_clock",
+    "times_on_clock",
+    "velocity_from_epsilon",
+    "velocity_from_score",
+]

@@ -1,0 +1,88 @@
+"""Sums, products and multiples of kernels: each is positive semi-definite because its parts are (Schur for *)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .. import _checks
+from .base import Decay, Kernel
+
+_SLOWEST_FIRST = (
+    "none",
+    "polynomial",
+    "stretched-exponential",
+    "exponential",
+    "gaussian",
+    "compact",
+    "white",
+)
+
+
+def _slower(a: Decay, b: Decay) -> Decay:
+    rank_a, rank_b = _SLOWEST_FIRST.index(a.kind), _SLOWEST_FIRST.index(b.kind)
+    if rank_a != rank_b:
+        return a if rank_a < rank_b else b
+    return a if (a.rate or 0.0) <= (b.rate or 0.0) else b
+
+
+@dataclass(frozen=True)
+class Sum(Kernel):
+    """k1(h, h') + k2(h, h'). Decays as the slower of the two."""
+
+    first: Kernel
+    second: Kernel
+
+    @property
+    def is_stationary(self) -> bool:
+        return self.first.is_stationary and self.second.is_stationary
+
+    @property
+    def decay(self) -> Decay:
+        return _slower(self.first.decay, self.second.decay)
+
+    def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
+        return self.first(h, h_prime) + self.second(h, h_prime)
+
+
+@dataclass(frozen=True)
+class Product(Kernel):
+    """k1(h, h') k2(h, h'). Decays at least as fast as the faster of the two."""
+
+    first: Kernel
+    second: Kernel
+
+    @property
+    def is_stationary(self) -> bool:
+        return self.first.is_stationary and self.second.is_stationary
+
+    @property
+    def decay(self) -> Decay:
+        first, second = self.first.decay, self.second.decay
+        return second if _slower(first, second) is first else first
+
+    def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
+        return self.first(h, h_prime) * self.second(h, h_prime)
+
+
+@dataclass(frozen=True)
+class Scaled(Kernel):
+    """factor k(h, h'), factor > 0."""
+
+    kernel: Kernel
+    factor: float
+
+    def __post_init__(self) -> None:
+        _checks.positive("factor", self.factor)
+
+    @property
+    def is_stationary(self) -> bool:
+        return self.kernel.is_stationary
+
+    @property
+    def decay(self) -> Decay:
+        return self.kernel.decay
+
+    def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
+        return self.factor * self.kernel(h, h_prime)

@@ -1,0 +1,93 @@
+"""What a kernel is: a covariance function k(h, h') of sequence times, with an algebra of its own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .. import _checks
+
+
+@dataclass(frozen=True)
+class Decay:
+    """How fast a kernel forgets: the *decay pattern* of the theory.
+
+    Attributes:
+        kind: "compact", "gaussian", "exponential", "stretched-exponential", "polynomial", "none" or "white".
+        formula: The leading behaviour at large lag, for people.
+        rate: The exponent nu of exp(-(h/l)^nu) or of h^-rate, where there is one.
+    """
+
+    kind: str
+    formula: str
+    rate: float | None = None
+
+
+class Kernel(ABC):
+    """A covariance function k(h, h'), symmetric and positive semi-definite.
+
+    Kernels add, multiply and scale: ``k1 + k2``, ``k1 * k2`` and ``2.0 * k`` are kernels.
+    """
+
+    @abstractmethod
+    def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
+        """k(h, h'), elementwise with broadcasting, in float64."""
+
+    @property
+    @abstractmethod
+    def is_stationary(self) -> bool:
+        """Whether k(h, h') depends on the lag h - h' alone."""
+
+    @property
+    @abstractmethod
+    def decay(self) -> Decay:
+        """How k falls with the lag."""
+
+    def at_lag(self, lag: Tensor) -> Tensor:
+        """k as a function of the lag h - h', for stationary kernels. Float64, shape of ``lag``."""
+        if not self.is_stationary:
+            raise _checks.InputError(f"{self!r} is not stationary: its covariance is no function of the lag alone")
+        lag = torch.as_tensor(lag, dtype=torch.float64)
+        return self(lag, torch.zeros_like(lag))
+
+    def covariance(self, times: Tensor) -> Tensor:
+        """Gamma_ij = k(h_i, h_j), shape (frames, frames), float64."""
+        times = torch.as_tensor(times, dtype=torch.float64)
+        return self(times[:, None], times[None, :])
+
+    def __add__(self, other: Kernel) -> Kernel:
+        if not isinstance(other, Kernel):
+            return NotImplemented
+        from .algebra import Sum
+
+        return Sum(self, other)
+
+    def __mul__(self, other: Kernel | float) -> Kernel:
+        from .algebra import Product, Scaled
+
+        if isinstance(other, Kernel):
+            return Product(self, other)
+        if isinstance(other, (int, float)):
+            return Scaled(self, other)
+        return NotImplemented
+
+    __rmul__ = __mul__
+
+
+class StationaryKernel(Kernel):
+    """A kernel of the distance |h - h'|: subclasses give :meth:`of_distance` and nothing else of the mathematics."""
+
+    @property
+    def is_stationary(self) -> bool:
+        return True
+
+    @abstractmethod
+    def of_distance(self, distance: Tensor) -> Tensor:
+        """k at distance |h - h'| >= 0, elementwise, float64."""
+
+    def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
+        h = torch.as_tensor(h, dtype=torch.float64)
+        return self.of_distance((h - torch.as_tensor(h_prime, dtype=torch.float64, device=h.device)).abs())

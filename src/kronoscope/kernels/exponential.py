@@ -1,0 +1,44 @@
+"""Kernels that fall exponentially or faster without vanishing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .. import _checks
+from .base import Decay, StationaryKernel
+
+
+@dataclass(frozen=True)
+class PowerExponential(StationaryKernel):
+    """k(h) = exp(-(h / lengthscale)^exponent), 0 < exponent <= 2.
+
+    Exponent 1 is the Ornstein-Uhlenbeck (exponential) kernel, 2 the squared exponential. In the notation of
+    the theory ell = lengthscale^exponent and nu = exponent.
+
+    Args:
+        lengthscale: In the units of ``times``; greater than 0.
+        exponent: nu; above 2 the function is no covariance (Schoenberg 1938) and is refused.
+
+    Example:
+        >>> float(PowerExponential(lengthscale=8.0, exponent=1.0).at_lag(8.0))
+        0.36787944117144233
+    """
+
+    lengthscale: float
+    exponent: float = 1.0
+
+    def __post_init__(self) -> None:
+        _checks.positive("lengthscale", self.lengthscale)
+        if not 0 < _checks.real("exponent", self.exponent) <= 2:
+            raise _checks.InputError(f"exponent must be greater than 0 and at most 2, got {self.exponent:g}")
+
+    @property
+    def decay(self) -> Decay:
+        kind = {1.0: "exponential", 2.0: "gaussian"}.get(float(self.exponent), "stretched-exponential")
+        return Decay(kind, f"exp(-(h/{self.lengthscale:g})^{self.exponent:g})", float(self.exponent))
+
+    def of_distance(self, distance: Tensor) -> Tensor:
+        return torch.exp(-((distance / self.lengthscale) ** self.exponent))
