@@ -1,0 +1,8 @@
+"""Laws of sequences: sample, log_prob, score, denoise, condition_on. All exact."""
+
+from .conditional import ConditionalLaw
+from .law import GaussianLaw
+from .matrices import DenseGaussian, SeparableGaussian
+from .sequence import GaussianSequence
+
+__all__ = ["ConditionalLaw", "DenseGaussian", "GaussianLaw", "GaussianSequence", "SeparableGaussian"]

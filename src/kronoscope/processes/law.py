@@ -1,0 +1,170 @@
+"""What every Gaussian law of sequences can do, whatever the structure of its covariance."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from .. import _checks
+from .._errors import InputError
+from .._typing import DiffusionTime
+from ..diffusion import alpha, sigma_squared
+from ..linalg import Covariance
+from .conditional import ConditionalLaw
+
+DENSE_LIMIT = 2**14
+
+
+class GaussianLaw(ABC):
+    """A Gaussian law N(mean, K) of sequences (frames, features), and of their noised marginals at every t.
+
+    X_t | X_0 ~ N(alpha_t X_0, sigma_t^2 I) has C_t = alpha_t^2 K + sigma_t^2 I (docs/theory.md, section 2).
+    Subclasses give K as an operator; everything computes in float64 on the device of the covariance that the
+    law was made from, and results come back in the dtype and on the device of ``x``.
+    """
+
+    def __init__(self, mean: Tensor | None, num_parameters: int | None, shape: tuple[int, int], like: Tensor) -> None:
+        self._shape = shape
+        self._num_parameters = None if num_parameters is None else _checks.count("num_parameters", num_parameters, 0)
+        if mean is None:
+            self._mean = torch.zeros(shape, dtype=torch.float64, device=like.device)
+            return
+        self._mean = torch.as_tensor(mean, dtype=torch.float64, device=like.device).clone()
+        if self._mean.shape != shape:
+            raise InputError(f"mean must have shape {shape} (frames, features), got {tuple(self._mean.shape)}")
+        _checks.finite("mean", self._mean)
+
+    @property
+    @abstractmethod
+    def _operator(self) -> Covariance:
+        """K, ready to solve."""
+
+    @property
+    @abstractmethod
+    def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
+        """Dense Gamma and Sigma with K = Gamma kron Sigma; a law without that structure gives K and [[1]]."""
+
+    @property
+    def num_frames(self) -> int:
+        """N."""
+        return self._shape[0]
+
+    @property
+    def num_features(self) -> int:
+        """d."""
+        return self._shape[1]
+
+    @property
+    def mean(self) -> Tensor:
+        """mu, shape (frames, features), float64."""
+        return self._mean
+
+    @property
+    def num_parameters(self) -> int | None:
+        """How many free parameters the law was fitted with; None where it was given, not fitted."""
+        return self._num_parameters
+
+    def covariance(self) -> Tensor:
+        """K, dense and frame-major, shape (N d, N d), float64.
+
+        Raises:
+            InputError: N d is above 2^14.
+        """
+        self._refuse_above("covariance()", "num_frames * num_features", self._mean.numel(), DENSE_LIMIT)
+        return torch.kron(*self._temporal_spatial)
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` independent sequences, (n, frames, features), float64. Draw i does not depend on ``n``.
+
+        Args:
+            n: How many.
+            generator: Source of randomness; None means seed 0.
+        """
+        n = _checks.count("n", n, 0)
+        return self._mean + self._operator.sample(n, _checks.generator_or_seed_zero(generator))
+
+    def log_prob(self, x: Tensor, t: DiffusionTime = 0.0) -> Tensor:
+        """log density in nats of the marginal at diffusion time ``t``, shape (batch,).
+
+            log p_t(x) = -1/2 [ y' C_t^-1 y + log det C_t + N d log(2 pi) ],    y = x - alpha_t mean
+
+        Args:
+            x: (batch, frames, features).
+            t: A number or (batch,); 0 is the law of the data.
+
+        Raises:
+            InputError: Bad input, or C_t is singular to working precision (as a singular K is at t = 0).
+        """
+        y, scale, noise = self._centred(x, t)
+        quadratic = (y * self._operator.solve(y, scale, noise)).sum(dim=(1, 2))
+        constant = self._operator.log_det(scale, noise) + self._mean.numel() * math.log(2 * math.pi)
+        return (-0.5 * (quadratic + constant)).to(x)
+
+    def score(self, x: Tensor, t: DiffusionTime) -> Tensor:
+        """grad log p_t(x) = -C_t^-1 (x - alpha_t mean), shape, dtype and device of ``x``.
+
+        Args:
+            x: (batch, frames, features).
+            t: A number or (batch,); 0 gives the score of the data.
+
+        Raises:
+            InputError: Bad input, or C_t is singular to working precision (as a singular K is at t = 0).
+            ConvergenceError: The iterative solver of long sequences stopped short of its tolerance.
+        """
+        y, scale, noise = self._centred(x, t)
+        return -self._operator.solve(y, scale, noise).to(x)
+
+    def denoise(self, x: Tensor, t: DiffusionTime) -> Tensor:
+        """E[x_0 | x_t = x] = mean + alpha_t K C_t^-1 (x - alpha_t mean); ``x`` itself at t = 0.
+
+        Args:
+            x: (batch, frames, features).
+            t: A number or (batch,).
+        """
+        y, scale, noise = self._centred(x, t)
+        if bool((noise == 0).all()):
+            return x.clone()
+        noised = noise > 0
+        safe = torch.where(noised, noise, 1.0)
+        factor = alpha(-torch.log(scale))
+        pulled = self._operator.product(self._operator.solve(y, scale, safe)) * factor.reshape(-1, 1, 1)
+        return torch.where(noised.reshape(-1, 1, 1), self._mean + pulled, y + self._mean).to(x)
+
+    def spectral_bounds(self, t: float) -> tuple[float, float]:
+        """Smallest and largest eigenvalue of C_t: exact where K is decomposed, else an interval that holds them."""
+        time = _checks.diffusion_time(t, 1, self._mean)
+        scale, noise = float(torch.exp(-time)), float(sigma_squared(time))
+        low, high = self._operator.eigenvalue_bounds()
+        return scale * low + noise, scale * high + noise
+
+    def condition_number(self, t: float) -> float:
+        """kappa_t, the ratio of the :meth:`spectral_bounds`; infinite for a singular covariance at t = 0."""
+        low, high = self.spectral_bounds(t)
+        return high / low if low > 0 else math.inf
+
+    def condition_on(self, mask: Tensor, values: Tensor) -> ConditionalLaw:
+        """The law of whole sequences given that some entries are known exactly.
+
+        Args:
+            mask: (frames, features), bool; True = observed.
+            values: (frames, features); unobserved entries are ignored and may be NaN.
+
+        Raises:
+            InputError: Shapes disagree, an observed value is not finite, the observed entries have a singular
+                covariance, or the problem is too large.
+        """
+        return ConditionalLaw(self._mean, *self._temporal_spatial, mask, values)
+
+    def _centred(self, x: Tensor, t: DiffusionTime) -> tuple[Tensor, Tensor, Tensor]:
+        _checks.finite("x", _checks.sequences("x", x, *self._shape).detach())
+        time = _checks.diffusion_time(t, x.shape[0], self._mean)
+        shrink = alpha(time).reshape(-1, 1, 1)
+        y = x.to(dtype=torch.float64, device=self._mean.device) - shrink * self._mean
+        return y, torch.exp(-time), sigma_squared(time)
+
+    def _refuse_above(self, what: str, size_name: str, size: int, limit: int) -> None:
+        if size > limit:
+            raise InputError(f"{what} needs {size_name} of at most {limit}, got {size}")

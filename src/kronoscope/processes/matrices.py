@@ -1,0 +1,96 @@
+"""Gaussian laws that are given by covariance matrices."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._checks import count
+from .._errors import InputError
+from ..linalg import Covariance, DenseCovariance, KroneckerCovariance, eigendecomposition, symmetric
+from .law import GaussianLaw
+
+
+class DenseGaussian(GaussianLaw):
+    """N(mean, K) with any covariance of the flattened, frame-major sequence.
+
+    Args:
+        covariance: K, (N d, N d), symmetric and positive semi-definite (singular is allowed).
+        num_features: d.
+        mean: (N, d); None means zero.
+        num_parameters: How many parameters were fitted, if any.
+
+    Raises:
+        InputError: ``covariance`` is no covariance, or its size is not a multiple of ``num_features``.
+    """
+
+    def __init__(
+        self,
+        covariance: Tensor,
+        num_features: int,
+        mean: Tensor | None = None,
+        num_parameters: int | None = None,
+    ) -> None:
+        covariance, features = torch.as_tensor(covariance), count("num_features", num_features)
+        self._matrix = symmetric("covariance", covariance)
+        if len(self._matrix) % features:
+            raise InputError(f"covariance has {len(self._matrix)} rows, not a multiple of num_features = {features}")
+        self._solver = DenseCovariance(eigendecomposition("covariance", covariance), features)
+        super().__init__(mean, num_parameters, self._solver.shape, self._matrix)
+
+    @property
+    def _operator(self) -> Covariance:
+        return self._solver
+
+    @property
+    def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
+        return self._matrix, torch.ones_like(self._matrix[:1, :1])
+
+
+class SeparableGaussian(GaussianLaw):
+    """N(mean, Gamma kron Sigma).
+
+    Args:
+        temporal_covariance: Gamma, (N, N), symmetric and positive semi-definite (singular is allowed).
+        spatial_covariance: Sigma, (d, d), the same.
+        mean: (N, d); None means zero.
+        num_parameters: How many parameters were fitted, if any.
+
+    Raises:
+        InputError: A matrix is no covariance.
+    """
+
+    def __init__(
+        self,
+        temporal_covariance: Tensor,
+        spatial_covariance: Tensor,
+        mean: Tensor | None = None,
+        num_parameters: int | None = None,
+    ) -> None:
+        temporal = torch.as_tensor(temporal_covariance)
+        spatial = torch.as_tensor(spatial_covariance, device=temporal.device)
+        self._temporal = symmetric("temporal_covariance", temporal)
+        self._spatial = symmetric("spatial_covariance", spatial)
+        self._solver = KroneckerCovariance(
+            eigendecomposition("temporal_covariance", temporal),
+            eigendecomposition("spatial_covariance", spatial),
+        )
+        super().__init__(mean, num_parameters, self._solver.shape, self._temporal)
+
+    @property
+    def temporal_covariance(self) -> Tensor:
+        """Gamma, (N, N), float64."""
+        return self._temporal
+
+    @property
+    def spatial_covariance(self) -> Tensor:
+        """Sigma, (d, d), float64."""
+        return self._spatial
+
+    @property
+    def _operator(self) -> Covariance:
+        return self._solver
+
+    @property
+    def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
+        return self._temporal, self._spatial

@@ -1,0 +1,112 @@
+"""Gaussian process sequences: a kernel over the times, a covariance over the features."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from .. import _checks
+from .._errors import InputError
+from ..kernels import Kernel
+from ..linalg import Covariance, KroneckerCovariance, eigendecomposition, symmetric
+from .law import DENSE_LIMIT, GaussianLaw
+
+
+class GaussianSequence(GaussianLaw):
+    """x ~ N(mean, Gamma kron Sigma) with Gamma_ij = kernel(h_i, h_j) (docs/theory.md, section 1).
+
+    Args:
+        kernel: Covariance function of the times.
+        spatial_covariance: Sigma, (d, d), symmetric and positive semi-definite (singular is allowed).
+        times: A number of frames N, for the times 0..N-1, or the times themselves: a strictly increasing 1-D array,
+            in the units of the kernel's lengthscale; irregular is allowed.
+        mean: (N, d); None means zero.
+
+    Raises:
+        InputError: ``spatial_covariance`` is no covariance, ``times`` are not finite and strictly increasing, or
+            shapes disagree.
+
+    Example:
+        >>> from kronoscope.kernels import PowerExponential
+        >>> process = GaussianSequence(PowerExponential(lengthscale=8.0), torch.eye(2), times=16)
+        >>> process.score(process.sample(3), t=0.1).shape
+        torch.Size([3, 16, 2])
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        spatial_covariance: Tensor,
+        times: int | ArrayLike | Tensor = 64,
+        mean: Tensor | None = None,
+    ) -> None:
+        if not isinstance(kernel, Kernel):
+            raise TypeError(f"kernel must be a kronoscope kernel, got {type(kernel).__name__}")
+        spatial = torch.as_tensor(spatial_covariance)
+        self._kernel = kernel
+        self._spatial = symmetric("spatial_covariance", spatial)
+        self._spatial_eigen = eigendecomposition("spatial_covariance", spatial)
+        self._times = _times(times).to(spatial.device)
+        super().__init__(mean, None, (len(self._times), len(spatial)), self._spatial)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The covariance function of the times."""
+        return self._kernel
+
+    @property
+    def times(self) -> Tensor:
+        """h_1 < ... < h_N, shape (frames,), float64."""
+        return self._times
+
+    @property
+    def temporal_covariance(self) -> Tensor:
+        """Gamma, (N, N), float64.
+
+        Raises:
+            InputError: N is above 2^14.
+        """
+        self._refuse_above("temporal_covariance", "num_frames", self.num_frames, DENSE_LIMIT)
+        return self._kernel.covariance(self._times)
+
+    @property
+    def spatial_covariance(self) -> Tensor:
+        """Sigma, (d, d), float64.
+
+        Raises:
+            InputError: N is above 2^14.
+        """
+        self._refuse_above("spatial_covariance", "num_frames", self.num_frames, DENSE_LIMIT)
+        return self._spatial
+
+    @cached_property
+    def _operator(self) -> Covariance:
+        return KroneckerCovariance(eigendecomposition("kernel", self.temporal_covariance), self._spatial_eigen)
+
+    @property
+    def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
+        return self.temporal_covariance, self._spatial
+
+
+def _times(times: int | ArrayLike | Tensor) -> Tensor:
+    if isinstance(times, (int, np.integer)):
+        return torch.arange(_checks.count("times", int(times)), dtype=torch.float64)
+    try:
+        given = torch.as_tensor(times if isinstance(times, Tensor) else np.asarray(times, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise TypeError(f"times must be a number of frames or a 1-D array of numbers, got {times!r}") from None
+    if given.ndim != 1 or given.numel() == 0:
+        raise InputError(f"times must be a number of frames or a 1-D array, got shape {tuple(given.shape)}")
+    exact = _checks.finite("times", given.to(torch.float64)).clone()
+    steps = exact.diff()
+    if bool((steps <= 0).any()):
+        where = int((steps <= 0).nonzero()[0])
+        raise InputError(
+            f"times must be strictly increasing, but times[{where}] = {float(exact[where]):g} is followed by "
+            f"{float(exact[where + 1]):g}"
+        )
+    return exact
