@@ -2,6 +2,27 @@
 
 from .algebra import Product, Scaled, Sum
 from .base import Decay, Kernel, StationaryKernel
+from .compact import Wendland, White
 from .exponential import PowerExponential
+from .matern import Matern
+from .periodic import Constant, Cosine, Periodic
+from .polynomial import Cauchy, FractionalGaussianNoise, RationalQuadratic
 
-__all__ = ["Decay", "Kernel", "PowerExponential", "Product", "Scaled", "StationaryKernel", "Sum"]
+__all__ = [
+    "Cauchy",
+    "Constant",
+    "Cosine",
+    "Decay",
+    "FractionalGaussianNoise",
+    "Kernel",
+    "Matern",
+    "Periodic",
+    "PowerExponential",
+    "Product",
+    "RationalQuadratic",
+    "Scaled",
+    "StationaryKernel",
+    "Sum",
+    "Wendland",
+    "White",
+]

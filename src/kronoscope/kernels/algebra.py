@@ -9,22 +9,25 @@ from torch import Tensor
 from .. import _checks
 from .base import Decay, Kernel
 
-_SLOWEST_FIRST = (
-    "none",
-    "polynomial",
-    "stretched-exponential",
-    "exponential",
-    "gaussian",
-    "compact",
-    "white",
-)
+# The exponential family is one class: inside it the exponent decides, then the scale.
+_SPEED = {
+    "none": 0,
+    "polynomial": 1,
+    "stretched-exponential": 2,
+    "exponential": 2,
+    "super-exponential": 2,
+    "gaussian": 2,
+    "compact": 3,
+    "white": 4,
+}
+
+
+def _speed(decay: Decay) -> tuple[int, float, float]:
+    return _SPEED[decay.kind], decay.rate or 0.0, -(decay.scale or 0.0)
 
 
 def _slower(a: Decay, b: Decay) -> Decay:
-    rank_a, rank_b = _SLOWEST_FIRST.index(a.kind), _SLOWEST_FIRST.index(b.kind)
-    if rank_a != rank_b:
-        return a if rank_a < rank_b else b
-    return a if (a.rate or 0.0) <= (b.rate or 0.0) else b
+    return a if _speed(a) <= _speed(b) else b
 
 
 @dataclass(frozen=True)

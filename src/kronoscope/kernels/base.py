@@ -16,14 +16,17 @@ class Decay:
     """How fast a kernel forgets: the *decay pattern* of the theory.
 
     Attributes:
-        kind: "compact", "gaussian", "exponential", "stretched-exponential", "polynomial", "none" or "white".
+        kind: "none", "polynomial", "stretched-exponential" (exponent below 1), "exponential", "super-exponential"
+            (exponent between 1 and 2), "gaussian", "compact" or "white".
         formula: The leading behaviour at large lag, for people.
-        rate: The exponent nu of exp(-(h/l)^nu) or of h^-rate, where there is one.
+        rate: The exponent nu of exp(-(h/scale)^nu), or the power in h^-rate, where there is one.
+        scale: The lag in exp(-(h/scale)^rate), or beyond which a compact kernel is 0, where there is one.
     """
 
     kind: str
     formula: str
     rate: float | None = None
+    scale: float | None = None
 
 
 class Kernel(ABC):

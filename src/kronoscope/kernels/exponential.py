@@ -1,4 +1,4 @@
-"""Kernels that fall exponentially or faster without vanishing."""
+"""The powered exponential kernel: the decay pattern of the theory in its purest form."""
 
 from __future__ import annotations
 
@@ -37,8 +37,10 @@ class PowerExponential(StationaryKernel):
 
     @property
     def decay(self) -> Decay:
-        kind = {1.0: "exponential", 2.0: "gaussian"}.get(float(self.exponent), "stretched-exponential")
-        return Decay(kind, f"exp(-(h/{self.lengthscale:g})^{self.exponent:g})", float(self.exponent))
+        nu, scale = float(self.exponent), float(self.lengthscale)
+        fallback = "stretched-exponential" if nu < 1 else "super-exponential"
+        kind = {1.0: "exponential", 2.0: "gaussian"}.get(nu, fallback)
+        return Decay(kind, f"exp(-(h/{scale:g})^{nu:g})", nu, scale)
 
     def of_distance(self, distance: Tensor) -> Tensor:
         return torch.exp(-((distance / self.lengthscale) ** self.exponent))
