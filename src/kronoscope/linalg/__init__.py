@@ -2,12 +2,18 @@
 
 from .covariance import Covariance, DenseCovariance, KroneckerCovariance
 from .eigen import Eigendecomposition, eigendecomposition, symmetric
+from .schur import toeplitz_log_det
+from .stationary import ToeplitzKroneckerCovariance
+from .toeplitz import Toeplitz
 
 __all__ = [
     "Covariance",
     "DenseCovariance",
     "Eigendecomposition",
     "KroneckerCovariance",
+    "Toeplitz",
+    "ToeplitzKroneckerCovariance",
     "eigendecomposition",
     "symmetric",
+    "toeplitz_log_det",
 ]

@@ -12,8 +12,17 @@ from torch import Tensor
 from .. import _checks
 from .._errors import InputError
 from ..kernels import Kernel
-from ..linalg import Covariance, KroneckerCovariance, eigendecomposition, symmetric
+from ..linalg import (
+    Covariance,
+    KroneckerCovariance,
+    Toeplitz,
+    ToeplitzKroneckerCovariance,
+    eigendecomposition,
+    symmetric,
+)
 from .law import DENSE_LIMIT, GaussianLaw
+
+STRUCTURED_ABOVE = 2048
 
 
 class GaussianSequence(GaussianLaw):
@@ -25,6 +34,8 @@ class GaussianSequence(GaussianLaw):
         times: A number of frames N, for the times 0..N-1, or the times themselves: a strictly increasing 1-D array,
             in the units of the kernel's lengthscale; irregular is allowed.
         mean: (N, d); None means zero.
+        tolerance: Relative residual of the iterative solver; it is used for stationary kernels on regular grids of more
+            than 2048 frames (docs/theory.md, section 6). Shorter or irregular sequences are eigendecomposed.
 
     Raises:
         InputError: ``spatial_covariance`` is no covariance, ``times`` are not finite and strictly increasing, or
@@ -43,11 +54,14 @@ class GaussianSequence(GaussianLaw):
         spatial_covariance: Tensor,
         times: int | ArrayLike | Tensor = 64,
         mean: Tensor | None = None,
+        *,
+        tolerance: float = 1e-10,
     ) -> None:
         if not isinstance(kernel, Kernel):
             raise TypeError(f"kernel must be a kronoscope kernel, got {type(kernel).__name__}")
         spatial = torch.as_tensor(spatial_covariance)
         self._kernel = kernel
+        self._tolerance = _checks.positive("tolerance", tolerance)
         self._spatial = symmetric("spatial_covariance", spatial)
         self._spatial_eigen = eigendecomposition("spatial_covariance", spatial)
         self._times = _times(times).to(spatial.device)
@@ -75,21 +89,30 @@ class GaussianSequence(GaussianLaw):
 
     @property
     def spatial_covariance(self) -> Tensor:
-        """Sigma, (d, d), float64.
-
-        Raises:
-            InputError: N is above 2^14.
-        """
-        self._refuse_above("spatial_covariance", "num_frames", self.num_frames, DENSE_LIMIT)
+        """Sigma, (d, d), float64."""
         return self._spatial
 
     @cached_property
     def _operator(self) -> Covariance:
+        if self.num_frames > STRUCTURED_ABOVE and self._kernel.is_stationary and _is_regular(self._times):
+            step = (self._times[-1] - self._times[0]) / (self.num_frames - 1)
+            return ToeplitzKroneckerCovariance(
+                Toeplitz(self.num_frames, lambda lags: self._at_lags(step, lags)), self._spatial_eigen, self._tolerance
+            )
         return KroneckerCovariance(eigendecomposition("kernel", self.temporal_covariance), self._spatial_eigen)
+
+    def _at_lags(self, step: Tensor, lags: int) -> Tensor:
+        return self._kernel.at_lag(step * torch.arange(lags, dtype=torch.float64, device=step.device))
 
     @property
     def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
         return self.temporal_covariance, self._spatial
+
+
+def _is_regular(times: Tensor) -> bool:
+    """Whether the times are those of a regular grid, up to the round-off of the times themselves."""
+    grid = torch.linspace(float(times[0]), float(times[-1]), len(times), dtype=times.dtype, device=times.device)
+    return bool((times - grid).abs().max() <= 4 * torch.finfo(times.dtype).eps * times.abs().max())
 
 
 def _times(times: int | ArrayLike | Tensor) -> Tensor:
