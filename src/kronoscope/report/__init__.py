@@ -1,0 +1,32 @@
+"""Plain records to one HTML file: what a report says, and a page that shows it. Runs no model."""
+
+from .codec import from_json, load_records, save_records, to_json
+from .figures import Bar, BarPanel, Figure, Line, LinePanel, MatrixPanel
+from .page import render, write
+from .palette import ROLES
+from .records import Column, Estimate, Facts, Number, Report, Section, Table, Text, Verdict
+
+__all__ = [
+    "ROLES",
+    "Bar",
+    "BarPanel",
+    "Column",
+    "Estimate",
+    "Facts",
+    "Figure",
+    "Line",
+    "LinePanel",
+    "MatrixPanel",
+    "Number",
+    "Report",
+    "Section",
+    "Table",
+    "Text",
+    "Verdict",
+    "from_json",
+    "load_records",
+    "render",
+    "save_records",
+    "to_json",
+    "write",
+]

@@ -1,0 +1,137 @@
+"""A report as one HTML page that needs nothing else: no network, no script, no font of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from . import drawing, numerals, palette
+from ._files import write_text
+from .figures import Figure, Line, LinePanel, MatrixPanel, Panel
+from .records import Cell, Facts, Report, Section, Table, Text, Verdict
+
+
+def render(report: Report) -> str:
+    """The page. The same records give the same bytes, whatever the user's matplotlib settings are.
+
+    Text of the records is shown as it is: markup in it, a feature named ``<script>`` say, stays inert.
+    """
+    if not isinstance(report, Report):
+        raise TypeError(f"report must be a Report, got {type(report).__name__}")
+    environment = Environment(
+        loader=PackageLoader("kronoscope.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = numerals.cell
+    counter = _Counter()
+    return environment.get_template("page.html").render(
+        report=report,
+        sections=[_section(section, number, counter) for number, section in enumerate(report.sections, 1)],
+        style=Markup(environment.get_template("style.css").render(palette=palette)),
+    )
+
+
+def write(report: Report, path: str | Path, force: bool = False) -> Path:
+    """Render ``report`` to the file ``path``, which appears whole or not at all.
+
+    Raises:
+        InputError: The file exists and ``force`` is False, or its folder does not exist.
+    """
+    return write_text(path, render(report), force)
+
+
+class _Counter:
+    """Numbers figures and tables through the page."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def next(self, kind: str) -> int:
+        self._seen[kind] = self._seen.get(kind, 0) + 1
+        return self._seen[kind]
+
+
+def _section(section: Section, number: int, counter: _Counter) -> dict[str, Any]:
+    blocks = [_block(block, counter) for block in section.blocks]
+    return {"id": f"section-{number}", "title": section.title, "lead": section.lead, "blocks": blocks}
+
+
+def _block(block: Text | Facts | Verdict | Table | Figure, counter: _Counter) -> dict[str, Any]:
+    if isinstance(block, Table):
+        number = counter.next("table")
+        return {"kind": "table", "record": block, "number": number, **_table(block, f"table-{number}")}
+    if isinstance(block, Figure):
+        number = counter.next("figure")
+        return {"kind": "figure", "record": block, "number": number, **_figure(block, f"figure-{number}")}
+    return {"kind": type(block).__name__.lower(), "record": block}
+
+
+def _table(table: Table, name: str) -> dict[str, Any]:
+    numeric = [any(_is_number(row[j]) for row in table.rows) for j in range(len(table.columns))]
+    dots = [
+        Markup(drawing.dot(role, f"{name}-row-{i}")) if role else None for i, role in enumerate(table.row_roles or ())
+    ]
+    return {"id": name, "numeric": numeric, "dots": dots or [None] * len(table.rows)}
+
+
+def _is_number(cell: Cell) -> bool:
+    return cell is not None and not isinstance(cell, str)
+
+
+def _figure(figure: Figure, name: str) -> dict[str, Any]:
+    panels = [
+        {
+            "record": panel,
+            "kind": type(panel).__name__.removesuffix("Panel").lower(),
+            "drawings": _drawings(panel, figure, f"{name}-panel-{i}"),
+        }
+        for i, panel in enumerate(figure.panels, 1)
+    ]
+    return {"id": name, "panels": panels, "legend": _legend(figure, name), "scale": _scale(figure)}
+
+
+def _drawings(panel: Panel, figure: Figure, name: str) -> list[tuple[str, Markup]]:
+    """The panel for a wide place, and for a narrow one where it would shrink too far to be read."""
+    width = drawing.WIDTHS[figure.columns]
+    if isinstance(panel, MatrixPanel):
+        limits = figure.colour_limits
+        assert limits is not None
+        return [("only", Markup(drawing.matrix_panel(panel, limits, min(width, 400), name)))]
+    draw: Any = drawing.line_panel if isinstance(panel, LinePanel) else drawing.bar_panel
+    if width < 1.2 * drawing.PHONE:
+        return [("only", Markup(draw(panel, width, name)))]
+    return [
+        ("wide", Markup(draw(panel, width, name))),
+        ("narrow", Markup(draw(panel, drawing.PHONE, f"{name}-narrow"))),
+    ]
+
+
+def _legend(figure: Figure, name: str) -> list[tuple[str, Markup]]:
+    """One entry for each look with its label, in the order of appearance."""
+    entries: dict[tuple[object, ...], Line] = {}
+    for panel in figure.panels:
+        for line in panel.series if isinstance(panel, LinePanel) else ():
+            entries.setdefault((line.label, line.role, line.dashed, line.markers, line.lower is None), line)
+    return [
+        (line.label, Markup(drawing.swatch(line, f"{name}-legend-{i}"))) for i, line in enumerate(entries.values(), 1)
+    ]
+
+
+def _scale(figure: Figure) -> dict[str, Any] | None:
+    limits = figure.colour_limits
+    if limits is None:
+        return None
+    low, high = limits
+    first = figure.matrices[0]
+    marks = [low, (low + high) / 2, high]
+    return {
+        "label": first.value_label,
+        "kind": "diverging" if first.diverging else "sequential",
+        "marks": [numerals.significant(mark, 3) for mark in marks],
+    }
