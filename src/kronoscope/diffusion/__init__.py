@@ -13,8 +13,10 @@ from .conversions import (
     velocity_from_score,
 )
 from .schedule import alpha, clock, log_snr, noise, sigma, sigma_squared, time_from_clock, times_on_clock
+from .scores import affine_map, evaluate
 
 __all__ = [
+    "affine_map",
     "alpha",
     "clock",
     "denoised_from_epsilon",
@@ -22,6 +24,7 @@ __all__ = [
     "epsilon_from_denoised",
     "epsilon_from_score",
     "epsilon_from_velocity",
+    "evaluate",
     "log_snr",
     "noise",
     "score_from_denoised",

@@ -1,0 +1,96 @@
+"""The exact law of what a sampler generates, where the score is affine in x."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .. import diffusion
+from .._errors import InputError
+from .._typing import ScoreFunction
+from ..processes import DenseGaussian, GaussianLaw
+from .tables import SamplerTable
+
+
+def law(
+    table: SamplerTable,
+    score: ScoreFunction,
+    num_frames: int,
+    num_features: int,
+    *,
+    denoise: bool = False,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> DenseGaussian:
+    """Exact mean and covariance of the sequences that ``sample`` generates with an affine score.
+
+    With D_k = A_k x_k + m_k a row of the table is x' = F x + c D_prev + b m + g z, F = a I + b A: linear in
+    the pair (x, D_prev), whose joint mean and covariance are carried from N(0, I) in float64.
+
+    Args:
+        table: The sampler.
+        score: A score that is affine in x; verified at every time on a random sequence.
+        num_frames: N.
+        num_features: d.
+        denoise: As for :func:`kronoscope.sampling.sample`.
+        dtype: What the score is called with (a float32 network: torch.float32).
+        device: Where the score is called.
+
+    Returns:
+        The Gaussian law of the result, (N d, N d) frame-major.
+
+    Raises:
+        InputError: The score is not affine, misbehaves, or N d is above 4096.
+    """
+    if denoise:
+        table = table.with_denoising()
+    size = num_frames * num_features
+    identity = torch.eye(size, dtype=torch.float64)
+    mean, mean_previous = torch.zeros(2, size, dtype=torch.float64)
+    cov, cross, cov_previous = identity, torch.zeros_like(identity), torch.zeros_like(identity)
+    rows = zip(table.times, table.from_state, table.from_denoised, table.from_previous, table.noise, strict=True)
+    for t, a, b, c, g in rows:
+        matrix, offset = _denoiser_map(score, t, num_frames, num_features, dtype, device)
+        forward = a * identity + b * matrix
+        mixed = c * forward @ cross
+        half = forward @ cov + c * cross.T  # Cov(x', x)
+        denoised_mean = matrix @ mean + offset
+        mean, mean_previous = a * mean + b * denoised_mean + c * mean_previous, denoised_mean
+        after = forward @ cov @ forward.T + mixed + mixed.T + c * c * cov_previous + g * g * identity
+        cov_previous = matrix @ cov @ matrix.T
+        cov, cross = (after + after.T) / 2, half @ matrix.T
+    return DenseGaussian(cov, num_features, mean=mean.reshape(num_frames, num_features))
+
+
+def law_error(table: SamplerTable, process: GaussianLaw) -> float:
+    """KL(generated | exact) in nats, with the process' own score; the exact law is that of its noised marginal.
+
+    Both laws are Gaussian, so log(generated/exact) is quadratic and its mean under the generated law is its mean over
+    the 2 N d points mean +- sqrt(N d) L_i, L the Cholesky factor of the generated covariance: exact.
+
+    Args:
+        table: The sampler; the comparison is at ``table.end_time``.
+        process: The truth.
+
+    Raises:
+        InputError: The generated covariance is singular (as when every sequence comes out the same).
+    """
+    generated = law(table, process.score, process.num_frames, process.num_features)
+    root, info = torch.linalg.cholesky_ex(generated.covariance())
+    if int(info):
+        raise InputError(f"{table.name} generates a singular law, whose KL to the exact one is infinite")
+    spread = math.sqrt(len(root)) * root.T.reshape(-1, process.num_frames, process.num_features)
+    points = torch.cat([generated.mean + spread, generated.mean - spread])
+    return float((generated.log_prob(points) - process.log_prob(points, table.end_time)).mean())
+
+
+def _denoiser_map(
+    score: ScoreFunction, t: float, num_frames: int, num_features: int, dtype: torch.dtype, device: torch.device | str
+) -> tuple[Tensor, Tensor]:
+    """Matrix and offset of x -> E[x_0 | x] = (x + sigma^2 s)/alpha."""
+    matrix, offset = diffusion.affine_map(score, t, num_frames, num_features, dtype=dtype, device=device)
+    alpha, variance = float(diffusion.alpha(t)), float(diffusion.sigma_squared(t))
+    identity = torch.eye(len(offset), dtype=torch.float64)
+    return (identity + variance * matrix) / alpha, variance * offset / alpha
