@@ -1,5 +1,6 @@
-"""The forward process dX = -X/2 dt + dW and what follows from it alone: schedule and conversions."""
+"""The forward process dX = -X/2 dt + dW and what follows from it alone: schedule, conversions, checked scores."""
 
+from .adapters import score_from
 from .conversions import (
     denoised_from_epsilon,
     denoised_from_score,
@@ -27,6 +28,7 @@ __all__ = [
     "evaluate",
     "log_snr",
     "noise",
+    "score_from",
     "score_from_denoised",
     "score_from_epsilon",
     "score_from_velocity",

@@ -20,8 +20,8 @@ MAX_TIME = 8.0
 
 
 def _table(name: str, times: Tensor, a: Tensor, b: Tensor, c: Tensor, g: Tensor, end_time: float) -> SamplerTable:
-    columns = (tuple(column.tolist()) for column in (times, a, b, c, g))
-    return SamplerTable(name, *columns, end_time=end_time)
+    steps, from_state, from_denoised, from_previous, noise = (tuple(column.tolist()) for column in (times, a, b, c, g))
+    return SamplerTable(name, steps, from_state, from_denoised, from_previous, noise, end_time)
 
 
 def euler_maruyama(num_calls: int, min_time: float = MIN_TIME, max_time: float = MAX_TIME) -> SamplerTable:
