@@ -1,0 +1,140 @@
+"""What the estimators share: options, the mean, moments of the data, refusal of too few sequences."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .. import _checks
+from .._errors import InputError
+from ..diffusion import sigma_squared
+from ..processes import GaussianLaw
+
+Mean = str | Tensor
+_MEANS = ("zero", "feature", "free")
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sufficient statistics of the sequences about their mean, and the noise that the likelihood looks through.
+
+    Attributes:
+        mean: mu, (frames, features).
+        roots: R, (rank, frames, features), with sum_r vec(R_r) vec(R_r)' = S, the second moment about ``mean``.
+        min_time: t0; the likelihood is that of x at t0, with the noise integrated out exactly: its second moment
+            is alpha^2 S + sigma^2 I (docs/theory.md, section 5).
+    """
+
+    mean: Tensor
+    roots: Tensor
+    min_time: float
+
+    @property
+    def scale(self) -> float:
+        """alpha^2 at ``min_time``."""
+        return 1.0 - self.noise
+
+    @property
+    def noise(self) -> float:
+        """sigma^2 at ``min_time``."""
+        return float(sigma_squared(self.min_time))
+
+    @property
+    def second_moment(self) -> Tensor:
+        """S, (frames features, frames features), frame-major."""
+        flat = self.roots.flatten(1)
+        return flat.mT @ flat
+
+
+@dataclass(frozen=True, eq=False)
+class Estimator(ABC):
+    """A structure of Gaussian laws, fitted by maximum likelihood to sequences.
+
+    Args:
+        min_time: t0 of the likelihood: that of the noised sequence x at diffusion time t0, in expectation over
+            the noise. It is what score matching on [t0, T] converges to; 0 is the likelihood of the data.
+        mean: "zero"; "feature", one mean per feature (the average over sequences and frames); "free", one per
+            frame and feature (the average over sequences); or a known mean (frames, features).
+
+    Raises:
+        InputError: ``min_time`` is negative or ``mean`` is none of these.
+    """
+
+    min_time: float = 0.0
+    mean: Mean = "zero"
+
+    def __post_init__(self) -> None:
+        _checks.non_negative("min_time", self.min_time)
+        if isinstance(self.mean, Tensor):
+            _checks.finite("mean", self.mean)
+        elif self.mean not in _MEANS:
+            raise InputError(f'mean must be "zero", "feature", "free" or a tensor, got {self.mean!r}')
+
+    def fit(self, x: Tensor | NDArray) -> GaussianLaw:
+        """The law of the structure that fits ``x`` best.
+
+        Args:
+            x: (n, frames, features), tensor or numpy array.
+
+        Raises:
+            InputError: Bad input, or too few sequences for the structure.
+            ConvergenceError: The iteration stopped short of the maximum.
+        """
+        data = _sequences(x)
+        n, frames, features = data.shape
+        averaged = self.mean == "free" if isinstance(self.mean, str) else False
+        averaged = averaged or (frames == 1 and isinstance(self.mean, str) and self.mean == "feature")
+        least = (1 if self.min_time > 0 else self._least_sequences(frames, features)) + averaged
+        if n < least:
+            raise InputError(
+                f"x must have at least {least} sequences for {type(self).__name__} with {frames} frames of "
+                f"{features} features, got {n}"
+            )
+        mean = self._mean_of(data)
+        moments = Moments(mean, _roots(data - mean), float(self.min_time))
+        return self._fit(moments, self.count_parameters(frames, features))
+
+    def count_parameters(self, num_frames: int, num_features: int) -> int:
+        """Free parameters of the structure, those of an estimated mean included."""
+        frames, features = _checks.count("num_frames", num_frames), _checks.count("num_features", num_features)
+        of_mean = 0 if isinstance(self.mean, Tensor) else {"zero": 0, "feature": features, "free": frames * features}
+        return self._covariance_parameters(frames, features) + (of_mean if of_mean == 0 else of_mean[self.mean])
+
+    @abstractmethod
+    def _covariance_parameters(self, frames: int, features: int) -> int:
+        """Free parameters of the covariance."""
+
+    @abstractmethod
+    def _least_sequences(self, frames: int, features: int) -> int:
+        """How many sequences the likelihood at t = 0 needs to be bounded (a necessary number)."""
+
+    @abstractmethod
+    def _fit(self, moments: Moments, num_parameters: int) -> GaussianLaw:
+        """Maximum likelihood within the structure."""
+
+    def _mean_of(self, data: Tensor) -> Tensor:
+        shape = data.shape[1:]
+        if isinstance(self.mean, Tensor):
+            if self.mean.shape != shape:
+                raise InputError(f"mean must have shape {tuple(shape)}, got {tuple(self.mean.shape)}")
+            return self.mean.detach().to(data)
+        averages = {"zero": data.new_zeros(1), "feature": data.mean(dim=(0, 1)), "free": data.mean(dim=0)}
+        return averages[self.mean].expand(shape).clone()
+
+
+def _sequences(x: Tensor | NDArray) -> Tensor:
+    data = x if isinstance(x, Tensor) else torch.as_tensor(x)
+    return _checks.finite("x", _checks.sequences("x", data).detach().to("cpu", torch.float64))
+
+
+def _roots(centred: Tensor) -> Tensor:
+    """Rows with the same second moment as ``centred`` / sqrt(n), at most frames * features of them."""
+    n, frames, features = centred.shape
+    scaled = centred / n**0.5
+    if n <= frames * features:
+        return scaled
+    return torch.linalg.qr(scaled.flatten(1), mode="r").R.reshape(-1, frames, features)

@@ -1,0 +1,126 @@
+"""Stationary structures: Toeplitz Gamma kron Sigma, and block-Toeplitz; both from a positive spectrum."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..processes import DenseGaussian, SeparableGaussian
+from .base import Estimator, Moments
+from .likelihood import dense_nll, kronecker_nll, minimise
+from .separable import lower_triangular
+
+# Frequencies per frame: the spectra live on the grid pi j / (GRID N), j = 0 .. GRID N.
+_GRID = 2
+
+# Smallest starting power, relative to the mean: the logarithm of a power could not grow from 0.
+_START_FLOOR = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class StationarySeparable(Estimator):
+    """Maximum likelihood of K = Gamma kron Sigma with Gamma Toeplitz, unit diagonal, on regular times.
+
+    Gamma_ij = sum_w p(w) cos(w (i - j)) with powers p(w) > 0 at 2N + 1 frequencies from 0 to pi, so it is positive
+    definite by construction; log p and a Cholesky factor of Sigma are found by L-BFGS from the smoothed
+    periodogram. (Averaging the diagonals of a separable fit is no maximum likelihood, and fails where Gamma is
+    nearly singular.) Nothing is assumed about the kernel. Parameters: N + d(d+1)/2 - 1.
+    """
+
+    def _covariance_parameters(self, frames: int, features: int) -> int:
+        return frames + features * (features + 1) // 2 - 1
+
+    def _least_sequences(self, frames: int, features: int) -> int:
+        return -(-features // frames)
+
+    def _fit(self, moments: Moments, num_parameters: int) -> SeparableGaussian:
+        frames, features = moments.mean.shape
+        factor, powers = _start(moments)
+        tables = _cosines(frames)[0]
+
+        def covariances(log_power: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+            moved = factor @ lower_triangular(free)
+            return _toeplitz(tables @ log_power.exp()), moved @ moved.mT
+
+        log_power = powers.diagonal(dim1=1, dim2=2).real.mean(1).log()
+        start = [log_power, torch.zeros(features, features, dtype=torch.float64)]
+        found = minimise(lambda *free: kronecker_nll(*covariances(*free), moments), start)
+        temporal, spatial = covariances(*found)
+        level = temporal[0, 0]
+        return SeparableGaussian(temporal / level, spatial * level, moments.mean, num_parameters)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockToeplitz(Estimator):
+    """Maximum likelihood of K with blocks Cov(x_i, x_j) = C(i - j), C(-k) = C(k)', on regular times.
+
+    C(k) = sum_w Re[F(w) e^(i w k)] with complex Hermitian positive-definite F(w) at 2N + 1 frequencies from 0 to
+    pi, so K is positive definite by construction: a covariance that is stationary, and neither separable nor
+    symmetric in time. Cholesky factors of F(w) are found by L-BFGS from the periodogram. A local maximum
+    of the likelihood among these K: no closed form is known, and K outside the grid's cone are only approached.
+    Parameters: d(d+1)/2 + (N-1) d^2.
+    """
+
+    def _covariance_parameters(self, frames: int, features: int) -> int:
+        return features * (features + 1) // 2 + (frames - 1) * features**2
+
+    def _least_sequences(self, frames: int, features: int) -> int:
+        return features
+
+    def _fit(self, moments: Moments, num_parameters: int) -> DenseGaussian:
+        frames, features = moments.mean.shape
+        factor, powers = _start(moments)
+        cosines, sines = _cosines(frames)
+        start_factors = factor.to(powers.dtype) @ torch.linalg.cholesky(powers)
+
+        def covariance(real: Tensor, imaginary: Tensor) -> Tensor:
+            moved = start_factors @ torch.complex(lower_triangular(real), imaginary.tril(-1))
+            spectrum = moved @ moved.mH
+            lagged = torch.tensordot(cosines, spectrum.real, 1) - torch.tensordot(sines, spectrum.imag, 1)
+            return _block_toeplitz(lagged)
+
+        start = [torch.zeros(powers.shape, dtype=torch.float64) for _ in range(2)]
+        found = minimise(lambda *free: dense_nll(covariance(*free), moments), start)
+        return DenseGaussian(covariance(*found), features, moments.mean, num_parameters)
+
+
+def _cosines(frames: int) -> tuple[Tensor, Tensor]:
+    """cos(w k) and sin(w k) at lags k = 0 .. N-1 (rows) and the frequencies of the grid (columns)."""
+    count = _GRID * frames
+    angles = torch.outer(torch.arange(frames), torch.arange(count + 1)).to(torch.float64) * (math.pi / count)
+    return angles.cos(), angles.sin()
+
+
+def _start(moments: Moments) -> tuple[Tensor, Tensor]:
+    """A factor L of the pooled spatial covariance, and the powers of L^-1 x: Hermitian (frequencies, d, d)."""
+    roots = moments.roots
+    frames, features = roots.shape[1:]
+    identity = torch.eye(features, dtype=torch.float64)
+    spatial = torch.einsum("rij,rik->jk", roots, roots) / frames
+    factor = torch.linalg.cholesky(spatial + max(moments.noise, _START_FLOOR) * spatial.diagonal().mean() * identity)
+    whitened = torch.linalg.solve_triangular(factor, roots.mT, upper=False).mT
+    transform = torch.complex(*_cosines(frames)).conj().mT @ whitened.to(torch.complex128)
+    power = torch.einsum("rwj,rwk->wjk", transform, transform.conj()) / frames
+    share = torch.full((len(power), 1, 1), 1.0 / (_GRID * frames), dtype=torch.float64)
+    share[0] = share[-1] = 0.5 / (_GRID * frames)
+    return factor, share * (power + _START_FLOOR * identity)
+
+
+def _lags(frames: int) -> Tensor:
+    steps = torch.arange(frames)
+    return steps[:, None] - steps
+
+
+def _toeplitz(column: Tensor) -> Tensor:
+    return column[_lags(len(column)).abs()]
+
+
+def _block_toeplitz(lagged: Tensor) -> Tensor:
+    """The (N d, N d) matrix with block C(i - j) at (i, j), from C(0) .. C(N-1)."""
+    frames, features, _ = lagged.shape
+    both = torch.cat([lagged.mT[1:].flip(0), lagged])
+    blocks = both[_lags(frames) + frames - 1]
+    return blocks.permute(0, 2, 1, 3).reshape(frames * features, frames * features)
