@@ -1,0 +1,25 @@
+"""The door for files: reading, blocks by time stamp, leak-proof splits, scaling, writing back."""
+
+from .demo import demo_weather_path
+from .limits import parse_limits
+from .reading import ENDINGS, from_array, read
+from .sequences import Container, Coordinate, SequenceSet
+from .splitting import Split, split
+from .transform import Transform
+from .writing import to_array, write
+
+__all__ = [
+    "ENDINGS",
+    "Container",
+    "Coordinate",
+    "SequenceSet",
+    "Split",
+    "Transform",
+    "demo_weather_path",
+    "from_array",
+    "parse_limits",
+    "read",
+    "split",
+    "to_array",
+    "write",
+]

@@ -1,0 +1,192 @@
+"""The way in: a file or an array becomes a :class:`SequenceSet`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from .. import _checks
+from .._errors import InputError
+from . import grids, tables
+from .blocks import complete, cut
+from .limits import Limits, apply_limits
+from .sequences import Container, SequenceSet, Source, first_line, list_names
+
+TABLES = (".csv", ".parquet")
+ARRAYS = (".npy", ".npz")
+GRIDS = (".nc", ".zarr")
+ENDINGS = (*TABLES, *ARRAYS, *GRIDS)
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    time: str | None = None,
+    columns: Sequence[str] | None = None,
+    pivot: str | None = None,
+    timezone: str | None = None,
+    frames: int | None = None,
+    calendar: str = "auto",
+    limits: Limits | None = None,
+) -> SequenceSet:
+    """Sequences from a .csv, .parquet, .npy, .npz, .nc or .zarr file, complete ones only.
+
+    Arrays (n, N, d), grids with a sequence dimension and tables with a ``sequence`` column are taken as they are.
+    Anything else is one long series, which is cut into blocks of ``frames`` by time stamp: with the most common time
+    difference as step, a block whose stamps are not all there, or that has a missing value, is left out. What was
+    left out stands in ``notes``, with counts.
+
+    Args:
+        path: the file; its ending says the format.
+        time: column (or coordinate) of times: clock times as ISO 8601, or numbers. A table without it is a series in
+            the order of its rows; with it, rows may come in any order.
+        columns: the features; all columns but those of time, pivot and sequence unless given.
+        pivot: column of a long table whose values become features, ``temp_EWR`` for column temp and value EWR.
+        timezone: IANA name of the zone in which times are shown and days begin. Stamps without a zone are taken as
+            local times there: the hour that clocks repeat is left out, one that they skip is refused.
+        frames: N. Needed for a long series; checked for anything else.
+        calendar: "day" and "week" start blocks at local midnight (of Mondays) and leave out days of 23 or 25 hours;
+            "none" starts them every ``frames`` steps from the first time; "auto" is "day" or "week" if a timezone is
+            given and the block lasts 24 hours or 7 days, else "none".
+        limits: physical limits by column, (low, high) in its units; values outside become missing.
+
+    Raises:
+        InputError: one line that says what is wrong with the file or an option.
+    """
+    path = Path(path)
+    try:
+        ending = _ending(path)
+        if columns is not None and (isinstance(columns, str) or not all(isinstance(c, str) for c in columns)):
+            raise InputError(f"columns must be a list of names, got {columns!r}")
+        container = Container("array", ending, timezone=timezone)
+        if ending in TABLES:
+            table, notes = tables.load(path, ending)
+            container = replace(container, kind="table", time_name=time)
+            source = tables.to_source(table, container, time=time, columns=columns, pivot=pivot, timezone=timezone)
+            source = replace(source, notes=(*notes, *source.notes))
+        elif ending in ARRAYS:
+            _refuse(ending, time=time, columns=columns, pivot=pivot, timezone=timezone)
+            source = _from_numpy(*_load_numpy(path, ending), ending)
+        else:
+            _refuse(ending, pivot=pivot)
+            container = replace(container, kind="grid")
+            data = grids.load(path, ending)
+            source = grids.to_source(data, container, time=time, columns=columns, timezone=timezone)
+        return _finish(source, frames, calendar, limits, timezone)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (OverflowError, pd.errors.OutOfBoundsDatetime) as error:
+        raise InputError(f"{path}: a time lies outside the years 1678 to 2261 ({first_line(error)})") from None
+
+
+def from_array(
+    x: torch.Tensor | np.ndarray | xr.DataArray | xr.Dataset,
+    *,
+    frames: int | None = None,
+    limits: Limits | None = None,
+) -> SequenceSet:
+    """Sequences from an array in memory, by the rules of :func:`read`.
+
+    Args:
+        x: (n, N, d), or a long series (T, d), which needs ``frames``; an xarray object as in a .nc file.
+        frames: N.
+        limits: physical limits by feature name (``feature_0``, ... where there are no labels).
+
+    Raises:
+        InputError: for a wrong shape, infinities, or no complete sequence.
+        TypeError: if ``x`` is no array.
+    """
+    if isinstance(x, xr.DataArray | xr.Dataset):
+        data = x if isinstance(x, xr.Dataset) else x.to_dataset(name=x.name or "__xarray_dataarray_variable__")
+        source = grids.to_source(data, Container("grid"))
+    elif isinstance(x, torch.Tensor | np.ndarray):
+        source = _from_numpy(x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x, None, None)
+    else:
+        raise TypeError(f"x must be a tensor, a numpy array or an xarray object, got {type(x).__name__}")
+    return _finish(source, frames, "auto", limits, None)
+
+
+def _ending(path: Path) -> str:
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise InputError(f"the ending must be one of {list_names(ENDINGS)}, got '{ending}'")
+    if not path.exists():
+        raise InputError("there is no such file")
+    if path.is_dir() != (ending == ".zarr"):
+        raise InputError("this is a folder" if path.is_dir() else "a .zarr source must be a folder")
+    return ending
+
+
+def _refuse(ending: str, **options: object) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise InputError(f"{given[0]} does not apply to {ending} files")
+
+
+def _load_numpy(path: Path, ending: str) -> tuple[np.ndarray, str | None]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if ending == ".npy":
+            return loaded, None
+        with loaded:
+            keys = list(loaded.keys())
+            if len(keys) != 1:
+                raise InputError(f"an .npz file must hold one array, but this has {list_names(keys)}")
+            return loaded[keys[0]], keys[0]
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
+
+
+def _from_numpy(array: np.ndarray, key: str | None, ending: str | None) -> Source:
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+        kind = array.dtype if isinstance(array, np.ndarray) else "archive"
+        raise InputError(f"the array must hold real numbers, got {kind}")
+    if array.ndim not in (2, 3):
+        raise InputError(
+            f"the array must have shape (n, N, d), or (T, d) for one long series, got {tuple(array.shape)}"
+        )
+    if not array.size:
+        raise InputError(f"the array is empty: its shape is {tuple(array.shape)}")
+    names = tuple(f"feature_{j}" for j in range(array.shape[-1]))
+    infinite = np.argwhere(np.isinf(array))
+    if len(infinite):
+        raise InputError(f"the array is infinite at index {tuple(int(i) for i in infinite[0])}")
+    dtype = str(array.dtype.newbyteorder("=")) if array.dtype.kind == "f" else "float64"
+    container = Container("array", ending, key=key, dtype=dtype)
+    return Source(array.astype(np.float64), names, container, names)
+
+
+def _finish(
+    source: Source, frames: int | None, calendar: str, limits: Limits | None, timezone: str | None
+) -> SequenceSet:
+    source = apply_limits(source, limits)
+    if source.values.ndim == 2:
+        blocks = cut(source, frames, calendar, zoned=timezone is not None)
+        zone = _zone(blocks.starts)
+        container = replace(source.container, step=blocks.step, timezone=zone)
+        notes = (*source.notes, *blocks.notes)
+        return SequenceSet(blocks.values, source.names, blocks.starts, blocks.step, True, container, notes)
+    number = source.values.shape[1]
+    if frames is not None and _checks.count("frames", frames) != number:
+        raise InputError(f"frames is {frames}, but the sequences have {number} frames")
+    keep, missing = complete(source.values, source.names, "sequence")
+    if not keep.any():
+        raise InputError(f"no sequence is complete. {' '.join(missing)}")
+    starts = None if source.starts is None else source.starts[keep]
+    container = replace(source.container, timezone=_zone(starts))
+    notes = (*source.notes, *missing)
+    return SequenceSet(source.values[keep], source.names, starts, container.step, False, container, notes)
+
+
+def _zone(starts: pd.DatetimeIndex | NDArray[np.float64] | None) -> str | None:
+    return str(starts.tz) if isinstance(starts, pd.DatetimeIndex) and starts.tz is not None else None

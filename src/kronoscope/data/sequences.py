@@ -1,0 +1,179 @@
+"""What the data door hands over: sequences, where they came from, and how to write such a file again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from .._errors import InputError
+
+FloatArray = NDArray[np.float64]
+Starts = pd.DatetimeIndex | FloatArray | None
+Step = pd.Timedelta | float | None
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """A coordinate of an xarray source that does not depend on the sequence; ``values`` are plain JSON."""
+
+    name: str
+    dims: tuple[str, ...]
+    values: Any
+    dtype: str
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Container:
+    """How to write sequences back as the file (or array) that they came from. Everything in it is plain JSON.
+
+    Attributes:
+        kind: "table" (one row a frame), "array" (numpy) or "grid" (xarray).
+        ending: the source's ending, such as ".csv"; None for an array in memory.
+        dtype: floating dtype of the source's values.
+        time_name: the column or coordinate of time; None without one.
+        timezone: the zone in which the starts are shown; None for naive or numeric times.
+        step: time between frames; None without times.
+        key: the array's name in an .npz file.
+        dims: a grid's dimensions: (sequence, time, feature), or (sequence, time) with one variable a feature.
+        variable: a grid's only variable, if its features are a dimension; None for one without a name.
+        attrs: a grid's attributes; variable_attrs: those of each variable.
+        coords: a grid's coordinates that do not depend on the sequence.
+        sample_attrs: attributes of the coordinate that dates the sequences; None without one.
+    """
+
+    kind: str
+    ending: str | None = None
+    dtype: str = "float64"
+    time_name: str | None = None
+    timezone: str | None = None
+    step: Step = None
+    key: str | None = None
+    dims: tuple[str, ...] = ()
+    variable: str | None = None
+    attrs: dict[str, Any] = field(default_factory=dict)
+    variable_attrs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    coords: tuple[Coordinate, ...] = ()
+    sample_attrs: dict[str, Any] | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON; a step in clock time is written in nanoseconds."""
+        plain = asdict(self)
+        plain["step"] = step_to_json(self.step)
+        return json.dumps(plain)
+
+    @classmethod
+    def from_json(cls, text: str) -> Container:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            InputError: if the text is no such record.
+        """
+        try:
+            plain = json.loads(text)
+            plain["step"] = step_from_json(plain["step"])
+            plain["dims"] = tuple(plain["dims"])
+            coords = [c | {"dims": tuple(c["dims"])} for c in plain["coords"]]
+            plain["coords"] = tuple(Coordinate(**c) for c in coords)
+            return cls(**plain)
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"this is no record of a data container ({error})") from None
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceSet:
+    """n sequences of N frames with d features, in the units of their source.
+
+    Attributes:
+        values: float64, (n, N, d), finite.
+        feature_names: d names.
+        starts: time of the first frame of each sequence: a DatetimeIndex (in the time zone asked for), an array
+            of numbers (n,), or None without times.
+        step: time between frames: a Timedelta, a number, or None without times.
+        consecutive: whether the sequences were cut from one long series, and so stand in order of time.
+        container: how to write such sequences back.
+        notes: one plain sentence for everything that was left out, with its reason and count.
+    """
+
+    values: FloatArray
+    feature_names: tuple[str, ...]
+    starts: Starts
+    step: Step
+    consecutive: bool
+    container: Container
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+    def subset(self, index: ArrayLike) -> SequenceSet:
+        """The sequences at ``index`` (whole numbers), in that order; the notes stay."""
+        rows = np.asarray(index, dtype=np.int64).reshape(-1)
+        starts = None if self.starts is None else self.starts[rows]
+        return replace(self, values=self.values[rows], starts=starts)
+
+    def with_values(self, values: ArrayLike) -> SequenceSet:
+        """The same sequences with other values of the same shape.
+
+        Raises:
+            InputError: if the shape differs.
+        """
+        array = np.asarray(values, dtype=np.float64)
+        if array.shape != self.values.shape:
+            raise InputError(f"values must have shape {self.values.shape}, got {array.shape}")
+        return replace(self, values=array)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What a format's reader hands on: a long series (T, d) or sequences (n, N, d), not yet cut or cleaned.
+
+    ``bases`` names the source's column of each feature, which differs from the feature's name in a pivoted table.
+    ``times`` date the rows of a long series, ``starts`` the sequences.
+    """
+
+    values: FloatArray
+    names: tuple[str, ...]
+    container: Container
+    bases: tuple[str, ...] = ()
+    times: Starts = None
+    starts: Starts = None
+    notes: tuple[str, ...] = ()
+
+
+def step_to_json(step: Step) -> float | dict[str, int] | None:
+    """A step as plain JSON: a number, or whole nanoseconds for clock time."""
+    return {"nanoseconds": nanoseconds(step)} if isinstance(step, pd.Timedelta) else step
+
+
+def step_from_json(plain: float | dict[str, int] | None) -> Step:
+    """Inverse of :func:`step_to_json`."""
+    return pd.Timedelta(plain["nanoseconds"], unit="ns") if isinstance(plain, dict) else plain
+
+
+def nanoseconds(step: pd.Timedelta) -> int:
+    """The step as whole nanoseconds."""
+    return int(step.as_unit("ns").value)
+
+
+def list_names(names: Sequence[object], most: int = 12) -> str:
+    """Names for an error message, shortened when there are many."""
+    shown = ", ".join(str(name) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "") if names else "none"
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 block", "2 blocks"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a foreign error, or its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__

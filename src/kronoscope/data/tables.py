@@ -1,0 +1,228 @@
+"""Tables (.csv, .parquet): a long series, a long series to be pivoted, or sequences with a ``sequence`` column."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .._errors import InputError
+from .sequences import Container, FloatArray, Source, Step, counted, first_line, list_names
+from .times import in_zone, parse
+
+SEQUENCE = "sequence"
+# Names of the offset column of a generated table, with the nanoseconds of one unit.
+OFFSET_UNITS = {
+    "offset_days": 86_400 * 10**9,
+    "offset_hours": 3600 * 10**9,
+    "offset_minutes": 60 * 10**9,
+    "offset_seconds": 10**9,
+}
+OFFSETS = ("frame", "offset", *OFFSET_UNITS)
+
+
+def load(path: Path, ending: str) -> tuple[pd.DataFrame, list[str]]:
+    """The table with text as column names, and notes.
+
+    Raises:
+        InputError: if it cannot be read, has no row, or names a column twice.
+    """
+    try:
+        table = _read_csv(path) if ending == ".csv" else _read_parquet(path)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
+    notes = []
+    unnamed = [name for name in table.columns if name.startswith("Unnamed: ")]
+    if unnamed:
+        table = table.drop(columns=unnamed)
+        notes = [f"{counted(len(unnamed), 'column')} without a name left out."]
+    if not len(table.columns) or not len(table):
+        raise InputError("the table is empty")
+    return table, notes
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+        header = pd.read_csv(path, header=None, nrows=1, dtype=str, encoding="utf-8-sig", index_col=False)
+        names = [str(name) for name in header.iloc[0].dropna()]
+        _refuse_repeats(names)
+        if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
+            raise InputError("the columns must be separated by commas")
+        return pd.read_csv(path, encoding="utf-8-sig", low_memory=False, index_col=False)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    table = pd.read_parquet(path)
+    if not isinstance(table.index, pd.RangeIndex):
+        table = table.reset_index()
+    table.columns = pd.Index([str(name) for name in table.columns])
+    _refuse_repeats(list(table.columns))
+    return table.reset_index(drop=True)
+
+
+def _refuse_repeats(names: Sequence[str]) -> None:
+    repeated = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
+    if repeated:
+        raise InputError(f"the column '{repeated[0]}' occurs more than once")
+
+
+def to_source(
+    table: pd.DataFrame,
+    container: Container,
+    *,
+    time: str | None,
+    columns: Sequence[str] | None,
+    pivot: str | None,
+    timezone: str | None,
+) -> Source:
+    """The table as one long series, or as sequences where it has a ``sequence`` column.
+
+    Raises:
+        InputError: for names that are not there, columns that are no numbers, missing or repeated times.
+    """
+    for name in (time, pivot, *(columns or ())):
+        if name is not None and name not in table.columns:
+            raise InputError(f"there is no column '{name}'; there are {list_names(list(table.columns))}")
+    if timezone is not None and time is None:
+        raise InputError("timezone needs time= (--time), the name of the column of times")
+    special = {time, pivot}
+    is_sequences = SEQUENCE in table.columns
+    if is_sequences:
+        special |= {SEQUENCE, *OFFSETS}
+    features = _features(table, special, columns)
+    if is_sequences:
+        if pivot is not None:
+            raise InputError(f"pivot is for long tables, but this one has a column '{SEQUENCE}'")
+        return _sequences(table, features, container, time, timezone)
+    values = np.stack([_numbers(table, name) for name in features], axis=1)
+    if time is None:
+        if pivot is not None:
+            raise InputError("pivot needs time= (--time), the name of the column of times")
+        return Source(values, tuple(features), container, tuple(features))
+    times, keep, notes = _times(table, time, timezone)
+    if pivot is None:
+        return Source(values[keep], tuple(features), container, tuple(features), times, notes=tuple(notes))
+    return _pivoted(values[keep], times, table[pivot][keep], features, container, notes)
+
+
+def _times(table: pd.DataFrame, time: str, timezone: str | None) -> tuple:
+    times = parse(table[time], time)
+    if isinstance(times, pd.DatetimeIndex):
+        return in_zone(times, timezone)
+    if timezone is not None:
+        raise InputError(f"timezone needs clock times, but the column '{time}' holds numbers")
+    return times, np.ones(len(times), dtype=bool), []
+
+
+def _features(table: pd.DataFrame, special: set[str | None], columns: Sequence[str] | None) -> list[str]:
+    if columns is not None:
+        if not columns:
+            raise InputError("columns must name at least one column")
+        _refuse_repeats(columns)
+        used = [name for name in columns if name in special]
+        if used:
+            raise InputError(f"the column '{used[0]}' cannot be a feature: it holds times, sequences or pivot values")
+        return list(columns)
+    names = [name for name in table.columns if name not in special]
+    if not names:
+        raise InputError(f"no column of values is left among {list_names(list(table.columns))}")
+    return names
+
+
+def _numbers(table: pd.DataFrame, name: str) -> FloatArray:
+    column = table[name]
+    choose = "choose the columns of values with columns= (--columns), or name it in time= or pivot="
+    if column.isna().all():
+        raise InputError(f"the column '{name}' holds no value; {choose}")
+    if column.dtype.kind == "b" or not pd.api.types.is_numeric_dtype(column.dtype) or column.dtype.kind == "c":
+        raise InputError(f"the column '{name}' is no column of numbers ({_example(column)}); {choose}")
+    numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    infinite = np.flatnonzero(np.isinf(numbers))
+    if infinite.size:
+        raise InputError(f"the column '{name}' is infinite in row {infinite[0] + 1}")
+    return numbers
+
+
+def _example(column: pd.Series) -> str:
+    """The first entry that is not a number, for an error message."""
+    readable = pd.to_numeric(column.astype(str), errors="coerce").notna() | column.isna()
+    row = int(np.argmin(readable.to_numpy())) if not readable.all() else 0
+    return f"{str(column.iloc[row])[:40]!r} in row {row + 1}"
+
+
+def _pivoted(
+    values: FloatArray,
+    times: pd.DatetimeIndex | FloatArray,
+    by: pd.Series,
+    features: list[str],
+    container: Container,
+    notes: list[str],
+) -> Source:
+    """A long table made wide: one feature for each column and pivot value, missing where there is no row."""
+    if by.isna().any():
+        raise InputError(f"the pivot column '{by.name}' is empty in row {int(by.index[by.isna()][0]) + 1}")
+    place, kinds = pd.factorize(by, sort=True)
+    row, when = pd.factorize(pd.Index(times), sort=True)
+    cell = pd.Series(row * len(kinds) + place)
+    if cell.duplicated().any():
+        first = int(np.argmax(cell.duplicated().to_numpy()))
+        raise InputError(f"the time {times[first]} occurs more than once for {by.name} = {kinds[place[first]]}")
+    wide = np.full((len(when), len(features), len(kinds)), np.nan)
+    wide[row, :, place] = values
+    names = [f"{feature}_{kind}" for feature in features for kind in kinds]
+    _refuse_repeats(names)
+    bases = [feature for feature in features for _ in kinds]
+    stamps = when if isinstance(when, pd.DatetimeIndex) else np.asarray(when, dtype=np.float64)
+    return Source(wide.reshape(len(when), -1), tuple(names), container, tuple(bases), stamps, notes=tuple(notes))
+
+
+def _sequences(
+    table: pd.DataFrame, features: list[str], container: Container, time: str | None, timezone: str | None
+) -> Source:
+    """The rows of each sequence, in the order of their offsets; sequences in the order of their first row."""
+    if table[SEQUENCE].isna().any():
+        raise InputError(f"the column '{SEQUENCE}' is empty in row {int(np.argmax(table[SEQUENCE].isna())) + 1}")
+    number, labels = pd.factorize(table[SEQUENCE])
+    sizes = np.bincount(number)
+    if len(set(sizes)) > 1:
+        odd = int(np.argmax(sizes != sizes[0]))
+        raise InputError(
+            f"all sequences must have the same number of frames, but sequence {labels[0]} has {sizes[0]} "
+            f"and sequence {labels[odd]} has {sizes[odd]}"
+        )
+    shape = (len(labels), int(sizes[0]))
+    offset_name = next((name for name in OFFSETS if name in table.columns), None)
+    offset = np.arange(len(table)) if offset_name is None else _numbers(table, offset_name)
+    order = np.lexsort((offset, number))
+    step = None
+    if offset_name is not None:
+        step = _step_of(np.asarray(offset, dtype=np.float64)[order].reshape(shape), offset_name)
+    values = np.stack([_numbers(table, name) for name in features], axis=1)[order]
+    starts, notes = None, []
+    if time is not None:
+        times, keep, notes = _times(table, time, timezone)
+        if not keep.all():
+            raise InputError(f"some times in '{time}' occur twice in {timezone}; give them with their offset")
+        starts = times[order[:: shape[1]]]
+    container = replace(container, step=step)
+    return Source(values.reshape(*shape, -1), tuple(features), container, tuple(features), None, starts, tuple(notes))
+
+
+def _step_of(offsets: FloatArray, name: str) -> Step:
+    """The step between frames that an offset column gives; None for plain frame numbers or uneven offsets."""
+    if np.isnan(offsets).any() or np.any(offsets != offsets[0]):
+        raise InputError(f"the column '{name}' must be the same in all sequences")
+    gaps = np.diff(offsets[0])
+    if np.any(gaps == 0):
+        raise InputError(f"the column '{name}' repeats a value within a sequence")
+    if name == "frame" or not gaps.size or np.ptp(gaps) > 1e-9 * gaps[0]:
+        return None
+    unit = OFFSET_UNITS.get(name)
+    return float(gaps[0]) if unit is None else pd.Timedelta(round(float(gaps[0]) * unit), unit="ns")

@@ -1,0 +1,194 @@
+"""Seasonal cycle, mean and scale: learnt from training values, removed before and put back after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from .. import _checks
+from .._errors import InputError
+from .sequences import FloatArray, Starts, Step, nanoseconds, step_from_json, step_to_json
+
+# The mean Gregorian year, in nanoseconds.
+YEAR_DAYS = 365.2425
+_YEAR = YEAR_DAYS * 86_400e9
+# A seasonal fit worse conditioned than this extrapolates wildly: the record shows too little of the year.
+_WORST_CONDITION = 100.0
+
+MEANS = ("zero", "feature", "free")
+SCALINGS = (None, "standard")
+
+
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """z = (x - cycle(time) - mean) / scale, fitted to training sequences and nothing else.
+
+    With tau the clock time of a frame in years of 365.2425 days since 1970 (universal time), the cycle of a feature is
+    sum_{k=1}^{K} a_k cos(2 pi k tau) + b_k sin(2 pi k tau), its K annual harmonics. Build it with :meth:`fit`.
+
+    Attributes:
+        num_frames, num_features: N and d, of what it was fitted to.
+        cycle: (2 K, d), the a_k and b_k in turn; (0, d) without harmonics.
+        mean: (N, d), what is subtracted after the cycle.
+        scale: (d,), standard deviations; ones without scaling.
+        step: time between frames; used with harmonics only.
+    """
+
+    num_frames: int
+    num_features: int
+    cycle: FloatArray
+    mean: FloatArray
+    scale: FloatArray
+    step: Step = None
+
+    @classmethod
+    def fit(
+        cls,
+        values: ArrayLike,
+        starts: Starts = None,
+        step: Step = None,
+        *,
+        mean: str = "free",
+        scaling: str | None = "standard",
+        num_harmonics: int = 0,
+        feature_names: Sequence[str] | None = None,
+    ) -> Transform:
+        """Learn it from training sequences.
+
+        The harmonics are fitted by least squares, each feature for itself, together with a constant that is not
+        subtracted (that is the mean's part).
+
+        Args:
+            values: (n, N, d), the training sequences only.
+            starts: clock time of the first frame of each; needed with harmonics.
+            step: time between frames; needed with harmonics.
+            mean: "zero" subtracts none, "feature" one number a feature, "free" one a frame and feature.
+            scaling: None, or "standard": one standard deviation a feature, about the mean that was subtracted.
+            num_harmonics: K.
+            feature_names: for error messages.
+
+        Raises:
+            InputError: for values that are not finite, a feature that does not vary (under scaling), and harmonics
+                without clock times or with too little of the year.
+        """
+        x = _sequences(values)
+        n, frames, features = x.shape
+        if mean not in MEANS:
+            raise InputError(f"mean must be one of 'zero', 'feature', 'free', got {mean!r}")
+        if scaling not in SCALINGS:
+            raise InputError(f"scaling must be None or 'standard', got {scaling!r}")
+        num_harmonics = _checks.count("num_harmonics", num_harmonics, least=0)
+        cycle = np.zeros((0, features))
+        rest = x
+        if num_harmonics:
+            design = _harmonics(starts, step, n, frames, num_harmonics)
+            cycle = _fit_cycle(design, x)
+            rest = x - design @ cycle
+        average = np.zeros((frames, features))
+        if mean == "feature":
+            average = average + rest.mean(axis=(0, 1))
+        elif mean == "free":
+            average = rest.mean(axis=0)
+        scale = np.ones(features)
+        if scaling == "standard":
+            names = list(feature_names) if feature_names is not None else [f"feature_{j}" for j in range(features)]
+            scale = _scale(rest - average, x, names)
+        return cls(frames, features, cycle, average, scale, step if num_harmonics else None)
+
+    @property
+    def num_harmonics(self) -> int:
+        """K, the number of annual harmonics."""
+        return len(self.cycle) // 2
+
+    def apply(self, values: ArrayLike, starts: Starts = None) -> FloatArray:
+        """Scaled values (n, N, d) of sequences in their own units; ``starts`` is needed with harmonics."""
+        x = self._check(values)
+        return (x - self._season(len(x), starts) - self.mean) / self.scale
+
+    def invert(self, values: ArrayLike, starts: Starts = None) -> FloatArray:
+        """Values in their own units; inverse of :meth:`apply` with the same ``starts``."""
+        z = self._check(values)
+        return z * self.scale + self.mean + self._season(len(z), starts)
+
+    def to_json(self) -> str:
+        """One line of JSON with full float64 precision."""
+        arrays = {name: getattr(self, name).tolist() for name in ("cycle", "mean", "scale")}
+        sizes = {"num_frames": self.num_frames, "num_features": self.num_features}
+        return json.dumps({**sizes, **arrays, "step": step_to_json(self.step)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Transform:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            InputError: if the text is no such record.
+        """
+        try:
+            plain = json.loads(text)
+            frames, features = int(plain["num_frames"]), int(plain["num_features"])
+            cycle = np.asarray(plain["cycle"], dtype=np.float64).reshape(-1, features)
+            mean = np.asarray(plain["mean"], dtype=np.float64).reshape(frames, features)
+            scale = np.asarray(plain["scale"], dtype=np.float64).reshape(features)
+            return cls(frames, features, cycle, mean, scale, step_from_json(plain["step"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(f"this is no record of a transform ({error})") from None
+
+    def _check(self, values: ArrayLike) -> FloatArray:
+        x = _sequences(values)
+        if x.shape[1:] != (self.num_frames, self.num_features):
+            raise InputError(f"values must have shape (n, {self.num_frames}, {self.num_features}), got {x.shape}")
+        return x
+
+    def _season(self, n: int, starts: Starts) -> FloatArray | float:
+        if not self.num_harmonics:
+            return 0.0
+        return _harmonics(starts, self.step, n, self.num_frames, self.num_harmonics) @ self.cycle
+
+
+def _sequences(values: ArrayLike) -> FloatArray:
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 3 or not x.size:
+        raise InputError(f"values must have shape (n, N, d) with none of them 0, got {x.shape}")
+    if not np.isfinite(x).all():
+        raise InputError(f"values must be finite, but {int((~np.isfinite(x)).sum())} are NaN or infinite")
+    return x
+
+
+def _harmonics(starts: Starts, step: Step, n: int, frames: int, num_harmonics: int) -> FloatArray:
+    """cos and sin of each harmonic at each frame, (n, N, 2 K)."""
+    if not isinstance(starts, pd.DatetimeIndex) or not isinstance(step, pd.Timedelta):
+        raise InputError("annual harmonics need sequences with clock times: starts and step")
+    if len(starts) != n:
+        raise InputError(f"starts must have one time a sequence ({n}), got {len(starts)}")
+    began = np.asarray(starts.as_unit("ns").asi8)[:, None]
+    angle = 2 * np.pi * ((began + nanoseconds(step) * np.arange(frames)) / _YEAR)  # (n, N)
+    waves = [wave(k * angle) for k in range(1, num_harmonics + 1) for wave in (np.cos, np.sin)]
+    return np.stack(waves, axis=-1)
+
+
+def _fit_cycle(design: FloatArray, x: FloatArray) -> FloatArray:
+    rows = design.reshape(-1, design.shape[-1])
+    with_constant = np.concatenate([np.ones((len(rows), 1)), rows], axis=1)
+    singular = np.linalg.svd(with_constant, compute_uv=False)
+    if len(rows) < with_constant.shape[1] or singular[0] > _WORST_CONDITION * singular[-1]:
+        raise InputError(
+            f"the training sequences cover too little of the year for {design.shape[-1] // 2} annual harmonics; "
+            "use fewer or none"
+        )
+    solution, *_ = np.linalg.lstsq(with_constant, x.reshape(len(rows), -1), rcond=None)
+    return np.asarray(solution[1:], dtype=np.float64)
+
+
+def _scale(centred: FloatArray, x: FloatArray, names: list[str]) -> FloatArray:
+    scale = np.sqrt((centred**2).mean(axis=(0, 1)))
+    moves = np.minimum(scale, centred.std(axis=(0, 1)))  # with mean "zero", a constant is no variation
+    constant = moves <= 1e-12 * np.abs(x).max(axis=(0, 1))
+    if constant.any():
+        name = names[int(np.argmax(constant))]
+        raise InputError(f"the feature '{name}' does not vary over the training sequences, so it cannot be scaled")
+    return scale

@@ -1,0 +1,177 @@
+"""The way out: sequences in the form of their source, under a temporary name until the file is whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from .._errors import InputError
+from . import grids
+from .blocks import offset_unit
+from .reading import ARRAYS, ENDINGS, TABLES
+from .sequences import Container, FloatArray, Starts, first_line, list_names, nanoseconds
+from .tables import SEQUENCE
+
+# What a folder must hold to be taken for a zarr store, which force may replace.
+_ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+
+
+def write(
+    path: str | os.PathLike[str],
+    values: ArrayLike,
+    container: Container,
+    feature_names: Sequence[str],
+    *,
+    starts: Starts = None,
+    force: bool = False,
+) -> Path:
+    """Write sequences (n, N, d) in the format that the ending of ``path`` says.
+
+    A table has the columns ``sequence`` (from 0), the offset within it and the features. The offset is ``frame``
+    (0 to N-1) without times, ``offset`` for numeric times, else elapsed time as ``offset_days``, ``offset_hours``,
+    ``offset_minutes`` or ``offset_seconds``: the largest unit of which the step is a whole number. With ``starts``
+    there is also the column of times of the source. An .npz file holds one array under the source's key, or
+    "values". A grid has the source's dimensions, coordinates and attributes. Another ending than the source's is
+    fine. :func:`read` takes all of these back.
+
+    Args:
+        path: the file to make; its folder must exist.
+        values: (n, N, d), finite, in the units of the source.
+        container: of the set that these sequences are like.
+        feature_names: d names.
+        starts: time of the first frame of each sequence, to be written too (tables and grids).
+        force: replace a file that exists.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        InputError: if the file exists, cannot be written (nothing is left behind), or the values do not fit.
+    """
+    path = Path(path)
+    array = _check(values, feature_names, starts)
+    _check_target(path, force)
+    partial = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.partial{path.suffix}")
+    try:
+        _write_as(path.suffix.lower(), partial, array, container, tuple(feature_names), starts)
+        _replace(partial, path)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path}: cannot be written: {first_line(error)}") from None
+    finally:
+        _remove(partial)
+    return path
+
+
+def to_array(
+    values: ArrayLike, container: Container, feature_names: Sequence[str], *, starts: Starts = None
+) -> np.ndarray | xr.DataArray | xr.Dataset:
+    """Sequences (n, N, d) in memory: an xarray object for a grid, else a numpy array, in the source's dtype."""
+    array = _check(values, feature_names, starts)
+    if container.kind == "grid":
+        return grids.build(array, container, tuple(feature_names), starts)
+    return array.astype(container.dtype)
+
+
+def _check(values: ArrayLike, feature_names: Sequence[str], starts: Starts) -> FloatArray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 3 or not array.size or array.shape[2] != len(feature_names):
+        raise InputError(f"values must have shape (n, N, {len(feature_names)}), got {array.shape}")
+    if not np.isfinite(array).all():
+        raise InputError(f"values must be finite, but {int((~np.isfinite(array)).sum())} are NaN or infinite")
+    if starts is not None and len(starts) != len(array):
+        raise InputError(f"starts must have one time a sequence ({len(array)}), got {len(starts)}")
+    return array
+
+
+def _check_target(path: Path, force: bool) -> None:
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise InputError(f"{path}: the ending must be one of {list_names(ENDINGS)}, got '{ending}'")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist")
+    if not os.path.lexists(path):
+        return
+    if not force:
+        raise InputError(f"{path}: exists already; force (--force) replaces it")
+    if path.is_dir() and (ending != ".zarr" or not any((path / mark).exists() for mark in _ZARR_MARKS)):
+        raise InputError(f"{path}: is a folder that is no zarr store; it is not replaced")
+
+
+def _write_as(
+    ending: str, path: Path, values: FloatArray, container: Container, names: tuple[str, ...], starts: Starts
+) -> None:
+    if ending in TABLES:
+        table = _table(values, container, names, starts)
+        if ending == ".csv":
+            table.to_csv(path, index=False)
+        else:
+            table.to_parquet(path, index=False)
+    elif ending in ARRAYS:
+        with path.open("xb") as file:
+            if ending == ".npy":
+                np.save(file, values.astype(container.dtype), allow_pickle=False)
+            else:
+                np.savez(file, allow_pickle=False, **{container.key or "values": values.astype(container.dtype)})
+    else:
+        grid = grids.build(values, container, names, starts)
+        if ending == ".nc":
+            path.write_bytes(bytes(grid.to_netcdf(engine="h5netcdf")))
+        else:
+            grid.to_zarr(path, mode="w-")
+
+
+def _table(values: FloatArray, container: Container, names: tuple[str, ...], starts: Starts) -> pd.DataFrame:
+    n, frames, _ = values.shape
+    step = container.step
+    columns: dict[str, object] = {SEQUENCE: np.repeat(np.arange(n), frames)}
+    offset = np.arange(frames)
+    if step is None:
+        columns["frame"] = np.tile(offset, n)
+    elif isinstance(step, pd.Timedelta):
+        unit, size = offset_unit(step)
+        whole = nanoseconds(step) % size == 0
+        columns[f"offset_{unit}"] = np.tile(
+            offset * (nanoseconds(step) // size if whole else step / pd.Timedelta(size)), n
+        )
+    else:
+        columns["offset"] = np.tile(offset * step, n)
+    if starts is not None:
+        elapsed = np.tile(offset, n) * (step if step is not None else 0)
+        columns[container.time_name or "time"] = starts.repeat(frames) + elapsed
+    for name in names:
+        if name in columns:
+            raise InputError(f"a feature is named '{name}', as a column of generated tables; rename it in the source")
+    features = dict(zip(names, values.astype(container.dtype).reshape(n * frames, -1).T))
+    return pd.DataFrame({**columns, **features})
+
+
+def _replace(partial: Path, path: Path) -> None:
+    """Give ``partial`` its name; an old folder steps aside until the new one stands."""
+    if not path.is_dir():
+        os.replace(partial, path)
+        return
+    aside = partial.with_name(f"{partial.name}.old")
+    os.replace(path, aside)
+    try:
+        os.replace(partial, path)
+    except OSError:
+        os.replace(aside, path)
+        raise
+    shutil.rmtree(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
