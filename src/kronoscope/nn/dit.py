@@ -1,0 +1,145 @@
+"""Diffusion transformer (Peebles and Xie 2023) for sequences: softmax attention between frames, adaLN-zero."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import _checks
+from ..diffusion.schedule import broadcast, sigma
+from .position import check_sizes
+from .records import BlockRecord, NetworkRecord
+from .time_features import TimeFeatures
+
+Positions = Literal["learned", "sinusoidal", "relative"]
+
+
+def sinusoidal_positions(num_frames: int, width: int) -> Tensor:
+    """Sines and cosines of the frame number (Vaswani et al. 2017, section 3.5). Shape (frames, width)."""
+    frequency = torch.exp(-math.log(10_000.0) * torch.arange(0, width, 2) / width)
+    angles = torch.arange(num_frames)[:, None] * frequency
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]
+
+
+class RelativeBias(nn.Module):
+    """A learnt table b_m(i - j) that is added to the logits of head m (as in T5, Raffel et al. 2020, section 2.1).
+
+    It starts as -|i - j| / 2^m: heads of different reach, as in ALiBi (Press et al. 2022).
+    """
+
+    lags: Tensor
+
+    def __init__(self, num_frames: int, num_heads: int) -> None:
+        super().__init__()
+        distance = torch.arange(1 - num_frames, num_frames).abs()
+        self.table = nn.Parameter(-distance / 2.0 ** torch.arange(num_heads)[:, None])
+        frames = torch.arange(num_frames)
+        self.register_buffer("lags", frames[:, None] - frames[None, :] + num_frames - 1, persistent=False)
+
+    def forward(self) -> Tensor:
+        """(heads, frames, frames)."""
+        return self.table[:, self.lags]
+
+
+class DiTBlock(nn.Module):
+    """Attention between frames, then a perceptron inside each frame; diffusion time scales, shifts and gates both."""
+
+    def __init__(self, num_frames: int, width: int, num_heads: int, mlp_ratio: int, relative: bool) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, mlp_ratio * width), nn.GELU(approximate="tanh"), nn.Linear(mlp_ratio * width, width)
+        )
+        self.modulation = nn.Linear(width, 6 * width)
+        self.bias = RelativeBias(num_frames, num_heads) if relative else None
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, stream: Tensor, time: Tensor, blocks: list[BlockRecord] | None = None) -> Tensor:
+        """stream (batch, frames, width), time features (batch, width); appends its record to ``blocks``, if given."""
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(time)[:, None].chunk(6, dim=-1)
+        normed = self.norm(stream) * (1 + scale) + shift
+        query, key, value = self.query_key_value(normed).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        bias = None if self.bias is None else self.bias().to(query.dtype)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2).flatten(2)
+        stream = stream + gate * self.output(mixed)
+        stream = stream + mlp_gate * self.mlp(self.norm(stream) * (1 + mlp_scale) + mlp_shift)
+        if blocks is not None:
+            logits = query @ key.mT / math.sqrt(query.shape[-1]) + (0.0 if bias is None else bias)
+            blocks.append(BlockRecord(logits, logits.softmax(dim=-1), stream))
+        return stream
+
+
+class DiT(nn.Module):
+    """Diffusion transformer: one token a frame, epsilon(x, t) = sigma_t x + transformer(x, t).
+
+    The term sigma_t x is the answer for white data of unit variance; adaLN-zero makes the transformer start from zero,
+    so training starts from that answer.
+
+    Args:
+        num_frames: N.
+        num_features: d.
+        width: Size of the residual stream.
+        num_blocks: Number of blocks.
+        num_heads: Attention heads; divides ``width``.
+        mlp_ratio: Hidden size of the perceptrons over ``width``.
+        positions: "learned" or "sinusoidal" embeddings that are added to the tokens, or "relative": learnt embeddings
+            and, besides, a learnt table of the lag added to every head's logits.
+    """
+
+    position_embedding: Tensor
+
+    def __init__(
+        self,
+        num_frames: int,
+        num_features: int,
+        width: int = 64,
+        num_blocks: int = 4,
+        num_heads: int = 4,
+        mlp_ratio: int = 4,
+        positions: Positions = "relative",
+    ) -> None:
+        super().__init__()
+        check_sizes(num_frames, num_features, width, num_blocks, num_heads)
+        if positions not in get_args(Positions):
+            raise _checks.InputError(f"positions must be one of {', '.join(get_args(Positions))}, got {positions!r}")
+        self.enter = nn.Linear(num_features, width)
+        if positions == "sinusoidal":
+            self.register_buffer("position_embedding", sinusoidal_positions(num_frames, width), persistent=False)
+        else:
+            self.position_embedding = nn.Parameter(0.5 * torch.randn(num_frames, width))
+        self.time = TimeFeatures(width)
+        relative = positions == "relative"
+        self.blocks = nn.ModuleList(
+            DiTBlock(num_frames, width, num_heads, mlp_ratio, relative) for _ in range(num_blocks)
+        )
+        self.final_norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.final_modulation = nn.Linear(width, 2 * width)
+        self.leave = nn.Linear(width, num_features)
+        for layer in (self.final_modulation, self.leave):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """x (batch, frames, features), t (batch,) to epsilon like x."""
+        return self._run(x, t, None)
+
+    def record(self, x: Tensor, t: Tensor) -> NetworkRecord:
+        """The forward pass with the attention logits and weights and the stream after every block."""
+        blocks: list[BlockRecord] = []
+        return NetworkRecord(self._run(x, t, blocks), tuple(blocks))
+
+    def _run(self, x: Tensor, t: Tensor, blocks: list[BlockRecord] | None) -> Tensor:
+        time = self.time(t)
+        stream = self.enter(x) + self.position_embedding
+        for block in self.blocks:
+            stream = block(stream, time, blocks)
+        shift, scale = self.final_modulation(time)[:, None].chunk(2, dim=-1)
+        return broadcast(sigma(t), x) * x + self.leave(self.final_norm(stream) * (1 + scale) + shift)

@@ -1,0 +1,30 @@
+"""What a forward pass can tell about itself: no hooks, no globals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class BlockRecord:
+    """One transformer block at work.
+
+    Attributes:
+        logits: Attention logits, (batch or 1, heads, frames, frames); None where the attention has none.
+        weights: Attention weights, same shape; softmax rows sum to one, position-only weights are signed.
+        stream: The residual stream after the block, (batch, frames, width).
+    """
+
+    logits: Tensor | None
+    weights: Tensor
+    stream: Tensor
+
+
+@dataclass(frozen=True)
+class NetworkRecord:
+    """A forward pass: what it returned and what each block did."""
+
+    epsilon: Tensor
+    blocks: tuple[BlockRecord, ...]

@@ -1,0 +1,19 @@
+"""Denoising score matching: loss, loop, moving average, early stopping, checkpoints."""
+
+from .config import TrainingConfig, choose_device
+from .loop import Progress, TrainingResult, lr_schedule, train
+from .loss import HeldOutLoss, denoising_loss, draw_times
+from .state import TrainingState
+
+__all__ = [
+    "HeldOutLoss",
+    "Progress",
+    "TrainingConfig",
+    "TrainingResult",
+    "TrainingState",
+    "choose_device",
+    "denoising_loss",
+    "draw_times",
+    "lr_schedule",
+    "train",
+]

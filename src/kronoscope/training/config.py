@@ -1,0 +1,88 @@
+"""What a training run is told, frozen and written beside its result."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+
+from .. import _checks
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of denoising score matching.
+
+    Attributes:
+        max_steps: Train steps at most.
+        max_seconds: Seconds of training at most; None for no limit. Progress through the learning-rate schedule is the
+            larger of step/max_steps and elapsed/max_seconds, so a slow machine finishes its schedule too, with fewer
+            steps. Where the seconds decide, two runs are not equal bit for bit.
+        batch_size: Sequences in a train step.
+        learning_rate: Peak of the cosine schedule.
+        warmup_steps: Steps of linear warm-up.
+        weight_decay: Decoupled (AdamW), on matrices only.
+        ema_decay: Decay of the weights' moving average, which is what is evaluated and kept.
+        clip_norm: Largest gradient norm.
+        min_time, max_time: Range of diffusion time; uniform on the clock.
+        evaluate_every: Train steps between evaluations of the held-out loss.
+        patience: Evaluations without a better held-out loss after which training stops; None for never.
+        held_out_draws: Noised copies of the held-out sequences (in all) that the held-out loss averages.
+        precision: "float32" or "bfloat16" (autocast).
+        compile: Whether to pass the network through ``torch.compile``.
+    """
+
+    max_steps: int = 5000
+    max_seconds: float | None = None
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    weight_decay: float = 0.0
+    ema_decay: float = 0.999
+    clip_norm: float = 1.0
+    min_time: float = 1e-2
+    max_time: float = 8.0
+    evaluate_every: int = 100
+    patience: int | None = None
+    held_out_draws: int = 4096
+    precision: str = "float32"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        _checks.count("max_steps", self.max_steps, 0)
+        for name in ("batch_size", "evaluate_every", "held_out_draws"):
+            _checks.count(name, getattr(self, name))
+        for name in ("learning_rate", "clip_norm", "min_time", "max_time"):
+            _checks.positive(name, getattr(self, name))
+        if self.max_seconds is not None:
+            _checks.positive("max_seconds", self.max_seconds)
+        if self.patience is not None:
+            _checks.count("patience", self.patience)
+        if not 0 <= self.ema_decay < 1:
+            raise _checks.InputError(f"ema_decay must be at least 0 and less than 1, got {self.ema_decay:g}")
+        if self.min_time >= self.max_time:
+            raise _checks.InputError(
+                f"min_time must be less than max_time, got {self.min_time:g} and {self.max_time:g}"
+            )
+        if self.precision not in ("float32", "bfloat16"):
+            raise _checks.InputError(f'precision must be "float32" or "bfloat16", got {self.precision!r}')
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as written beside a result."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> TrainingConfig:
+        """Inverse of :meth:`to_json`; an unknown setting is refused by name."""
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise _checks.InputError(f"unknown training settings: {', '.join(sorted(unknown))}")
+        return cls(**values)
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for; without one, CUDA where it is there and the CPU otherwise."""
+    if device is not None:
+        return torch.device(device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,125 @@
+"""Everything that a train step depends on, so that a run can stop at any step and go on as if it had not."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from .. import _checks
+from .config import TrainingConfig
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def _moving_average(decay: float) -> Any:
+    """Multi-tensor update avg <- avg + (1 - b)(w - avg), with b = min(decay, (k + 1)/(k + 10)) at update k.
+
+    The ramp forgets the initial weights: without it a short run would be averaged with them.
+    """
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], num_averaged: Tensor | int) -> None:
+        k = int(num_averaged)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (k + 1) / (k + 10)))
+
+    return update
+
+
+def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+@dataclass
+class TrainingState:
+    """Network, average, optimiser, noise, best weights so far, history. Mutated by the loop alone."""
+
+    network: nn.Module
+    average: AveragedModel
+    optimizer: torch.optim.AdamW
+    generator: torch.Generator
+    step: int = 0
+    seconds: float = 0.0
+    best_step: int = 0
+    best_loss: float = float("inf")
+    best: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, network: nn.Module, config: TrainingConfig, generator: torch.Generator) -> TrainingState:
+        """Before the first step: the average is a copy of the network, and the best so far."""
+        average = AveragedModel(network, multi_avg_fn=_moving_average(config.ema_decay))
+        optimizer = torch.optim.AdamW(
+            _parameter_groups(network, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.99), foreach=True
+        )
+        state = cls(network, average, optimizer, generator)
+        state.keep_best(float("inf"))
+        return state
+
+    def keep_best(self, loss: float) -> None:
+        """Remember the averaged weights of this step as the best so far."""
+        self.best_step, self.best_loss = self.step, loss
+        self.best = {name: value.detach().clone() for name, value in self.average.module.state_dict().items()}
+
+    def best_network(self) -> nn.Module:
+        """A copy of the network that holds the best averaged weights, in evaluation mode."""
+        network = copy.deepcopy(self.average.module)
+        network.load_state_dict(self.best)
+        return network.eval().requires_grad_(False)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write one safetensors file (numbers in its header); replaced whole or not at all."""
+        tensors: dict[str, Tensor] = {"generator": self.generator.get_state()}
+        tensors |= {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items()}
+        numbers = {k: getattr(self, k) for k in ("step", "seconds", "best_step", "best_loss", "history")}
+        target = Path(folder) / CHECKPOINT
+        temporary = target.with_suffix(".partial")
+        save_file({k: v.contiguous().clone() for k, v in tensors.items()}, temporary, {"numbers": json.dumps(numbers)})
+        os.replace(temporary, target)
+
+    def restore(self, folder: str | os.PathLike[str]) -> None:
+        """Continue from what :meth:`save` wrote, for a state started with the same network and configuration."""
+        path = Path(folder) / CHECKPOINT
+        try:
+            with safe_open(path, framework="pt", device="cpu") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                numbers = json.loads((file.metadata() or {})["numbers"])
+            self._restore(tensors, numbers)
+        except FileNotFoundError:
+            raise _checks.InputError(f"{path} does not exist: there is nothing to resume") from None
+        except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+            raise _checks.InputError(f"{path} is damaged or belongs to another network: {error}") from None
+
+    def _restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.network.load_state_dict(part("network."))
+        self.average.load_state_dict(part("average."))
+        device = next(self.network.parameters()).device
+        self.best = {k: v.to(device) for k, v in part("best.").items()}
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, value in part("optimizer.").items():
+            index, key = name.split(".", 1)
+            slots.setdefault(int(index), {})[key] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        self.generator.set_state(tensors["generator"])
+        for name, value in numbers.items():
+            setattr(self, name, value)
