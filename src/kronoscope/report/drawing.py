@@ -9,28 +9,32 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, Formatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from . import svg
 from .figures import Bar, BarPanel, Line, LinePanel, MatrixPanel
-from .numerals import power_of_ten, significant
+from .numerals import brief, power_of_ten
 from .palette import ROLES
+
+Axis = Literal["x", "y"]
 
 WIDTHS = {1: 720, 2: 500, 3: 345, 4: 260}
 """Width of a panel in px, by the number of columns."""
 PHONE = 340
 """Width of a panel on a phone in px."""
 
-_STYLE = {
+_STYLE: Any = {
     "text.parse_math": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "kronoscope",
@@ -76,9 +80,8 @@ def line_panel(panel: LinePanel, width: int, prefix: str) -> str:
         _plain_ticks(axes, "x", panel.log_x, 5 if width < 400 else 7)
         _plain_ticks(axes, "y", panel.log_y, 5)
         if panel.x_ticks is not None:
-            axes.xaxis.set_major_locator(matplotlib.ticker.FixedLocator(list(panel.x_ticks)))
+            axes.xaxis.set_major_locator(FixedLocator(list(panel.x_ticks)))
             axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_major_formatter(FuncFormatter(_tick))
         return _finish(canvas, prefix)
 
 
@@ -113,7 +116,7 @@ def matrix_panel(panel: MatrixPanel, limits: tuple[float, float], width: int, pr
         axes.tick_params(length=0)
         _name_ticks(axes, "x", panel.x_ticks, width)
         _name_ticks(axes, "y", panel.y_ticks, width)
-        image = axes.add_patch(matplotlib.patches.Rectangle((-0.5, -0.5), columns, rows, linewidth=0))
+        image = axes.add_patch(Rectangle((-0.5, -0.5), columns, rows, linewidth=0))
         image.set_gid(svg.IMAGE)
         return _finish(canvas, prefix, svg.MatrixImage(panel.values, limits, panel.diverging))
 
@@ -131,7 +134,11 @@ def bar_panel(panel: BarPanel, width: int, prefix: str) -> str:
             _draw_bar(axes, row, bar, dot=panel.log_x)
             for number, words in enumerate(label):
                 shift = 14 * ((len(label) - 1) / 2 - number)
-                place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "color": svg.INK}
+                place: dict[str, Any] = {
+                    "xycoords": ("axes fraction", "data"),
+                    "textcoords": "offset points",
+                    "color": svg.INK,
+                }
                 axes.annotate(words, (0, row), xytext=(-9, shift), ha="right", va="center", **place)
         axes.set_yticks([])
         axes.set_ylim(count - 0.4, -0.6)
@@ -150,8 +157,8 @@ def _draw_bar(axes: Axes, row: int, bar: Bar, dot: bool) -> None:
     if bar.lower is not None and bar.upper is not None:
         axes.hlines(row, bar.lower, bar.upper, color=colour if dot else svg.INK, linewidth=1.6)
     end = max(bar.extent) if bar.value >= 0 or dot else 0.0
-    place = {"textcoords": "offset points", "color": svg.INK}
-    axes.annotate(significant(bar.value), (end, row), xytext=(8, 0), va="center", **place)
+    place: dict[str, Any] = {"textcoords": "offset points", "color": svg.INK}
+    axes.annotate(brief(bar.value), (end, row), xytext=(8, 0), va="center", **place)
 
 
 def swatch(line: Line, prefix: str) -> str:
@@ -187,8 +194,7 @@ def _axes(width: float, height: float) -> Iterator[tuple[Canvas, Axes]]:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
-        canvas = Canvas(figsize=(width / 72, height / 72), layout="constrained")
-        canvas.get_layout_engine().set(w_pad=2 / 72, h_pad=2 / 72)
+        canvas = Canvas(figsize=(width / 72, height / 72), layout=ConstrainedLayoutEngine(w_pad=2 / 72, h_pad=2 / 72))
         yield canvas, canvas.add_subplot()
 
 
@@ -202,55 +208,76 @@ def _height(width: int) -> float:
     return {720: 340, 500: 290}.get(width, width * 0.68)
 
 
-def _limit(axes: Axes, axis: str, limits: Any) -> None:
+def _limit(axes: Axes, axis: Axis, limits: Any) -> None:
     if limits is not None:
         getattr(axes, f"set_{axis}lim")(*limits)
 
 
-def _tick(value: float, _position: int | None = None) -> str:
-    """A tick's label: plain while it is short, else a power of ten."""
-    size = abs(value)
-    if size < 1e-12:
-        return "0"
-    if size * (1 + 1e-9) > 1e-3 and size < 1e5:
-        return f"{value:.6g}".replace("-", "−")
-    mantissa, exponent = f"{value:.0e}".split("e")
-    lead = "" if mantissa == "1" else f"{mantissa}×".replace("-", "−")
-    return lead + power_of_ten(int(exponent))
+class _Labels(Formatter):
+    """Labels of ticks: plain numbers, or powers of ten for all of them; with as many digits as tell them apart."""
+
+    def __init__(self, log: bool) -> None:
+        self._log = log
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        return self.format_ticks([value])[0]
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        low, high = sorted(self.axis.get_view_interval()) if self.axis is not None else (min(values), max(values))
+        reach = max(abs(low), abs(high))
+        if not self._log:
+            values = [0.0 if abs(value) < 1e-9 * reach else value for value in values]
+        powers = reach >= 1e5 or (low if self._log else reach) < 1e-3
+        for digits in range(3, 16):
+            labels = [_tick(value, digits, powers) for value in values]
+            if len(set(labels)) == len(set(values)):
+                break
+        return labels
 
 
-def _plain_ticks(axes: Axes, axis: str, log: bool, most: int) -> None:
+def _tick(value: float, digits: int, power: bool) -> str:
+    if value == 0 or not power:
+        text = f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
+        return text.replace("-", "−")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    lead = mantissa.rstrip("0").rstrip(".").replace("-", "−")
+    return power_of_ten(int(exponent)) if lead == "1" else f"{lead}×{power_of_ten(int(exponent))}"
+
+
+def _plain_ticks(axes: Axes, axis: Axis, log: bool, most: int) -> None:
     if not log:
         which = axes.xaxis if axis == "x" else axes.yaxis
         which.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 3, 5, 6, 10]))
-        which.set_major_formatter(FuncFormatter(_tick))
+        which.set_major_formatter(_Labels(log=False))
 
 
-def _log_axis(axes: Axes, axis: str, values: list[float]) -> None:
+def _log_axis(axes: Axes, axis: Axis, values: list[float]) -> None:
     """A logarithmic axis; over less than two decades 2 and 5 are marked too, so that no axis has a single mark."""
     getattr(axes, f"set_{axis}scale")("log")
     which = axes.xaxis if axis == "x" else axes.yaxis
     narrow = max(values) / min(values) < 100
     which.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=7))
     which.set_minor_locator(NullLocator())
-    which.set_major_formatter(FuncFormatter(_tick))
+    which.set_major_formatter(_Labels(log=True))
     which.set_minor_formatter(NullFormatter())
 
 
-def _name_ticks(axes: Axes, axis: str, names: Any, width: int) -> None:
+def _name_ticks(axes: Axes, axis: Axis, names: Any, width: int) -> None:
     which = axes.xaxis if axis == "x" else axes.yaxis
     if names is None:
         which.set_major_locator(MaxNLocator(5 if width < 400 else 8, integer=True))
-        which.set_major_formatter(FuncFormatter(_tick))
+        which.set_major_formatter(_Labels(log=False))
         return
     labels = [_shortened(name) for name in names]
+    if len(set(labels)) < len(set(names)):
+        labels = [f"{number} {label}" for number, label in enumerate(labels, 1)]
     which.set_ticks(range(len(labels)), labels)
     crowded = axis == "x" and sum(map(len, labels)) * 6.5 > width * 0.7
-    size = max(7.0, min(11.5, width * 0.62 / len(labels)))
+    size = max(7.0, min(11.0, width * 0.62 / len(labels)))
     axes.tick_params(axis=axis, labelsize=size, labelrotation=90 if crowded else 0)
 
 
-def _shortened(name: str, most: int = 22) -> str:
+def _shortened(name: str, most: int = 18) -> str:
     """A name that would eat the panel loses its middle, where names differ least."""
     name = " ".join(name.split())
-    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[1 - most // 2 :]}"

@@ -36,6 +36,13 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{decimal(float(mantissa), digits - 1)}{THIN}×{THIN}{power_of_ten(size)}"
 
 
+def brief(value: float, digits: int = 3) -> str:
+    """``value`` to at most ``digits`` significant digits, without trailing zeros, as on an axis."""
+    text = significant(value, digits)
+    lead, gap, power = text.partition(f"{THIN}×")
+    return (lead.rstrip("0").rstrip(".") if "." in lead else lead) + gap + power
+
+
 def estimate(number: Estimate) -> str:
     """Value and error to two digits of the error, at most six after the point: "0.696 ± 0.012"."""
     error = number.standard_error

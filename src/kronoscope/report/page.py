@@ -133,5 +133,5 @@ def _scale(figure: Figure) -> dict[str, Any] | None:
     return {
         "label": first.value_label,
         "kind": "diverging" if first.diverging else "sequential",
-        "marks": [numerals.significant(mark, 3) for mark in marks],
+        "marks": [numerals.brief(mark) for mark in marks],
     }

@@ -1,4 +1,4 @@
-"""From matplotlib's SVG to one that belongs to the page: CSS colours, the page's typeface, ids of its own, fewer digits."""
+"""From matplotlib's SVG to one that belongs to the page: its colours, its typeface, ids of its own, fewer digits."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def _prune(parent: ElementTree.Element) -> None:
     for child in list(parent):
         _prune(child)
         invisible = child.tag == f"{_SVG}path" and child.get("style", "").strip() == "fill: none"
-        if child.tag in (f"{_SVG}metadata", f"{_SVG}style") or invisible or (child.tag in (f"{_SVG}g", f"{_SVG}defs") and not len(child)):
+        empty = child.tag in (f"{_SVG}g", f"{_SVG}defs") and not len(child)
+        if invisible or empty or child.tag in (f"{_SVG}metadata", f"{_SVG}style"):
             parent.remove(child)
 
 
