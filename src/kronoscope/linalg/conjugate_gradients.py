@@ -43,7 +43,7 @@ def conjugate_gradients(
     used = 0
     while len(rows):
         before = residual.norm(dim=-1)
-        used += _sweep(product, precondition, residual, rows, goal, solution, max_iterations - used)
+        used += _sweep(product, precondition, residual, rows, 0.5 * goal, solution, max_iterations - used)
         residual = right[rows] - product(solution[rows], rows)
         reached = residual.norm(dim=-1)
         open_rows = reached > goal[rows]
@@ -68,20 +68,23 @@ def _sweep(
     max_iterations: int,
 ) -> int:
     """Improve ``solution`` at ``rows`` until the recursive residual meets ``goal``; returns the iterations used."""
-    residual, active = residual.clone(), rows
+    active, change, residual = rows, torch.zeros_like(residual), residual.clone()
     direction = precondition(residual, active)
-    rho = (residual * direction).sum(-1)
+    rho = torch.linalg.vecdot(residual, direction)
     for iteration in range(1, max_iterations + 1):
         image = product(direction, active)
-        step = (rho / (direction * image).sum(-1))[:, None]
-        solution[active] += step * direction
-        residual.sub_(image.mul_(step))
+        step = (rho / torch.linalg.vecdot(direction, image))[:, None]
+        change.addcmul_(step, direction)
+        residual.addcmul_(-step, image)
         going = residual.norm(dim=-1) > goal[active]
         if not bool(going.all()):
-            active, residual, direction, rho = active[going], residual[going], direction[going], rho[going]
+            solution[active[~going]] += change[~going]
+            active, change, residual = active[going], change[going], residual[going]
+            direction, rho = direction[going], rho[going]
             if not len(active):
                 return iteration
         preconditioned = precondition(residual, active)
-        previous, rho = rho, (residual * preconditioned).sum(-1)
+        previous, rho = rho, torch.linalg.vecdot(residual, preconditioned)
         direction.mul_((rho / previous)[:, None]).add_(preconditioned)
+    solution[active] += change
     return max_iterations

@@ -18,7 +18,7 @@ from .toeplitz import LARGEST_ENLARGEMENT, Toeplitz
 
 _DENSE_FRAMES = 2**14
 _MAX_ITERATIONS = 1000
-_CHUNK = 2**22  # numbers worked on at once: bounds the memory for many long sequences
+_CHUNK = 2**18  # numbers worked on at once: few enough for the caches, and a bound on the memory of many sequences
 _KEPT_DETERMINANTS = 256
 
 
