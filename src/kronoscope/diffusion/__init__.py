@@ -14,7 +14,7 @@ from .conversions import (
     velocity_from_score,
 )
 from .schedule import alpha, clock, log_snr, noise, sigma, sigma_squared, time_from_clock, times_on_clock
-from .scores import affine_map, evaluate
+from .scores import affine_map, dense_size, evaluate
 
 __all__ = [
     "affine_map",
@@ -22,6 +22,7 @@ __all__ = [
     "clock",
     "denoised_from_epsilon",
     "denoised_from_score",
+    "dense_size",
     "epsilon_from_denoised",
     "epsilon_from_score",
     "epsilon_from_velocity",

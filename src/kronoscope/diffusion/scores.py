@@ -41,6 +41,14 @@ def evaluate(score: ScoreFunction, x: Tensor, t: float, where: str = "") -> Tens
     return value
 
 
+def dense_size(num_frames: int, num_features: int) -> int:
+    """N d, refused above 4096: a dense (N d, N d) map of sequences is read off and carried up to there."""
+    size = _checks.count("num_frames", num_frames) * _checks.count("num_features", num_features)
+    if size > MAX_AFFINE_SIZE:
+        raise InputError(f"num_frames * num_features must be at most {MAX_AFFINE_SIZE} for a dense map, got {size}")
+    return size
+
+
 def affine_map(
     score: ScoreFunction,
     t: float,
@@ -69,9 +77,7 @@ def affine_map(
     Raises:
         InputError: The score is not affine, or N d is above 4096.
     """
-    size = _checks.count("num_frames", num_frames) * _checks.count("num_features", num_features)
-    if size > MAX_AFFINE_SIZE:
-        raise InputError(f"num_frames * num_features must be at most {MAX_AFFINE_SIZE} for a dense map, got {size}")
+    size = dense_size(num_frames, num_features)
     probe = torch.randn(1, size, dtype=torch.float64, generator=torch.Generator().manual_seed(size))
     zero = torch.zeros(1, size, dtype=torch.float64)
     x = torch.cat([torch.eye(size, dtype=torch.float64), zero, probe]).to(dtype)

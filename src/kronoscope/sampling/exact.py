@@ -46,7 +46,7 @@ def law(
     """
     if denoise:
         table = table.with_denoising()
-    size = num_frames * num_features
+    size = diffusion.dense_size(num_frames, num_features)
     identity = torch.eye(size, dtype=torch.float64)
     mean, mean_previous = torch.zeros(2, size, dtype=torch.float64)
     cov, cross, cov_previous = identity, torch.zeros_like(identity), torch.zeros_like(identity)
