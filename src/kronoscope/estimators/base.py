@@ -86,8 +86,7 @@ class Estimator(ABC):
         """
         data = _sequences(x)
         n, frames, features = data.shape
-        averaged = self.mean == "free" if isinstance(self.mean, str) else False
-        averaged = averaged or (frames == 1 and isinstance(self.mean, str) and self.mean == "feature")
+        averaged = self._mean_choice == "free" or (self._mean_choice == "feature" and frames == 1)
         least = (1 if self.min_time > 0 else self._least_sequences(frames, features)) + averaged
         if n < least:
             raise InputError(
@@ -101,8 +100,8 @@ class Estimator(ABC):
     def count_parameters(self, num_frames: int, num_features: int) -> int:
         """Free parameters of the structure, those of an estimated mean included."""
         frames, features = _checks.count("num_frames", num_frames), _checks.count("num_features", num_features)
-        of_mean = 0 if isinstance(self.mean, Tensor) else {"zero": 0, "feature": features, "free": frames * features}
-        return self._covariance_parameters(frames, features) + (of_mean if of_mean == 0 else of_mean[self.mean])
+        of_mean = {"zero": 0, "known": 0, "feature": features, "free": frames * features}[self._mean_choice]
+        return self._covariance_parameters(frames, features) + of_mean
 
     @abstractmethod
     def _covariance_parameters(self, frames: int, features: int) -> int:
@@ -115,6 +114,10 @@ class Estimator(ABC):
     @abstractmethod
     def _fit(self, moments: Moments, num_parameters: int) -> GaussianLaw:
         """Maximum likelihood within the structure."""
+
+    @property
+    def _mean_choice(self) -> str:
+        return "known" if isinstance(self.mean, Tensor) else self.mean
 
     def _mean_of(self, data: Tensor) -> Tensor:
         shape = data.shape[1:]

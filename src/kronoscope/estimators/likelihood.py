@@ -13,7 +13,8 @@ from .._errors import ConvergenceError
 from .base import Moments
 
 _MAX_ITERATIONS = 5000
-_RELATIVE_DECREASE = 1e-11
+_RELATIVE_DECREASE = 1e-10
+_NO_PULL = 1e-3
 
 
 class _KroneckerNLL(torch.autograd.Function):
@@ -35,7 +36,7 @@ class _KroneckerNLL(torch.autograd.Function):
         return 0.5 * (spectrum.log() + moment / spectrum).sum()
 
     @staticmethod
-    def backward(ctx, grad: Tensor):  # type: ignore[no-untyped-def, override]
+    def backward(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
         d_temporal, d_spatial = ctx.saved_tensors
         return grad * d_temporal, grad * d_spatial, None, None, None
 
@@ -56,8 +57,15 @@ def dense_nll(covariance: Tensor, moments: Moments) -> Tensor:
     return factor.diagonal().log().sum() + 0.5 * whitened.square().sum()
 
 
-def minimise(loss: Callable[..., Tensor], start: Sequence[Tensor]) -> list[Tensor]:
+def minimise(
+    loss: Callable[..., Tensor], start: Sequence[Tensor], lowest: Sequence[float | None] | None = None
+) -> list[Tensor]:
     """Parameters that minimise ``loss(*parameters)``, by L-BFGS in float64 from ``start``.
+
+    Args:
+        loss: A scalar of the parameters; where it is not finite, the line search turns back.
+        start: First values.
+        lowest: A lower bound for all entries of each parameter; None means none.
 
     Raises:
         ConvergenceError: No minimum within the limit of iterations.
@@ -77,13 +85,19 @@ def minimise(loss: Callable[..., Tensor], start: Sequence[Tensor]) -> list[Tenso
             return np.inf, np.zeros_like(flat)
         return float(value.detach()), torch.cat([g.reshape(-1) for g in gradients]).numpy()
 
+    floors = [-np.inf if low is None else low for low in lowest or [None] * len(sizes)]
+    flat_lowest = np.repeat(floors, sizes)
     found = optimize.minimize(
         value_and_gradient,
         torch.cat([p.reshape(-1) for p in start]).numpy(),
         jac=True,
         method="L-BFGS-B",
+        bounds=optimize.Bounds(flat_lowest, np.inf),
         options={"maxiter": _MAX_ITERATIONS, "maxfun": 2 * _MAX_ITERATIONS, "maxcor": 30, "ftol": _RELATIVE_DECREASE},
     )
-    if found.status == 1 or not np.isfinite(found.fun):
+    # A line search that round-off stops (status 2) has arrived if nothing pulls any more.
+    pull = np.where((found.x <= flat_lowest) & (found.jac > 0), 0.0, found.jac)
+    arrived = found.status == 0 or (found.status == 2 and np.abs(pull).max() < _NO_PULL)
+    if not arrived or not np.isfinite(found.fun):
         raise ConvergenceError(f"maximum likelihood did not converge in {found.nit} iterations: {found.message}")
     return unpack(found.x)

@@ -47,7 +47,7 @@ def flip_flop(roots: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         ConvergenceError: The factors still move, or became singular: too few sequences.
     """
-    _, frames, features = roots.shape
+    frames = roots.shape[1]
     spatial = torch.einsum("rij,rik->jk", roots, roots) / frames
     temporal = torch.eye(frames, dtype=roots.dtype)
     for _ in range(_MAX_ROUNDS):
@@ -84,14 +84,13 @@ def _noised_roots(moments: Moments) -> Tensor:
 def _noised_maximum(temporal: Tensor, spatial: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
     factors = torch.linalg.cholesky(temporal), torch.linalg.cholesky(spatial)
 
-    def covariances(*free: Tensor) -> list[Tensor]:
-        moved = [factor @ lower_triangular(p) for factor, p in zip(factors, free, strict=True)]
-        return [factor @ factor.mT for factor in moved]
+    def covariances(*free: Tensor) -> tuple[Tensor, Tensor]:
+        first, second = (factor @ lower_triangular(p) for factor, p in zip(factors, free, strict=True))
+        return first @ first.mT, second @ second.mT
 
     start = [torch.zeros_like(factor) for factor in factors]
     found = minimise(lambda *free: kronecker_nll(*covariances(*free), moments), start)
-    temporal, spatial = covariances(*found)
-    return temporal, spatial
+    return covariances(*found)
 
 
 def lower_triangular(free: Tensor) -> Tensor:

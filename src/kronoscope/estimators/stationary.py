@@ -24,10 +24,11 @@ _START_FLOOR = 1e-4
 class StationarySeparable(Estimator):
     """Maximum likelihood of K = Gamma kron Sigma with Gamma Toeplitz, unit diagonal, on regular times.
 
-    Gamma_ij = sum_w p(w) cos(w (i - j)) with powers p(w) > 0 at 2N + 1 frequencies from 0 to pi, so it is positive
-    definite by construction; log p and a Cholesky factor of Sigma are found by L-BFGS from the smoothed
-    periodogram. (Averaging the diagonals of a separable fit is no maximum likelihood, and fails where Gamma is
-    nearly singular.) Nothing is assumed about the kernel. Parameters: N + d(d+1)/2 - 1.
+    Gamma_ij = sum_w p(w) cos(w (i - j)) with powers p(w) >= 0 at 2N + 1 frequencies from 0 to pi, so it is positive
+    semi-definite by construction. L-BFGS finds log(p + noise), p >= 0, and a Cholesky factor of Sigma, from the
+    periodogram: coordinates in which powers above the noise count relatively and those below can vanish. (Averaging
+    the diagonals of a separable fit is no maximum likelihood, and fails where Gamma is nearly singular.) Nothing is
+    assumed about the kernel. Parameters: N + d(d+1)/2 - 1.
     """
 
     def _covariance_parameters(self, frames: int, features: int) -> int:
@@ -39,15 +40,17 @@ class StationarySeparable(Estimator):
     def _fit(self, moments: Moments, num_parameters: int) -> SeparableGaussian:
         frames, features = moments.mean.shape
         factor, powers = _start(moments)
-        tables = _cosines(frames)[0]
+        cosines = _cosines(frames)[0]
+        noise = _noise_power(moments)
 
         def covariances(log_power: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
             moved = factor @ lower_triangular(free)
-            return _toeplitz(tables @ log_power.exp()), moved @ moved.mT
+            return _toeplitz(cosines @ (log_power.exp() - noise)), moved @ moved.mT
 
-        log_power = powers.diagonal(dim1=1, dim2=2).real.mean(1).log()
-        start = [log_power, torch.zeros(features, features, dtype=torch.float64)]
-        found = minimise(lambda *free: kronecker_nll(*covariances(*free), moments), start)
+        power = powers.diagonal(dim1=1, dim2=2).real.mean(1)
+        start = [(power + noise).log(), torch.zeros(features, features, dtype=torch.float64)]
+        lowest = [math.log(noise) if noise > 0 else None, None]
+        found = minimise(lambda *free: kronecker_nll(*covariances(*free), moments), start, lowest)
         temporal, spatial = covariances(*found)
         level = temporal[0, 0]
         return SeparableGaussian(temporal / level, spatial * level, moments.mean, num_parameters)
@@ -57,8 +60,8 @@ class StationarySeparable(Estimator):
 class BlockToeplitz(Estimator):
     """Maximum likelihood of K with blocks Cov(x_i, x_j) = C(i - j), C(-k) = C(k)', on regular times.
 
-    C(k) = sum_w Re[F(w) e^(i w k)] with complex Hermitian positive-definite F(w) at 2N + 1 frequencies from 0 to
-    pi, so K is positive definite by construction: a covariance that is stationary, and neither separable nor
+    C(k) = sum_w Re[F(w) e^(i w k)] with complex Hermitian positive semi-definite F(w) at 2N + 1 frequencies from 0 to
+    pi, so K is positive semi-definite by construction: a covariance that is stationary, and neither separable nor
     symmetric in time. Cholesky factors of F(w) are found by L-BFGS from the periodogram. A local maximum
     of the likelihood among these K: no closed form is known, and K outside the grid's cone are only approached.
     Parameters: d(d+1)/2 + (N-1) d^2.
@@ -74,16 +77,18 @@ class BlockToeplitz(Estimator):
         frames, features = moments.mean.shape
         factor, powers = _start(moments)
         cosines, sines = _cosines(frames)
-        start_factors = factor.to(powers.dtype) @ torch.linalg.cholesky(powers)
+        # One unit of a coordinate moves the spectrum by about its size, or the noise's where that is larger.
+        units = torch.linalg.cholesky(powers + _noise_power(moments) * torch.eye(features, dtype=torch.float64))
+        start = torch.linalg.solve_triangular(units, torch.linalg.cholesky(powers), upper=False)
+        units = factor.to(units.dtype) @ units
 
         def covariance(real: Tensor, imaginary: Tensor) -> Tensor:
-            moved = start_factors @ torch.complex(lower_triangular(real), imaginary.tril(-1))
+            moved = units @ torch.complex(real.tril(), imaginary.tril(-1))
             spectrum = moved @ moved.mH
             lagged = torch.tensordot(cosines, spectrum.real, 1) - torch.tensordot(sines, spectrum.imag, 1)
             return _block_toeplitz(lagged)
 
-        start = [torch.zeros(powers.shape, dtype=torch.float64) for _ in range(2)]
-        found = minimise(lambda *free: dense_nll(covariance(*free), moments), start)
+        found = minimise(lambda *free: dense_nll(covariance(*free), moments), [start.real, start.imag])
         return DenseGaussian(covariance(*found), features, moments.mean, num_parameters)
 
 
@@ -107,6 +112,13 @@ def _start(moments: Moments) -> tuple[Tensor, Tensor]:
     share = torch.full((len(power), 1, 1), 1.0 / (_GRID * frames), dtype=torch.float64)
     share[0] = share[-1] = 0.5 / (_GRID * frames)
     return factor, share * (power + _START_FLOOR * identity)
+
+
+def _noise_power(moments: Moments) -> float:
+    """The power per frequency, after whitening by the pooled spatial covariance, that equals the noise."""
+    frames, features = moments.mean.shape
+    level = moments.roots.square().sum() / (frames * features)
+    return moments.noise / (moments.scale * float(level)) / (_GRID * frames)
 
 
 def _lags(frames: int) -> Tensor:
