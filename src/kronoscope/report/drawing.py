@@ -124,7 +124,7 @@ def matrix_panel(panel: MatrixPanel, limits: tuple[float, float], width: int, pr
 def bar_panel(panel: BarPanel, width: int, prefix: str) -> str:
     """Horizontal bars, or dots on a logarithmic axis, with the value written at the end."""
     count = len(panel.bars)
-    labels = [textwrap.wrap(bar.label, 16 if width < 400 else 30) for bar in panel.bars]
+    labels = [textwrap.wrap(bar.label, 16 if width < 400 else 30, break_on_hyphens=False) for bar in panel.bars]
     with _axes(width, height=30 + sum(14 + 15 * len(label) for label in labels)) as (canvas, axes):
         axes.grid(True, axis="x")
         axes.spines["left"].set_visible(not panel.log_x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 from .._errors import InputError
 from . import _fields
@@ -244,7 +245,7 @@ def _cell(name: str, value: Cell) -> Cell:
         return value
     if isinstance(value, str):
         return _fields.text(name, value)
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     return _fields.number(name, value)
 
