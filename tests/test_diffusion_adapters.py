@@ -93,17 +93,22 @@ def test_ddpm_steps(predicts, table):
     assert max(relative_error(nearest, t) for t in TIMES) < 3e-2
 
 
-def test_steps_are_met_exactly_where_the_times_agree():
-    step = 200
-    t = -math.log(float(SURVIVAL[step]))
+@pytest.mark.parametrize(("share", "nearest"), [(0.0, 200), (0.4, 200), (0.6, 201)])
+def test_which_steps_are_called(share, nearest):
+    """At a step's own noise level its answer is exact; between two, the nearest in log SNR or both are called."""
+    clocks = diffusion.clock(-torch.log(SURVIVAL[200:202]))
+    t = float(diffusion.time_from_clock((1 - share) * clocks[0] + share * clocks[1]))
     called = []
 
     def net(given, k):
         called.append(int(k[0]))
         return stranger("epsilon", lambda k: DDPM[k].unbind(-1))(given, k)
 
-    assert relative_error(diffusion.score_from(net, "epsilon", DDPM, steps="nearest"), t) < 1e-11
-    assert called == [step]
+    error = relative_error(diffusion.score_from(net, "epsilon", DDPM, steps="nearest"), t)
+    assert called == [nearest]
+    assert error < 1e-11 or share
+    relative_error(diffusion.score_from(net, "epsilon", DDPM), t)
+    assert share == 0 or called[1:] == [200, 201]
 
 
 def test_blending_is_second_order_and_nearest_first():
