@@ -35,6 +35,6 @@ class TimeFeatures(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         """t (batch,) to (batch, width)."""
-        dtype = self.layers[0].weight.dtype  # type: ignore[union-attr]
+        dtype = next(self.layers.parameters()).dtype
         angles = (clock(t.double()) - LOWEST_CLOCK)[:, None] * self.frequencies  # (batch, frequencies)
         return self.layers(torch.cat([angles.cos(), angles.sin()], dim=-1).to(dtype))

@@ -3,9 +3,10 @@
 from .config import TrainingConfig, choose_device
 from .loop import Progress, TrainingResult, lr_schedule, train
 from .loss import HeldOutLoss, denoising_loss, draw_times
-from .state import TrainingState
+from .state import CHECKPOINT, TrainingState
 
 __all__ = [
+    "CHECKPOINT",
     "HeldOutLoss",
     "Progress",
     "TrainingConfig",

@@ -1,0 +1,7 @@
+"""``fit``, ``load`` and the fitted model: where data, network, training and sampling meet."""
+
+from .fit import FitSettings, fit, fit_run
+from .model import Model, load
+from .networks import NETWORKS, NetworkPreset, training_config
+
+__all__ = ["NETWORKS", "FitSettings", "Model", "NetworkPreset", "fit", "fit_run", "load", "training_config"]

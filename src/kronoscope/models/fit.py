@@ -1,0 +1,289 @@
+"""``fit``: sequences in, a model out. Where data, network and training meet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from .. import _checks, data, training
+from .._errors import InputError
+from . import folder as run_folder
+from .model import Model
+from .networks import build_network, training_config
+
+FEWEST_SEQUENCES = 8
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What a fit is told besides the data and the training settings.
+
+    Attributes:
+        network: A name in ``models.NETWORKS``.
+        network_options: Keyword arguments of the network.
+        mean: "zero", "feature" or "free" ((N, d)), learnt on the training part and subtracted.
+        scaling: None or "standard" (one standard deviation a feature).
+        harmonics: Annual harmonics of the seasonal cycle that is subtracted.
+        test: As for ``data.split``.
+        validation: Share of the rest for early stopping.
+        gap: Sequences dropped between the parts.
+        seed: Of everything random.
+    """
+
+    network: str = "position"
+    network_options: dict[str, Any] = field(default_factory=dict)
+    mean: str = "zero"
+    scaling: str | None = None
+    harmonics: int = 0
+    test: float | str | None = None
+    validation: float = 0.1
+    gap: int = 0
+    seed: int = 0
+
+
+def fit(
+    x: Tensor | np.ndarray | xr.DataArray | xr.Dataset,
+    network: str | nn.Module = "position",
+    *,
+    mean: str = "zero",
+    scaling: str | None = None,
+    frames: int | None = None,
+    validation: float = 0.1,
+    network_options: dict[str, Any] | None = None,
+    generator: torch.Generator | None = None,
+    device: str | torch.device | None = None,
+    on_progress: Callable[[training.Progress], None] | None = None,
+    on_evaluation: Callable[[nn.Module, int], None] | None = None,
+    **training_settings: Any,
+) -> Model:
+    """Learn the law of sequences by denoising score matching with early stopping.
+
+    Nothing is scaled or centred unless asked: then what is learnt is the score of the data as they are.
+
+    Args:
+        x: Sequences (n, N, d) as tensor, numpy array or xarray object; a 2-D array is one long series and needs
+            ``frames``.
+        network: "position" or "dit" (see ``models.NETWORKS``), or any module (x, t) -> epsilon like x, t of shape
+            (batch,).
+        mean: What is subtracted: "zero" (nothing), "feature" (one number a feature) or "free" (one a frame and
+            feature).
+        scaling: None, or "standard": one standard deviation a feature.
+        frames: N, for a long series.
+        validation: Share of the n sequences that is taken out for the held-out loss; the rest is trained on.
+        network_options: Keyword arguments of a named network, such as width.
+        generator: Of everything random; None means seed 0.
+        device: None chooses CUDA where it is there.
+        on_progress, on_evaluation: See :func:`kronoscope.training.train`.
+        **training_settings: Any of :class:`kronoscope.training.TrainingConfig`, such as max_steps or max_seconds;
+            the others are the network's presets.
+
+    Raises:
+        InputError: Too few sequences, values that are not finite, unknown names.
+        DivergenceError: The loss left the finite numbers.
+    """
+    generator = _checks.generator_or_seed_zero(generator)
+    sequences = data.from_array(x, frames=frames)
+    name = network if isinstance(network, str) else None
+    options = dict(network_options or {})
+    if name is None and options:
+        raise InputError("network_options go with the name of a network; build your module with them instead")
+    config = training_config(name, training_settings)
+    prepared = prepare(
+        sequences, mean=mean, scaling=scaling, harmonics=0, test=None, validation=validation, gap=0, generator=generator
+    )
+    frames, features = prepared.x.shape[1:]
+    module = network if isinstance(network, nn.Module) else build_network(network, frames, features, options, generator)
+    result = training.train(
+        module,
+        prepared.x,
+        prepared.held_out,
+        config,
+        generator=generator,
+        device=device,
+        on_progress=on_progress,
+        on_evaluation=on_evaluation,
+    )
+    return prepared.model(result, config, name, options, returns_tensor=isinstance(x, Tensor))
+
+
+def fit_run(
+    sequences: data.SequenceSet,
+    settings: FitSettings,
+    config: training.TrainingConfig,
+    folder: str | os.PathLike[str],
+    *,
+    source: dict[str, Any] | None = None,
+    resume: bool = False,
+    force: bool = False,
+    device: str | torch.device | None = None,
+    on_progress: Callable[[training.Progress], None] | None = None,
+) -> Model:
+    """As :func:`fit`, from the data door into a run folder that an interruption leaves fit to continue.
+
+    Args:
+        sequences: What ``data.read`` gave.
+        settings: Mean, scaling, split, network, seed.
+        config: Training settings.
+        folder: The run folder: new, or with ``resume`` one that was interrupted under the same settings.
+        source: The path and the options with which the sequences were read (JSON), so that the run can cut
+            the same file again.
+        resume: Continue the checkpoint in ``folder``.
+        force: Replace a run that is there.
+        device, on_progress: See :func:`fit`.
+    """
+    generator = torch.Generator().manual_seed(settings.seed)
+    prepared = prepare(
+        sequences,
+        mean=settings.mean,
+        scaling=settings.scaling,
+        harmonics=settings.harmonics,
+        test=settings.test,
+        validation=settings.validation,
+        gap=settings.gap,
+        generator=generator,
+    )
+    prepared.record["seed"] = settings.seed
+    prepared.record["data"]["source"] = source
+    options = dict(settings.network_options)
+    frames, features = prepared.x.shape[1:]
+    network = build_network(settings.network, frames, features, options, generator)
+    told = Model(
+        network,
+        prepared.transform,
+        sequences.container,
+        sequences.feature_names,
+        config,
+        network_name=settings.network,
+        network_options=options,
+        record=prepared.record,
+    ).settings()
+    if resume:
+        path = Path(folder)
+        _check_same(run_folder.read_json(path / run_folder.RUN), told, path)
+    else:
+        path = run_folder.new_folder(folder, force)
+        run_folder.write_json(path / run_folder.RUN, told)
+    result = training.train(
+        network,
+        prepared.x,
+        prepared.held_out,
+        config,
+        generator=generator,
+        device=device,
+        checkpoint=path,
+        resume=resume,
+        on_progress=on_progress,
+    )
+    model = prepared.model(result, config, settings.network, options)
+    model.write_result(path)
+    (path / training.CHECKPOINT).unlink(missing_ok=True)
+    return model
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Sequences split, the transform fitted to the training part, both parts scaled."""
+
+    sequences: data.SequenceSet
+    transform: data.Transform
+    x: Tensor
+    held_out: Tensor
+    starts: pd.DatetimeIndex | None
+    record: dict[str, Any]
+
+    def model(
+        self,
+        result: training.TrainingResult,
+        config: training.TrainingConfig,
+        name: str | None,
+        options: dict[str, Any],
+        returns_tensor: bool = False,
+    ) -> Model:
+        """The fitted model."""
+        outcome = {
+            "history": result.history,
+            "best_step": result.best_step,
+            "steps": result.steps,
+            "seconds": result.seconds,
+            "stopped": result.stopped,
+            "weights": sum(p.numel() for p in result.network.parameters()),
+        }
+        return Model(
+            result.network,
+            self.transform,
+            self.sequences.container,
+            self.sequences.feature_names,
+            config,
+            self.starts,
+            name,
+            options,
+            {**self.record, "training": outcome},
+            returns_tensor,
+        )
+
+
+def prepare(
+    sequences: data.SequenceSet,
+    *,
+    mean: str,
+    scaling: str | None,
+    harmonics: int,
+    test: float | str | None,
+    validation: float,
+    gap: int,
+    generator: torch.Generator,
+) -> Prepared:
+    """Split, fit the transform to the training part alone, scale."""
+    if len(sequences) < FEWEST_SEQUENCES:
+        raise InputError(f"a fit needs at least {FEWEST_SEQUENCES} sequences, got {len(sequences)}")
+    if not 0 < _checks.real("validation", validation) < 1:
+        raise InputError(f"validation must be greater than 0 and less than 1, got {validation:g}")
+    split = data.split(sequences, test=test, validation=validation, gap=gap, generator=generator)
+    part, held_out = sequences.subset(split.train), sequences.subset(split.validation)
+    transform = data.Transform.fit(
+        part.values,
+        part.starts,
+        part.step,
+        mean=mean,
+        scaling=scaling,
+        num_harmonics=harmonics,
+        feature_names=sequences.feature_names,
+    )
+    record = {
+        "data": {
+            "sequences": len(sequences),
+            "features": list(sequences.feature_names),
+            "mean": mean,
+            "scaling": scaling,
+            "harmonics": harmonics,
+            "notes": list(sequences.notes),
+        },
+        "split": {name: getattr(split, name).tolist() for name in ("train", "validation", "test")},
+        "environment": run_folder.environment(),
+    }
+    return Prepared(
+        sequences,
+        transform,
+        torch.from_numpy(transform.apply(part.values, part.starts)).float(),
+        torch.from_numpy(transform.apply(held_out.values, held_out.starts)).float(),
+        part.starts if isinstance(part.starts, pd.DatetimeIndex) else None,
+        record,
+    )
+
+
+def _check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
+    """Refuse to resume a run that was told something else, naming what differs."""
+    if (path / run_folder.WEIGHTS).exists():
+        raise InputError(f"{path} is finished; there is nothing to resume")
+    differ = [k for k in sorted({*before, *now} - {"environment"}) if before.get(k) != now.get(k)]
+    if differ:
+        raise InputError(f"{path} was begun with other settings ({', '.join(differ)}); resume it with the same ones")

@@ -1,0 +1,224 @@
+"""The fitted model: a network score with the data door that it was fitted behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from .. import _checks, data, diffusion, sampling
+from .._errors import InputError
+from .._typing import DiffusionTime
+from ..training import TrainingConfig
+from . import folder as run_folder
+from .networks import build_network
+
+TRAINED_SLACK = 1e-9  # relative; a time that went through a logarithm and back is still inside
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A diffusion model of sequences (n, N, d), in the units of the data that it was fitted to.
+
+    Attributes:
+        network: (x, t) to epsilon, in scaled coordinates.
+        transform: Between the data's units and scaled coordinates.
+        container, feature_names: How sequences look in the data's own format.
+        training_starts: Clock times of the training sequences, from which generated ones are dated; None without.
+        network_name, network_options: How the network was built; the name is None for a network of the user's own.
+        training: Settings of the training.
+        record: What was fitted, on what and how it went (JSON): split, history, environment, seed.
+    """
+
+    network: nn.Module
+    transform: data.Transform
+    container: data.Container
+    feature_names: tuple[str, ...]
+    training: TrainingConfig
+    training_starts: pd.DatetimeIndex | None = None
+    network_name: str | None = None
+    network_options: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+    returns_tensor: bool = False
+
+    @property
+    def num_frames(self) -> int:
+        """N."""
+        return self.transform.num_frames
+
+    @property
+    def num_features(self) -> int:
+        """d."""
+        return self.transform.num_features
+
+    def score(self, x: Tensor, t: DiffusionTime) -> Tensor:
+        """grad log p_t(x) in scaled coordinates: -epsilon(x, t) / sigma_t.
+
+        Args:
+            x: (batch, N, d) in scaled coordinates.
+            t: Diffusion time, a number or (batch,), within the trained range (1e-2 to 8 unless told otherwise).
+
+        Raises:
+            InputError: For a time outside the trained range, or a wrong shape.
+        """
+        _checks.sequences("x", x, self.num_frames, self.num_features)
+        time = _checks.diffusion_time(t, len(x), x, allow_zero=False)
+        low, high = self.training.min_time, self.training.max_time
+        if float(time.min()) < low * (1 - TRAINED_SLACK) or float(time.max()) > high * (1 + TRAINED_SLACK):
+            came = f"{float(time.min()):g} to {float(time.max()):g}"
+            raise InputError(f"t must lie in the trained range [{low:g}, {high:g}], got {came}")
+        parameter = next(self.network.parameters(), x)
+        inside = x.to(parameter)
+        epsilon = self.network(inside, time.to(parameter.device).expand(len(x)))
+        return diffusion.score_from_epsilon(epsilon.to(x), x, time)
+
+    def sample_values(
+        self,
+        n: int,
+        *,
+        generator: torch.Generator | None = None,
+        sampler: str = "dpm-solver",
+        num_calls: int = 64,
+        denoise: bool = True,
+        batch_size: int = 1000,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[np.ndarray, pd.DatetimeIndex | None]:
+        """As :meth:`sample`, but as (n, N, d) float64 values and the starts that date them (None without)."""
+        generator = _checks.generator_or_seed_zero(generator)
+        _checks.count("n", n)
+        if sampler not in sampling.SAMPLERS:
+            raise InputError(f"sampler must be one of {', '.join(sampling.SAMPLERS)}, got {sampler!r}")
+        table = sampling.SAMPLERS[sampler](num_calls, self.training.min_time, self.training.max_time)
+        scaled = sampling.sample(
+            self.score,
+            (n, self.num_frames, self.num_features),
+            table,
+            generator=generator,
+            device=next((p.device for p in self.network.parameters()), torch.device("cpu")),
+            batch_size=batch_size,
+            denoise=denoise,
+            progress=progress,
+        )
+        starts = self._dates(n, generator)
+        return self.transform.invert(scaled.cpu().double().numpy(), starts), starts
+
+    def sample(
+        self, n: int, *, generator: torch.Generator | None = None, **options: Any
+    ) -> Tensor | np.ndarray | xr.DataArray | xr.Dataset:
+        """Draw ``n`` new sequences, in the units and the container of the data.
+
+        Args:
+            n: How many.
+            generator: None means seed 0. A draw does not depend on ``batch_size``.
+            **options: sampler (a name in ``sampling.SAMPLERS``), num_calls, batch_size, progress, and denoise: whether
+                the last step goes from min_time to 0 by Tweedie's formula; without it the sequences keep the noise of
+                min_time, of variance 1 - exp(-min_time) in scaled coordinates.
+
+        Returns:
+            A tensor, numpy array or xarray object like what :func:`kronoscope.fit` was given. With a seasonal cycle
+            each sequence gets the date of a training sequence drawn at random.
+        """
+        values, starts = self.sample_values(n, generator=generator, **options)
+        dated = starts if self.transform.num_harmonics else None
+        array = data.to_array(values, self.container, self.feature_names, starts=dated)
+        return torch.from_numpy(array) if self.returns_tensor and isinstance(array, np.ndarray) else array
+
+    def _dates(self, n: int, generator: torch.Generator) -> pd.DatetimeIndex | None:
+        if self.training_starts is None or not self.transform.num_harmonics:
+            return None
+        chosen = torch.randint(len(self.training_starts), (n,), generator=generator)
+        return self.training_starts[chosen.numpy()]
+
+    def save(self, folder: str | os.PathLike[str], force: bool = False) -> Path:
+        """Write a run folder of safetensors and JSON, which :func:`kronoscope.load` reads."""
+        path = run_folder.new_folder(folder, force)
+        run_folder.write_json(path / run_folder.RUN, self.settings())
+        self.write_result(path)
+        return path
+
+    def settings(self) -> dict[str, Any]:
+        """What the fit was told, as ``run.json`` holds it."""
+        return {
+            "format": run_folder.FORMAT,
+            "network": {"name": self.network_name, "options": self.network_options},
+            "num_frames": self.num_frames,
+            "num_features": self.num_features,
+            "training": self.training.to_json(),
+            **{k: self.record[k] for k in ("data", "split", "seed", "environment") if k in self.record},
+        }
+
+    def write_result(self, path: Path) -> None:
+        """Write weights and result into a run folder whose ``run.json`` is there; weights last, as the sign of done."""
+        starts = self.training_starts
+        result = {
+            "transform": self.transform.to_json(),
+            "container": self.container.to_json(),
+            "feature_names": list(self.feature_names),
+            "training_starts": None if starts is None else [stamp.isoformat() for stamp in starts],
+            "returns_tensor": self.returns_tensor,
+            "record": self.record,
+        }
+        run_folder.write_json(path / run_folder.RESULT, result)
+        run_folder.write_weights(path / run_folder.WEIGHTS, self.network.state_dict())
+
+
+def load(folder: str | os.PathLike[str], *, network: nn.Module | None = None) -> Model:
+    """Read a finished run folder. Nothing is unpickled.
+
+    Args:
+        folder: What ``fit --out`` or :meth:`Model.save` wrote.
+        network: The module of the right shape, for a run of a network of the user's own.
+
+    Raises:
+        InputError: The folder is missing, unfinished, damaged, foreign, or of another network.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise InputError(f"{path} does not exist; a run folder is what fit writes")
+    settings = run_folder.read_json(path / run_folder.RUN)
+    if not (path / run_folder.WEIGHTS).exists() and (path / "checkpoint.safetensors").exists():
+        raise InputError(f"{path} is not finished: continue it with fit --resume")
+    weights = run_folder.read_weights(path / run_folder.WEIGHTS)
+    result = run_folder.read_json(path / run_folder.RESULT)
+    try:
+        name, options = settings["network"]["name"], settings["network"]["options"]
+        if network is None:
+            if name is None:
+                raise InputError(f"{path} holds a network of your own: pass one of the same shape as network=")
+            size = settings["num_frames"], settings["num_features"]
+            network = build_network(name, *size, options, torch.Generator().manual_seed(0))
+        network.load_state_dict(weights)
+        transform = data.Transform.from_json(result["transform"])
+        container = data.Container.from_json(result["container"])
+        starts = _starts(result["training_starts"], container)
+        return Model(
+            network.eval().requires_grad_(False),
+            transform,
+            container,
+            tuple(result["feature_names"]),
+            TrainingConfig.from_json(settings["training"]),
+            starts,
+            name,
+            options,
+            result["record"],
+            result["returns_tensor"],
+        )
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} is damaged or of another network: {str(error).splitlines()[0]}") from None
+
+
+def _starts(stamps: list[str] | None, container: data.Container) -> pd.DatetimeIndex | None:
+    if stamps is None:
+        return None
+    index = pd.DatetimeIndex(pd.to_datetime(stamps, utc=container.timezone is not None))
+    return index if container.timezone is None else index.tz_convert(container.timezone)

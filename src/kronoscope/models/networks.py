@@ -1,0 +1,69 @@
+"""The networks that go by a name, with the training settings that suit each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import _checks
+from ..nn import DiT, PositionTransformer
+from ..training import TrainingConfig
+
+
+@dataclass(frozen=True)
+class NetworkPreset:
+    """How to build a network for N frames of d features, and how to train it by default."""
+
+    build: Callable[..., nn.Module]
+    training: TrainingConfig
+    summary: str
+
+
+NETWORKS: dict[str, NetworkPreset] = {
+    "position": NetworkPreset(
+        PositionTransformer,
+        TrainingConfig(max_steps=3000, batch_size=128, learning_rate=3e-3, patience=10),
+        "position-only attention, linear in x: learns Gaussian dependence from few sequences",
+    ),
+    "dit": NetworkPreset(
+        DiT,
+        TrainingConfig(max_steps=4000, batch_size=64, learning_rate=2e-3, patience=10),
+        "diffusion transformer, softmax attention and perceptrons: learns other laws too, and needs more sequences",
+    ),
+}
+
+
+def preset(name: str) -> NetworkPreset:
+    """The preset of that name."""
+    if name not in NETWORKS:
+        raise _checks.InputError(f"network must be one of {', '.join(NETWORKS)}, or a torch module; got {name!r}")
+    return NETWORKS[name]
+
+
+def build_network(
+    name: str, num_frames: int, num_features: int, options: dict[str, Any], generator: torch.Generator
+) -> nn.Module:
+    """A network with weights drawn from ``generator``; the global random state is left as it was."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return preset(name).build(num_frames, num_features, **options)
+        except TypeError as error:
+            raise _checks.InputError(f"network options of {name!r}: {error}") from None
+
+
+def training_config(name: str | None, overrides: dict[str, Any]) -> TrainingConfig:
+    """The preset's training settings with those that are not None replaced."""
+    base = TrainingConfig(patience=10) if name is None else preset(name).training
+    known = set(base.to_json())
+    unknown = sorted(set(overrides) - known)
+    if unknown:
+        raise _checks.InputError(
+            f"unknown training settings: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        )
+    return replace(base, **{k: v for k, v in overrides.items() if v is not None})
