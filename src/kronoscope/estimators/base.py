@@ -16,6 +16,7 @@ from ..processes import GaussianLaw
 
 Mean = str | Tensor
 _MEANS = ("zero", "feature", "free")
+_INDEPENDENT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,16 @@ class Moments:
     def noise(self) -> float:
         """sigma^2 at ``min_time``."""
         return float(sigma_squared(self.min_time))
+
+    @property
+    def spatial_moment(self) -> Tensor:
+        """sum_r R_r' R_r / N, (features, features)."""
+        return torch.einsum("rij,rik->jk", self.roots, self.roots) / self.roots.shape[1]
+
+    @property
+    def temporal_moment(self) -> Tensor:
+        """sum_r R_r R_r' / d, (frames, frames)."""
+        return torch.einsum("rij,rkj->ik", self.roots, self.roots) / self.roots.shape[2]
 
     @property
     def second_moment(self) -> Tensor:
@@ -95,6 +106,8 @@ class Estimator(ABC):
             )
         mean = self._mean_of(data)
         moments = Moments(mean, _roots(data - mean), float(self.min_time))
+        if not bool(moments.roots.any()):
+            raise InputError("x must vary: it equals its mean everywhere")
         return self._fit(moments, self.count_parameters(frames, features))
 
     def count_parameters(self, num_frames: int, num_features: int) -> int:
@@ -127,6 +140,20 @@ class Estimator(ABC):
             return self.mean.detach().to(data)
         averages = {"zero": data.new_zeros(1), "feature": data.mean(dim=(0, 1)), "free": data.mean(dim=0)}
         return averages[self.mean].expand(shape).clone()
+
+
+def refuse_dependent(what: str, moment: Tensor) -> None:
+    """Refuse data whose features (or frames) are linearly dependent to round-off: their likelihood has no maximum.
+
+    Raises:
+        InputError: The correlation matrix of ``moment`` is singular.
+    """
+    root = moment.diagonal().sqrt()
+    if bool((root == 0).any()) or float(torch.linalg.eigvalsh(moment / torch.outer(root, root))[0]) < _INDEPENDENT:
+        raise InputError(
+            f"x must have linearly independent {what} for the likelihood at min_time = 0 to have a maximum; "
+            "take a min_time above 0, or leave one out"
+        )
 
 
 def _sequences(x: Tensor | NDArray) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..processes import DenseGaussian, SeparableGaussian
-from .base import Estimator, Moments
+from .base import Estimator, Moments, refuse_dependent
 from .likelihood import dense_nll, kronecker_nll, minimise
 from .separable import lower_triangular
 
@@ -101,10 +101,11 @@ def _cosines(frames: int) -> tuple[Tensor, Tensor]:
 
 def _start(moments: Moments) -> tuple[Tensor, Tensor]:
     """A factor L of the pooled spatial covariance, and the powers of L^-1 x: Hermitian (frequencies, d, d)."""
-    roots = moments.roots
+    roots, spatial = moments.roots, moments.spatial_moment
+    if moments.min_time == 0:
+        refuse_dependent("features", spatial)
     frames, features = roots.shape[1:]
     identity = torch.eye(features, dtype=torch.float64)
-    spatial = torch.einsum("rij,rik->jk", roots, roots) / frames
     factor = torch.linalg.cholesky(spatial + max(moments.noise, _START_FLOOR) * spatial.diagonal().mean() * identity)
     whitened = torch.linalg.solve_triangular(factor, roots.mT, upper=False).mT
     transform = torch.complex(*_cosines(frames)).conj().mT @ whitened.to(torch.complex128)
