@@ -152,8 +152,8 @@ def _first_instant(midnight: pd.DatetimeIndex, like: pd.DatetimeIndex) -> Whole:
 
 def complete(values: FloatArray, names: tuple[str, ...], noun: str) -> tuple[NDArray[np.bool_], list[str]]:
     """Which of the (n, N, d) sequences have no missing value, and a note on those that have."""
-    missing = np.isnan(values).any(axis=1)  # (n, d)
-    bad = missing.any(axis=1)
+    missing = np.asarray(np.isnan(values).any(axis=1))  # (n, d)
+    bad = np.asarray(missing.any(axis=1))
     if not bad.any():
         return ~bad, []
     causes = [f"{name} in {count}" for name, count in zip(names, missing.sum(axis=0)) if count]

@@ -3,12 +3,12 @@
 | variables | dimensions | read as |
 |---|---|---|
 | one | three | (sequence, time, feature), as they stand |
-| one | two, the second is time | (sequence, time), one feature |
+| one | two, the second is time or the first "sequence" | (sequence, time), one feature |
 | one | two | a long series (time, feature) |
 | several, alike | two | (sequence, time), one feature a variable |
 | several, alike | one | a long series (time), one feature a variable |
 
-A dimension is time if ``time`` names it, if it is called "time", or if its coordinate holds times.
+A dimension is time if ``time`` names it, if it is called "time", or if its coordinate holds times or time spans.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ def load(path: Path, ending: str) -> xr.Dataset:
     Raises:
         InputError: if it cannot be read.
     """
+    engine: dict[str, Any] = {"engine": "zarr", "consolidated": False} if ending == ".zarr" else {}
     try:
-        with xr.open_dataset(path, engine="zarr" if ending == ".zarr" else None, decode_timedelta=True) as opened:
+        with xr.open_dataset(path, decode_timedelta=True, **engine) as opened:
             return opened.load()
     except Exception as error:
         raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
@@ -65,11 +66,12 @@ def to_source(
         raise InputError(f"time names '{time}', but these values have only the dimensions {list_names(dims)}")
     attrs = {name: _plain(data[name].attrs) for name in names}
     container = replace(container, attrs=_plain(data.attrs), variable_attrs=attrs, dtype=_dtype(data, names))
-    if len(names) == 1 and (len(dims) == 3 or (len(dims) == 2 and not timed[1])):
+    sequences = len(dims) == 2 and (timed[1] or dims[0] == "sequence")
+    if len(names) == 1 and len(dims) in (2, 3) and not sequences:
         variable = None if names[0] == _NAMELESS else names[0]
         data, values, features = _with_features(data, names[0], columns)
         container = replace(container, variable=variable, variable_attrs={variable or _NAMELESS: attrs[names[0]]})
-    elif len(dims) == 2 and timed[0] and not timed[1]:
+    elif len(dims) == 2 and timed[0] and not sequences:
         raise InputError(f"several variables over ({', '.join(dims)}): stack them into one with (time, feature)")
     elif len(dims) in (1, 2):
         values, features = np.stack([_values(data, name) for name in names], axis=-1), tuple(names)
@@ -77,8 +79,9 @@ def to_source(
         raise InputError(f"values must have 1 to 3 dimensions, got ({', '.join(dims)})")
     if values.ndim == 2:
         return _long(data, dims, values, features, container, timezone)
-    if timed[0] and not timed[1]:
-        raise InputError(f"the dimensions must be (sequence, time, feature), but ({', '.join(dims)}) begins with time")
+    called = [dim == time or "time" in dim.lower() for dim in dims]
+    if any(called) and not called[1]:
+        raise InputError(f"the dimensions must be in the order (sequence, time, feature), got ({', '.join(dims)})")
     return _stacked(data, dims, values, features, container, timezone)
 
 
@@ -103,7 +106,7 @@ def _variables(data: xr.Dataset, columns: Sequence[str] | None) -> list[str]:
 def _is_time(data: xr.Dataset, dim: str, time: str | None) -> bool:
     if time is not None:
         return dim == time or (time in data.coords and data[time].dims == (dim,))
-    return dim == "time" or (dim in data.coords and data[dim].dtype.kind == "M")
+    return dim == "time" or (dim in data.coords and data[dim].dtype.kind in "mM")
 
 
 def _dtype(data: xr.Dataset, names: list[str]) -> str:
@@ -232,7 +235,7 @@ def _coordinates(data: xr.Dataset, dims: tuple[str, ...]) -> tuple[Coordinate, .
             plain, dtype = array.astype(np.int64).tolist(), str(array.dtype)
         else:
             text = array.dtype.kind not in "biuf"
-            plain, dtype = (array.astype(str).tolist(), "str") if text else (array.tolist(), str(array.dtype))
+            plain, dtype = (array.astype(object).tolist(), "str") if text else (array.tolist(), str(array.dtype))
         kept.append(Coordinate(str(name), tuple(map(str, coord.dims)), plain, dtype, _plain(coord.attrs)))
     return tuple(kept)
 
@@ -261,9 +264,9 @@ def build(
     dims = container.dims if grid else ("sequence", "frame" if step is None else "offset", "feature")
     coords: dict[str, xr.Variable] = {}
     for c in container.coords:
-        coords[c.name] = xr.Variable(c.dims, np.asarray(c.values, dtype=c.dtype), c.attrs)
+        coords[c.name] = xr.Variable(c.dims, _coordinate_values(c), c.attrs)
     if not grid:
-        coords["feature"] = xr.Variable(("feature",), list(feature_names))
+        coords["feature"] = xr.Variable(("feature",), np.array(feature_names, dtype=object))
     if step is not None and dims[1] not in coords:
         offsets = np.arange(values.shape[1]) * (step.to_timedelta64() if isinstance(step, pd.Timedelta) else step)
         coords[dims[1]] = xr.Variable((dims[1],), offsets)
@@ -282,6 +285,10 @@ def build(
         for j, name in enumerate(feature_names)
     }
     return xr.Dataset(variables, coords, container.attrs)
+
+
+def _coordinate_values(coordinate: Coordinate) -> np.ndarray:
+    return np.array(coordinate.values, dtype=object if coordinate.dtype == "str" else coordinate.dtype)
 
 
 def _start_coordinate(starts: pd.DatetimeIndex | FloatArray, dim: str, container: Container) -> xr.Variable:

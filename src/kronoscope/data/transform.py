@@ -53,8 +53,8 @@ class Transform:
         starts: Starts = None,
         step: Step = None,
         *,
-        mean: str = "free",
-        scaling: str | None = "standard",
+        mean: str,
+        scaling: str | None,
         num_harmonics: int = 0,
         feature_names: Sequence[str] | None = None,
     ) -> Transform:

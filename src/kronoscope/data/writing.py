@@ -17,7 +17,7 @@ from .._errors import InputError
 from . import grids
 from .blocks import offset_unit
 from .reading import ARRAYS, ENDINGS, TABLES
-from .sequences import Container, FloatArray, Starts, first_line, list_names, nanoseconds
+from .sequences import Container, FloatArray, Starts, Step, first_line, list_names, nanoseconds
 from .tables import SEQUENCE
 
 # What a folder must hold to be taken for a zarr store, which force may replace.
@@ -127,32 +127,39 @@ def _write_as(
         if ending == ".nc":
             path.write_bytes(bytes(grid.to_netcdf(engine="h5netcdf")))
         else:
-            grid.to_zarr(path, mode="w-")
+            grid.to_zarr(path, mode="w-", consolidated=False)
 
 
 def _table(values: FloatArray, container: Container, names: tuple[str, ...], starts: Starts) -> pd.DataFrame:
     n, frames, _ = values.shape
     step = container.step
-    columns: dict[str, object] = {SEQUENCE: np.repeat(np.arange(n), frames)}
     offset = np.arange(frames)
+    columns: dict[str, object] = {SEQUENCE: np.repeat(np.arange(n), frames)}
     if step is None:
         columns["frame"] = np.tile(offset, n)
     elif isinstance(step, pd.Timedelta):
         unit, size = offset_unit(step)
-        whole = nanoseconds(step) % size == 0
-        columns[f"offset_{unit}"] = np.tile(
-            offset * (nanoseconds(step) // size if whole else step / pd.Timedelta(size)), n
-        )
+        elapsed = offset * nanoseconds(step)
+        columns[f"offset_{unit}"] = np.tile(elapsed / size if nanoseconds(step) % size else elapsed // size, n)
     else:
         columns["offset"] = np.tile(offset * step, n)
     if starts is not None:
-        elapsed = np.tile(offset, n) * (step if step is not None else 0)
-        columns[container.time_name or "time"] = starts.repeat(frames) + elapsed
+        columns[container.time_name or "time"] = _all_times(starts, step, frames)
     for name in names:
         if name in columns:
             raise InputError(f"a feature is named '{name}', as a column of generated tables; rename it in the source")
     features = dict(zip(names, values.astype(container.dtype).reshape(n * frames, -1).T))
     return pd.DataFrame({**columns, **features})
+
+
+def _all_times(starts: pd.DatetimeIndex | FloatArray, step: Step, frames: int) -> pd.DatetimeIndex | FloatArray:
+    """The time of every frame of every sequence; without a step, its sequence's start."""
+    if isinstance(starts, pd.DatetimeIndex):
+        after = pd.to_timedelta(
+            np.arange(frames) * (nanoseconds(step) if isinstance(step, pd.Timedelta) else 0), unit="ns"
+        )
+        return starts.repeat(frames) + pd.TimedeltaIndex(np.tile(after, len(starts)))
+    return np.add.outer(starts, np.arange(frames) * (step if isinstance(step, float) else 0.0)).ravel()
 
 
 def _replace(partial: Path, path: Path) -> None:
