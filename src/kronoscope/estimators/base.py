@@ -142,18 +142,29 @@ class Estimator(ABC):
         return averages[self.mean].expand(shape).clone()
 
 
-def refuse_dependent(what: str, moment: Tensor) -> None:
-    """Refuse data whose features (or frames) are linearly dependent to round-off: their likelihood has no maximum.
+def refuse_dependent(moments: Moments) -> None:
+    """Refuse data whose features, or frames, are linearly dependent to round-off: their likelihood has no maximum.
+
+    Frames of fewer sequences than it takes to tell are let through. Behind noise there always is a maximum.
 
     Raises:
-        InputError: The correlation matrix of ``moment`` is singular.
+        InputError: A correlation matrix is singular to working precision.
     """
-    root = moment.diagonal().sqrt()
-    if bool((root == 0).any()) or float(torch.linalg.eigvalsh(moment / torch.outer(root, root))[0]) < _INDEPENDENT:
-        raise InputError(
-            f"x must have linearly independent {what} for the likelihood at min_time = 0 to have a maximum; "
-            "take a min_time above 0, or leave one out"
-        )
+    rank, frames, features = moments.roots.shape
+    if moments.min_time > 0:
+        return
+    for what, moment, enough in (
+        ("features", moments.spatial_moment, True),
+        ("frames", moments.temporal_moment, rank * features >= frames),
+    ):
+        root = moment.diagonal().sqrt()
+        singular = bool((root == 0).any())
+        singular = singular or float(torch.linalg.eigvalsh(moment / torch.outer(root, root))[0]) < _INDEPENDENT
+        if enough and singular:
+            raise InputError(
+                f"x must have linearly independent {what} for the likelihood at min_time = 0 to have a maximum, but "
+                "they are dependent to working precision; take a min_time above 0, or leave some out"
+            )
 
 
 def _sequences(x: Tensor | NDArray) -> Tensor:

@@ -52,8 +52,8 @@ def dense_nll(covariance: Tensor, moments: Moments) -> Tensor:
     factor, info = torch.linalg.cholesky_ex(moments.scale * covariance + moments.noise * identity)
     if int(info) > 0:
         return covariance.sum() * torch.nan
-    noised = moments.scale * moments.second_moment + moments.noise * identity
-    whitened = torch.linalg.solve_triangular(factor, torch.linalg.cholesky_ex(noised).L, upper=False)
+    noisy = torch.cat([moments.scale**0.5 * moments.roots.flatten(1).mT, moments.noise**0.5 * identity], dim=1)
+    whitened = torch.linalg.solve_triangular(factor, noisy, upper=False)
     return factor.diagonal().log().sum() + 0.5 * whitened.square().sum()
 
 

@@ -31,14 +31,12 @@ class Separable(Estimator):
         return frames * (frames + 1) // 2 + features * (features + 1) // 2 - 1
 
     def _least_sequences(self, frames: int, features: int) -> int:
-        # Square sequences: one or two of them leave more than one maximum (Derksen and Makam 2021, theorem 1.2).
+        # Square sequences: one or two of them leave more than one maximum (Derksen and Makam 2021).
         unique = 3 if frames == features > 1 else 1
         return max(-(-frames // features), -(-features // frames), unique)
 
     def _fit(self, moments: Moments, num_parameters: int) -> SeparableGaussian:
-        if moments.min_time == 0:
-            refuse_dependent("features", moments.spatial_moment)
-            refuse_dependent("frames", moments.temporal_moment)
+        refuse_dependent(moments)
         temporal, spatial = flip_flop(_noised_roots(moments))
         if moments.min_time > 0:
             temporal, spatial = _noised_maximum(temporal, spatial, moments)

@@ -71,7 +71,8 @@ class BlockToeplitz(Estimator):
         return features * (features + 1) // 2 + (frames - 1) * features**2
 
     def _least_sequences(self, frames: int, features: int) -> int:
-        return features
+        # For any v orthogonal to all sequences, a spectrum with null vector V(w) makes K singular along v alone.
+        return frames * features if features > 1 else 1
 
     def _fit(self, moments: Moments, num_parameters: int) -> DenseGaussian:
         frames, features = moments.mean.shape
@@ -102,8 +103,7 @@ def _cosines(frames: int) -> tuple[Tensor, Tensor]:
 def _start(moments: Moments) -> tuple[Tensor, Tensor]:
     """A factor L of the pooled spatial covariance, and the powers of L^-1 x: Hermitian (frequencies, d, d)."""
     roots, spatial = moments.roots, moments.spatial_moment
-    if moments.min_time == 0:
-        refuse_dependent("features", spatial)
+    refuse_dependent(moments)
     frames, features = roots.shape[1:]
     identity = torch.eye(features, dtype=torch.float64)
     factor = torch.linalg.cholesky(spatial + max(moments.noise, _START_FLOOR) * spatial.diagonal().mean() * identity)

@@ -28,7 +28,7 @@ class Periodic(StationaryKernel):
     Raises:
         InputError: If an argument is out of its range.
 
-    Source: MacKay, *Introduction to Gaussian processes* (1998), section 5.
+    Source: MacKay, *Introduction to Gaussian processes* (1998).
 
     Example:
         >>> float(Periodic(lengthscale=1.0, period=24.0).at_lag(48.0))

@@ -65,7 +65,7 @@ class Cauchy(StationaryKernel):
     Raises:
         InputError: If an argument is out of its range.
 
-    Source: Gneiting and Schlather, *SIAM Review* 46 (2004) 269-282, equation 1.
+    Source: Gneiting and Schlather, *SIAM Review* 46 (2004) 269-282.
 
     Example:
         >>> round(float(Cauchy(lengthscale=2.0, exponent=1.0, decay_exponent=0.5).at_lag(6.0)), 12)
