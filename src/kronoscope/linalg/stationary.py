@@ -111,6 +111,9 @@ class ToeplitzKroneckerCovariance(Covariance):
         neighbour = weights[:, None] * self._temporal.circulant_values + noise
         for row in neighbour:
             refuse_singular(float(row.min()), float(row.max()), frames)
+        if noise == 0:
+            # The neighbour can be regular where Gamma itself is singular; the (remembered) determinant finds that out.
+            self.log_det(torch.tensor(scale, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64))
         inverse = neighbour.reciprocal_()
 
         def product(vectors: Tensor, rows: Tensor) -> Tensor:
