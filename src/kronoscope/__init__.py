@@ -1,3 +1,48 @@
-"""kronoscope: diffusion models of dependent sequences, measured against exact Gaussian process truth."""
+"""kronoscope: diffusion models of dependent sequences, measured against exact Gaussian process truth.
+
+Everything is loaded on first use, so that ``import kronoscope`` and ``kronoscope --help`` are quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+_SUBMODULES = (
+    "data",
+    "diffusion",
+    "estimators",
+    "experiments",
+    "kernels",
+    "metrics",
+    "nn",
+    "processes",
+    "report",
+    "sampling",
+    "training",
+)
+_NAMES = {
+    "DivergenceError": "_errors",
+    "GaussianSequence": "processes",
+    "InputError": "_errors",
+    "Model": "models",
+    "fit": "models",
+    "load": "models",
+    "score_from": "diffusion",
+}
+
+__all__ = ["__version__", *_SUBMODULES, *_NAMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in _NAMES:
+        return getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_SUBMODULES, *_NAMES])

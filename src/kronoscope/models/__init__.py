@@ -1,7 +1,18 @@
 """``fit``, ``load`` and the fitted model: where data, network, training and sampling meet."""
 
 from .fit import FitSettings, fit, fit_run
+from .folder import read_settings
 from .model import Model, load
 from .networks import NETWORKS, NetworkPreset, training_config
 
-__all__ = ["NETWORKS", "FitSettings", "Model", "NetworkPreset", "fit", "fit_run", "load", "training_config"]
+__all__ = [
+    "NETWORKS",
+    "FitSettings",
+    "Model",
+    "NetworkPreset",
+    "fit",
+    "fit_run",
+    "load",
+    "read_settings",
+    "training_config",
+]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +153,9 @@ def fit_run(
         gap=settings.gap,
         generator=generator,
     )
-    prepared.record["seed"] = settings.seed
-    prepared.record["data"]["source"] = source
+    prepared.record["fit"] = asdict(settings)
+    prepared.record["source"] = source or {}
+    prepared.record["data"]["fingerprint"] = hashlib.sha256(sequences.values.tobytes()).hexdigest()
     options = dict(settings.network_options)
     frames, features = prepared.x.shape[1:]
     network = build_network(settings.network, frames, features, options, generator)
@@ -169,6 +172,7 @@ def fit_run(
     if resume:
         path = Path(folder)
         _check_same(run_folder.read_json(path / run_folder.RUN), told, path)
+        resume = (path / training.CHECKPOINT).exists()  # killed before its first checkpoint: from the start again
     else:
         path = run_folder.new_folder(folder, force)
         run_folder.write_json(path / run_folder.RUN, told)
@@ -284,6 +288,7 @@ def _check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None
     """Refuse to resume a run that was told something else, naming what differs."""
     if (path / run_folder.WEIGHTS).exists():
         raise InputError(f"{path} is finished; there is nothing to resume")
-    differ = [k for k in sorted({*before, *now} - {"environment"}) if before.get(k) != now.get(k)]
+    told = sorted({*before, *now} - {"environment", "source"})
+    differ = [name for name in told if json.dumps(before.get(name)) != json.dumps(now.get(name))]
     if differ:
         raise InputError(f"{path} was begun with other settings ({', '.join(differ)}); resume it with the same ones")

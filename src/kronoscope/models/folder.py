@@ -66,6 +66,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+def read_settings(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """``run.json`` of a run folder, finished or not."""
+    return read_json(Path(folder) / RUN)
+
+
 def write_weights(path: Path, weights: dict[str, Tensor]) -> None:
     """Write tensors under a temporary name, then rename."""
     temporary = path.with_suffix(".partial")

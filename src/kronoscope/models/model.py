@@ -152,7 +152,7 @@ class Model:
             "num_frames": self.num_frames,
             "num_features": self.num_features,
             "training": self.training.to_json(),
-            **{k: self.record[k] for k in ("data", "split", "seed", "environment") if k in self.record},
+            **{k: self.record[k] for k in ("fit", "source", "data", "split", "environment") if k in self.record},
         }
 
     def write_result(self, path: Path) -> None:

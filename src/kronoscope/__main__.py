@@ -1,0 +1,5 @@
+"""``python -m kronoscope``."""
+
+from .cli import main
+
+main()

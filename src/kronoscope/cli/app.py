@@ -1,0 +1,314 @@
+"""The commands. Heavy imports stand inside them, so that --help is quick."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .._errors import InputError
+from .progress import progress, say, training_words
+
+app = typer.Typer(
+    name="kronoscope",
+    help="Learn, generate and measure dependent sequences with diffusion models.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random; the same seed gives the same result.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: cuda where it is there, else cpu.")]
+READING, MODEL, TRAINING = "Reading SOURCE", "Model", "Training"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from .. import __version__
+
+        print(f"kronoscope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Learn, generate and measure dependent sequences with diffusion models."""
+
+
+@app.command()
+def fit(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            help=".csv, .parquet, .npy, .npz, .nc or .zarr. With --resume it may be left out.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The run folder to make.", show_default=False)] = ...,  # type: ignore[assignment]
+    frames: Annotated[
+        int | None,
+        typer.Option(min=1, help="Frames in a sequence; needed for one long series.", rich_help_panel=READING),
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="Column (coordinate) of times.", rich_help_panel=READING)] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Features, separated by commas; default: all columns.", rich_help_panel=READING)
+    ] = None,
+    pivot: Annotated[
+        str | None, typer.Option(help="Column of a long table whose values become features.", rich_help_panel=READING)
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(help="IANA time zone in which days begin, e.g. America/New_York.", rich_help_panel=READING),
+    ] = None,
+    calendar: Annotated[
+        str, typer.Option(help="auto, day, week or none: where sequences begin.", rich_help_panel=READING)
+    ] = "auto",
+    limits: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="COLUMN=LOW:HIGH, physical limits; values outside are left out. Repeatable.", rich_help_panel=READING
+        ),
+    ] = None,
+    network: Annotated[str, typer.Option(help="position or dit.", rich_help_panel=MODEL)] = "position",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=NUMBER of the network, e.g. width=96. Repeatable.", rich_help_panel=MODEL),
+    ] = None,
+    mean: Annotated[
+        str,
+        typer.Option(
+            help="What is subtracted: zero, feature or free (one a frame and feature).", rich_help_panel=MODEL
+        ),
+    ] = "free",
+    scaling: Annotated[str, typer.Option(help="standard or none.", rich_help_panel=MODEL)] = "standard",
+    harmonics: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Annual harmonics of a seasonal cycle to take out and put back.", rich_help_panel=MODEL
+        ),
+    ] = 0,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            help="Hold out a share (0.2: the last fifth) or weeks:5 (every fifth week).", rich_help_panel=MODEL
+        ),
+    ] = None,
+    validation: Annotated[
+        float, typer.Option(help="Share of the rest for early stopping, between 0 and 1.", rich_help_panel=MODEL)
+    ] = 0.1,
+    gap: Annotated[int, typer.Option(min=0, help="Sequences dropped between the parts.", rich_help_panel=MODEL)] = 0,
+    max_steps: Annotated[
+        int | None, typer.Option(min=0, help="Train steps at most; default: by network.", rich_help_panel=TRAINING)
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(help="Seconds of training at most; default: no limit.", rich_help_panel=TRAINING)
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Sequences in a train step; default: by network.", rich_help_panel=TRAINING),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Peak of the cosine schedule; default: by network.", rich_help_panel=TRAINING)
+    ] = None,
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.", rich_help_panel=TRAINING)] = "float32",
+    device: Device = None,
+    seed: Seed = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")] = False,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn the law of the sequences in SOURCE; writes a run folder with a report."""
+    from .. import data, experiments, models, report
+
+    if source is None and not resume:
+        raise InputError("SOURCE is missing: the file of sequences to learn from")
+    if resume and force:
+        raise InputError("--resume continues a run and --force replaces it: give one of them")
+    if source is None:
+        reading, settings, config = _settings_of(out)
+    else:
+        reading = {
+            "path": str(source),
+            "frames": frames,
+            "time": time,
+            "columns": columns.split(",") if columns else None,
+            "pivot": pivot,
+            "timezone": timezone,
+            "calendar": calendar,
+            "limits": limits or [],
+        }
+        settings = models.FitSettings(
+            network=network,
+            network_options=_options(option or []),
+            mean=mean,
+            scaling=None if scaling == "none" else scaling,
+            harmonics=harmonics,
+            test=_test(test),
+            validation=validation,
+            gap=gap,
+            seed=seed,
+        )
+        config = models.training_config(
+            network,
+            {
+                "max_steps": max_steps,
+                "max_seconds": max_seconds,
+                "batch_size": batch_size,
+                "learning_rate": learning_rate,
+                "precision": precision,
+            },
+        )
+    sequences = data.read(**{**reading, "limits": data.parse_limits(reading["limits"])})
+    for note in sequences.notes:
+        say(note, quiet)
+    n, frames_read, features = sequences.values.shape
+    say(f"{n} sequences of {frames_read} frames with {features} features", quiet)
+    try:
+        with progress("training", quiet) as show:
+            model = models.fit_run(
+                sequences,
+                settings,
+                config,
+                out,
+                source=reading,
+                resume=resume,
+                force=force,
+                device=device,
+                on_progress=lambda now: show(now.fraction, training_words(now)),
+            )
+    except KeyboardInterrupt:
+        raise InputError(f"interrupted; kronoscope fit --resume --out {out} continues") from None
+    outcome = model.record["training"]
+    say(
+        f"trained {outcome['steps']} steps in {outcome['seconds']:.0f} s; kept those of step {outcome['best_step']} "
+        f"({outcome['weights']:,} weights)",
+        quiet,
+    )
+    page = experiments.run_report(model, sequences)
+    report.save_records(page, out / "report.json", force=True)
+    report.write(page, out / "report.html", force=True)
+    say(f"run: {out}\nreport: {out / 'report.html'}", quiet)
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write; its ending says the format.", show_default=False)],
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="Sequences to draw.")] = 100,
+    sampler: Annotated[
+        str, typer.Option(help="dpm-solver, heun, ddim, exponential-sde or euler-maruyama.")
+    ] = "dpm-solver",
+    calls: Annotated[int, typer.Option(min=1, help="Score calls a sequence.")] = 64,
+    denoise: Annotated[bool, typer.Option(help="Whether the last step removes the noise that is left.")] = True,
+    dates: Annotated[
+        bool, typer.Option("--dates", help="Date the sequences, where the run has a seasonal cycle.")
+    ] = False,
+    seed: Seed = 0,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw new sequences from the run RUN, in the units and names of its source."""
+    import torch
+
+    from .. import data, models
+
+    model = models.load(run)
+    if out.exists() and not force:
+        raise InputError(f"{out} exists already; --force replaces it")
+    with progress("sampling", quiet) as show:
+        values, starts = model.sample_values(
+            number,
+            generator=torch.Generator().manual_seed(seed),
+            sampler=sampler,
+            num_calls=calls,
+            denoise=denoise,
+            progress=lambda done, total: show(done / total, f"{done} of {total} score calls"),
+        )
+    if dates and starts is None:
+        raise InputError(f"{run} has no seasonal cycle, so its sequences have no dates; leave out --dates")
+    data.write(out, values, model.container, model.feature_names, starts=starts if dates else None, force=force)
+    say(f"{number} sequences: {out}", quiet)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the report and the runs.")] = Path("demo-run"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A rehearsal of half a minute; its numbers mean little.")
+    ] = False,
+    seed: Seed = 0,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn a year of New York weather, and Gaussian process data beside it whose truth is exact. Under 6 minutes."""
+    from .. import experiments
+
+    def stage(title: str) -> Any:
+        return progress(title, quiet)
+
+    page = experiments.demo(out, seed=seed, quick=quick, force=force, stage=stage)
+    say(f"report: {page}", quiet)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A folder with a report.json: of fit or demo.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in the folder.")] = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Render the report of RUN again from its records; no model is run."""
+    from .. import report as pages
+
+    if not run.is_dir():
+        raise InputError(f"{run} is no folder; report takes the folder that fit or demo wrote")
+    target = out or run / "report.html"
+    page = pages.load_records(run / "report.json")
+    pages.write(page, target, force=force or out is None)
+    say(f"report: {target}", quiet)
+
+
+def _settings_of(run: Path) -> tuple[dict[str, Any], Any, Any]:
+    """What the interrupted run in that folder was told."""
+    from .. import models, training
+
+    told = models.read_settings(run)
+    try:
+        return (
+            told["source"],
+            models.FitSettings(**told["fit"]),
+            training.TrainingConfig.from_json(told["training"]),
+        )
+    except (KeyError, TypeError):
+        raise InputError(f"{run} was not begun by kronoscope fit: give SOURCE and its options") from None
+
+
+def _options(texts: list[str]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"--option must be written NAME=VALUE, got {text!r}")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
+def _test(text: str | None) -> float | str | None:
+    if text is None or ":" in text:
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--test must be a share such as 0.2 or weeks:5, got {text!r}") from None
