@@ -1,16 +1,20 @@
-"""Numbers with error bars: score error in nats, distances between Gaussian laws and between samples."""
+"""Numbers with error bars: score error in nats, distances between laws and between samples, dependence by lag."""
 
+from .dependence import CorrelationBand, correlation_band, lagged_correlation
 from .gaussian import bures_wasserstein, gaussian_kl, total_variation_bound
 from .samples import EnergyDistance, energy_distance
 from .score_error import ErrorByTime, ScoreKL, score_kl
 
 __all__ = [
+    "CorrelationBand",
     "EnergyDistance",
     "ErrorByTime",
     "ScoreKL",
     "bures_wasserstein",
+    "correlation_band",
     "energy_distance",
     "gaussian_kl",
+    "lagged_correlation",
     "score_kl",
     "total_variation_bound",
 ]
