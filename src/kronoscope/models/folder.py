@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .. import _checks
+from .. import _checks, training
 
 RUN, WEIGHTS, RESULT = "run.json", "weights.safetensors", "result.json"
 FORMAT = "kronoscope-run-1"
@@ -71,21 +69,12 @@ def read_settings(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return read_json(Path(folder) / RUN)
 
 
-def write_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write tensors under a temporary name, then rename."""
-    temporary = path.with_suffix(".partial")
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}, temporary)
-    os.replace(temporary, path)
-
-
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read safetensors; a missing or damaged file is refused by name."""
+    """Read weights; a missing or damaged file is refused by name."""
     try:
-        return load_file(path)
+        return training.read_tensors(path)[0]
     except FileNotFoundError:
         raise _checks.InputError(f"{path.parent} is no finished kronoscope run: it has no {path.name}") from None
-    except (OSError, SafetensorError) as error:
-        raise _checks.InputError(f"{path} is damaged: {error}") from None
 
 
 def new_folder(folder: str | os.PathLike[str], force: bool = False) -> Path:
@@ -97,7 +86,7 @@ def new_folder(folder: str | os.PathLike[str], force: bool = False) -> Path:
         if not force:
             raise _checks.InputError(f"{path} exists already; --force replaces a run, --resume continues one")
         read_json(path / RUN)
-        for name in (RUN, WEIGHTS, RESULT, "checkpoint.safetensors"):
+        for name in (RUN, WEIGHTS, RESULT, training.CHECKPOINT):
             (path / name).unlink(missing_ok=True)
     path.mkdir(parents=True, exist_ok=True)
     return path

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .. import _checks, data, diffusion, sampling
 from .._errors import InputError
 from .._typing import DiffusionTime
-from ..training import TrainingConfig
+from ..training import CHECKPOINT, TrainingConfig, first_line, write_tensors
 from . import folder as run_folder
 from .networks import build_network
 
@@ -77,7 +77,7 @@ class Model:
             raise InputError(f"t must lie in the trained range [{low:g}, {high:g}], got {came}")
         parameter = next(self.network.parameters(), x)
         inside = x.to(parameter)
-        epsilon = self.network(inside, time.to(parameter.device).expand(len(x)))
+        epsilon = self.network(inside, time.to(inside).expand(len(x)))
         return diffusion.score_from_epsilon(epsilon.to(x), x, time)
 
     def sample_values(
@@ -167,7 +167,7 @@ class Model:
             "record": self.record,
         }
         run_folder.write_json(path / run_folder.RESULT, result)
-        run_folder.write_weights(path / run_folder.WEIGHTS, self.network.state_dict())
+        write_tensors(path / run_folder.WEIGHTS, self.network.state_dict())
 
 
 def load(folder: str | os.PathLike[str], *, network: nn.Module | None = None) -> Model:
@@ -184,7 +184,7 @@ def load(folder: str | os.PathLike[str], *, network: nn.Module | None = None) ->
     if not path.is_dir():
         raise InputError(f"{path} does not exist; a run folder is what fit writes")
     settings = run_folder.read_json(path / run_folder.RUN)
-    if not (path / run_folder.WEIGHTS).exists() and (path / "checkpoint.safetensors").exists():
+    if not (path / run_folder.WEIGHTS).exists() and (path / CHECKPOINT).exists():
         raise InputError(f"{path} is not finished: continue it with fit --resume")
     weights = run_folder.read_weights(path / run_folder.WEIGHTS)
     result = run_folder.read_json(path / run_folder.RESULT)
@@ -214,7 +214,7 @@ def load(folder: str | os.PathLike[str], *, network: nn.Module | None = None) ->
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} is damaged or of another network: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path} is damaged or of another network: {first_line(error)}") from None
 
 
 def _starts(stamps: list[str] | None, container: data.Container) -> pd.DatetimeIndex | None:

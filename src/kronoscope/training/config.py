@@ -51,6 +51,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _checks.count("max_steps", self.max_steps, 0)
+        _checks.count("warmup_steps", self.warmup_steps, 0)
+        _checks.non_negative("weight_decay", self.weight_decay)
         for name in ("batch_size", "evaluate_every", "held_out_draws"):
             _checks.count(name, getattr(self, name))
         for name in ("learning_rate", "clip_norm", "min_time", "max_time"):
@@ -59,7 +61,7 @@ class TrainingConfig:
             _checks.positive("max_seconds", self.max_seconds)
         if self.patience is not None:
             _checks.count("patience", self.patience)
-        if not 0 <= self.ema_decay < 1:
+        if not 0 <= _checks.real("ema_decay", self.ema_decay) < 1:
             raise _checks.InputError(f"ema_decay must be at least 0 and less than 1, got {self.ema_decay:g}")
         if self.min_time >= self.max_time:
             raise _checks.InputError(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks
-from .._errors import DivergenceError
+from .._errors import DivergenceError, InputError
 from .config import TrainingConfig, choose_device
 from .loss import HeldOutLoss, denoising_loss, draw_times
 from .state import TrainingState
@@ -39,8 +39,8 @@ class TrainingResult:
 
     Attributes:
         network: In evaluation mode, without gradients.
-        history: One record for each evaluation: step, seconds, train_loss, held_out_loss (nats a sequence, up to a
-            constant of the data).
+        history: One record for each evaluation: step, seconds, held_out_loss (nats a sequence, up to a constant of
+            the data) and, after the first step, train_loss (a running mean).
         best_step: The step whose average was kept.
         stopped: "max_steps", "max_seconds" or "patience".
     """
@@ -80,36 +80,52 @@ def train(
         config: Settings.
         generator: CPU generator of all noise; None means seed 0.
         device: None chooses CUDA where it is there.
-        checkpoint: Folder for a checkpoint after each evaluation and when interrupted; None for none.
+        checkpoint: Folder for a checkpoint at the start, every 10 seconds, and when interrupted between two train
+            steps (an interruption inside one leaves the checkpoint before it); None for none.
         resume: Whether to go on from the checkpoint in that folder. On the CPU the result is bit for bit that of
-            a run that was never stopped, unless ``max_seconds`` decided.
+            a run that was never stopped, unless ``max_seconds`` decided or the network draws from torch's global
+            random state, as dropout does.
         on_progress: Called after every train step.
         on_evaluation: Called with the averaged network and the step at each evaluation; for experiments that compare
             the held-out loss with a known truth. It sees, and cannot change, what is kept.
 
     Raises:
-        DivergenceError: The loss is not finite; names the step and the last good checkpoint.
+        DivergenceError: The loss is not finite; names the step and that of the best weights so far.
+        InputError: Sequences or what the network returns have a wrong shape; values are not finite; nothing to
+            train; a checkpoint that is missing, damaged or of another network.
     """
     where = choose_device(device)
     generator = _checks.generator_or_seed_zero(generator)
+    _check(network, x, held_out, generator)
     x, held_out = x.to(where, torch.float32), held_out.to(where, torch.float32)
     network.to(where).train()
-    held_out_seed = int(torch.randint(2**62, (), generator=generator))
     state = TrainingState.start(network, config, generator)
+    if resume and checkpoint is not None:
+        state.restore(checkpoint)
     evaluate = HeldOutLoss.draw(
         held_out,
         config.min_time,
         config.max_time,
         num_draws=config.held_out_draws,
-        generator=torch.Generator(device=where).manual_seed(held_out_seed),
+        generator=torch.Generator().manual_seed(state.held_out_seed),
     )
-    if resume and checkpoint is not None:
-        state.restore(checkpoint)
     run = _Run(state, x, config, evaluate, checkpoint, on_progress, on_evaluation)
     stopped = run.until_done()
     return TrainingResult(
         state.best_network(), list(state.history), state.best_step, state.step, round(state.seconds, 3), stopped
     )
+
+
+def _check(network: nn.Module, x: Tensor, held_out: Tensor, generator: torch.Generator) -> None:
+    _checks.sequences("x", x)
+    _checks.sequences("held_out", held_out, *x.shape[1:])
+    for name, part in (("x", x), ("held_out", held_out)):
+        _checks.count(f"the number of sequences in {name}", len(part))
+        _checks.finite(name, part)
+    if not any(p.requires_grad for p in network.parameters()):
+        raise InputError("network must have parameters that can be trained, got none")
+    if generator.device.type != "cpu":
+        raise InputError(f"generator must be a CPU generator, got one on {generator.device}")
 
 
 @dataclass
@@ -128,8 +144,8 @@ class _Run:
         self.forward = torch.compile(self.state.network) if self.config.compile else self.state.network
         self.started = time.monotonic() - self.state.seconds
         self.saved = time.monotonic()
-        self.first_step = self.state.step
-        self.recent_loss = self.state.history[-1]["train_loss"] if self.state.history else math.nan
+        self.first_step, self.first_seconds = self.state.step, self.state.seconds
+        self.between_steps = True
 
     def fraction(self) -> float:
         done = self.state.step / max(1, self.config.max_steps)
@@ -138,22 +154,27 @@ class _Run:
         return done
 
     def until_done(self) -> str:
+        if self.state.step == 0:
+            self.save()
         try:
-            while (fraction := self.fraction()) < 1:
+            while (fraction := self.fraction()) < 1 and not self.out_of_patience():
+                self.between_steps = False
                 self.train_step(fraction)
                 if self.state.step % self.config.evaluate_every == 0:
                     self.look()
-                    if self.out_of_patience():
-                        return "patience"
+                self.between_steps = True
                 self.report()
                 if time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS:
                     self.save()
         except KeyboardInterrupt:
-            self.save()
+            if self.between_steps:  # otherwise weights, noise and step may not belong together
+                self.save()
             raise
-        if self.state.step % self.config.evaluate_every or self.state.step == 0:
+        if not self.state.history or self.state.history[-1]["step"] != self.state.step:
             self.look()
         self.save()
+        if self.out_of_patience():
+            return "patience"
         return "max_steps" if self.state.step >= self.config.max_steps else "max_seconds"
 
     def train_step(self, fraction: float) -> None:
@@ -180,7 +201,7 @@ class _Run:
         state.average.update_parameters(state.network)
         state.step += 1
         value = float(loss.detach())
-        self.recent_loss = value if math.isnan(self.recent_loss) else 0.98 * self.recent_loss + 0.02 * value
+        state.recent_loss = value if state.step == 1 else 0.98 * state.recent_loss + 0.02 * value
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.config.precision == "bfloat16":
@@ -192,9 +213,8 @@ class _Run:
         state.average.eval()
         loss = self.evaluate(state.average.module)
         state.seconds = time.monotonic() - self.started
-        state.history.append(
-            {"step": state.step, "seconds": state.seconds, "train_loss": self.recent_loss, "held_out_loss": loss}
-        )
+        record = {"step": state.step, "seconds": state.seconds, "held_out_loss": loss}
+        state.history.append(record | ({"train_loss": state.recent_loss} if state.step else {}))
         if not math.isfinite(loss):
             raise DivergenceError(f"training diverged by step {state.step}: the held-out loss is {loss:g}")
         if loss < state.best_loss:
@@ -219,6 +239,6 @@ class _Run:
         fraction = max(self.fraction(), 1e-9)
         state = self.state
         held_out = state.history[-1]["held_out_loss"] if state.history else math.nan
-        rate = (state.step - self.first_step) / max(1e-9, elapsed - (state.seconds if self.first_step else 0.0))
+        rate = (state.step - self.first_step) / max(1e-9, elapsed - self.first_seconds)
         left = max(0.0, elapsed / fraction - elapsed)
-        self.on_progress(Progress(state.step, min(1.0, fraction), self.recent_loss, held_out, rate, left))
+        self.on_progress(Progress(state.step, min(1.0, fraction), state.recent_loss, held_out, rate, left))

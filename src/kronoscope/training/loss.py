@@ -9,20 +9,19 @@ import torch
 from torch import Tensor
 
 from .. import diffusion
+from .._errors import InputError
 
 EpsilonNetwork = Callable[[Tensor, Tensor], Tensor]
 
 
-def draw_times(
-    num: int, min_time: float, max_time: float, *, generator: torch.Generator, device: torch.device | str = "cpu"
-) -> Tensor:
-    """``num`` diffusion times, one from each of ``num`` equal strata of the clock. Shape (num,), float64.
+def draw_times(num: int, min_time: float, max_time: float, *, generator: torch.Generator) -> Tensor:
+    """``num`` diffusion times, one from each of ``num`` equal strata of the clock, ascending. Shape (num,), float64.
 
     Each time is uniform on the clock over the whole batch; the strata only lower the variance of the loss.
     """
     low, high = float(diffusion.clock(min_time)), float(diffusion.clock(max_time))
-    within = torch.rand(num, generator=generator, dtype=torch.float64, device=device)
-    strata = torch.arange(num, dtype=torch.float64, device=device)
+    within = torch.rand(num, generator=generator, dtype=torch.float64, device=generator.device)
+    strata = torch.arange(num, dtype=torch.float64, device=generator.device)
     return diffusion.time_from_clock(low + (high - low) * (strata + within) / num)
 
 
@@ -33,12 +32,24 @@ def denoising_loss(network: EpsilonNetwork, x0: Tensor, t: Tensor, epsilon: Tens
     score-matching loss, whose excess over its minimum is ``score_kl``.
 
     Args:
-        network: (x, t) to epsilon.
+        network: (x, t) to epsilon; it gets t (batch,) in the dtype of x.
         x0: Data, (batch, frames, features).
         t: Diffusion times, (batch,).
         epsilon: Standard normal noise like ``x0``.
+
+    Raises:
+        InputError: The network returns another shape.
     """
-    return (network(diffusion.noise(x0, t, epsilon), t) - epsilon).square().mean()
+    return _squares(network, diffusion.noise(x0, t, epsilon), t, epsilon).mean()
+
+
+def _squares(network: EpsilonNetwork, noised: Tensor, t: Tensor, epsilon: Tensor) -> Tensor:
+    """Squared errors, entry by entry; a shape that would broadcast is refused."""
+    predicted = network(noised, t.to(noised.dtype))
+    if not isinstance(predicted, Tensor) or predicted.shape != epsilon.shape:
+        came = tuple(predicted.shape) if isinstance(predicted, Tensor) else type(predicted).__name__
+        raise InputError(f"network must return a tensor of the shape of x, {tuple(epsilon.shape)}, got {came}")
+    return (predicted - epsilon).square()
 
 
 @dataclass(frozen=True)
@@ -58,12 +69,18 @@ class HeldOutLoss:
     def draw(
         cls, x: Tensor, min_time: float, max_time: float, *, num_draws: int, generator: torch.Generator
     ) -> HeldOutLoss:
-        """About ``num_draws`` noised sequences: each of ``x`` equally often, at times spread over the clock."""
-        repeats = max(1, round(num_draws / x.shape[0]))
-        x0 = x.repeat(repeats, 1, 1)
-        times = draw_times(len(x0), min_time, max_time, generator=generator, device=x.device)
-        times = times[torch.randperm(len(x0), generator=generator, device=x.device)]
-        epsilon = torch.randn(x0.shape, generator=generator, dtype=x.dtype, device=x.device)
+        """About ``num_draws`` noised sequences: each of ``x`` equally often, at times spread over the clock.
+
+        Of more sequences than draws, ``num_draws`` are taken at random. All randomness is drawn where ``generator``
+        lives, so that a run sees the same noise on every device.
+        """
+        where = generator.device
+        if len(x) > num_draws:
+            x = x[torch.randperm(len(x), generator=generator, device=where)[:num_draws].to(x.device)]
+        x0 = x.repeat(max(1, round(num_draws / len(x))), 1, 1)
+        times = draw_times(len(x0), min_time, max_time, generator=generator)
+        times = times[torch.randperm(len(x0), generator=generator, device=where)].to(x.device)
+        epsilon = torch.randn(x0.shape, generator=generator, dtype=x.dtype, device=where).to(x.device)
         span = float(diffusion.clock(max_time) - diffusion.clock(min_time))
         return cls(diffusion.noise(x0, times, epsilon), times, epsilon, span)
 
@@ -74,5 +91,5 @@ class HeldOutLoss:
         for noised, times, epsilon in zip(
             self.noised.split(chunk), self.times.split(chunk), self.epsilon.split(chunk), strict=True
         ):
-            total += float((network(noised, times) - epsilon).double().square().sum())
+            total += float(_squares(network, noised, times, epsilon).sum(dtype=torch.float64))
         return 0.5 * self.clock_span * total / len(self.noised)

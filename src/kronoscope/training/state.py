@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from .. import _checks
 from .config import TrainingConfig
+from .tensors import first_line, read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
+NUMBERS = ("held_out_seed", "step", "seconds", "recent_loss", "best_step", "best_loss", "history")
 
 
 def _moving_average(decay: float) -> Any:
     """Multi-tensor update avg <- avg + (1 - b)(w - avg), with b = min(decay, (k + 1)/(k + 10)) at update k.
 
-    The ramp forgets the initial weights: without it a short run would be averaged with them.
+    The first update (k = 0) copies w. The ramp forgets the weights of the first steps: without it the average of a
+    short run would be mostly them.
     """
 
     @torch.no_grad()
@@ -45,14 +45,20 @@ def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str,
 
 @dataclass
 class TrainingState:
-    """Network, average, optimiser, noise, best weights so far, history. Mutated by the loop alone."""
+    """Network, average, optimiser, noise, best weights so far, history. Mutated by the loop alone.
+
+    ``recent_loss`` is the exponential average of the train loss (NaN before the first step); ``held_out_seed`` seeds
+    the noise of the held-out loss.
+    """
 
     network: nn.Module
     average: AveragedModel
     optimizer: torch.optim.AdamW
     generator: torch.Generator
+    held_out_seed: int
     step: int = 0
     seconds: float = 0.0
+    recent_loss: float = float("nan")
     best_step: int = 0
     best_loss: float = float("inf")
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -61,11 +67,12 @@ class TrainingState:
     @classmethod
     def start(cls, network: nn.Module, config: TrainingConfig, generator: torch.Generator) -> TrainingState:
         """Before the first step: the average is a copy of the network, and the best so far."""
+        held_out_seed = int(torch.randint(2**62, (), generator=generator))
         average = AveragedModel(network, multi_avg_fn=_moving_average(config.ema_decay))
         optimizer = torch.optim.AdamW(
             _parameter_groups(network, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.99), foreach=True
         )
-        state = cls(network, average, optimizer, generator)
+        state = cls(network, average, optimizer, generator, held_out_seed)
         state.keep_best(float("inf"))
         return state
 
@@ -88,24 +95,23 @@ class TrainingState:
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items()}
-        numbers = {k: getattr(self, k) for k in ("step", "seconds", "best_step", "best_loss", "history")}
-        target = Path(folder) / CHECKPOINT
-        temporary = target.with_suffix(".partial")
-        save_file({k: v.contiguous().clone() for k, v in tensors.items()}, temporary, {"numbers": json.dumps(numbers)})
-        os.replace(temporary, target)
+        write_tensors(Path(folder) / CHECKPOINT, tensors, {name: getattr(self, name) for name in NUMBERS})
 
     def restore(self, folder: str | os.PathLike[str]) -> None:
-        """Continue from what :meth:`save` wrote, for a state started with the same network and configuration."""
+        """Continue from what :meth:`save` wrote, for a state started with the same network and configuration.
+
+        Raises:
+            InputError: There is no checkpoint, it is damaged, or it is of another network.
+        """
         path = Path(folder) / CHECKPOINT
         try:
-            with safe_open(path, framework="pt", device="cpu") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                numbers = json.loads((file.metadata() or {})["numbers"])
-            self._restore(tensors, numbers)
+            tensors, numbers = read_tensors(path)
         except FileNotFoundError:
             raise _checks.InputError(f"{path} does not exist: there is nothing to resume") from None
-        except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-            raise _checks.InputError(f"{path} is damaged or belongs to another network: {error}") from None
+        try:
+            self._restore(tensors, numbers)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise _checks.InputError(f"{path} belongs to another network: {first_line(error)}") from None
 
     def _restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         def part(prefix: str) -> dict[str, Tensor]:
@@ -121,5 +127,5 @@ class TrainingState:
             slots.setdefault(int(index), {})[key] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
         self.generator.set_state(tensors["generator"])
-        for name, value in numbers.items():
-            setattr(self, name, value)
+        for name in NUMBERS:
+            setattr(self, name, numbers[name])

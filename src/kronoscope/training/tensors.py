@@ -1,0 +1,70 @@
+"""Tensors and numbers in one safetensors file with a checksum. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .._errors import InputError
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any] | None = None) -> None:
+    """Write ``tensors``, and JSON ``numbers`` in the header; the file is replaced whole or not at all.
+
+    Raises:
+        InputError: The file cannot be written; a part of it is not left behind.
+    """
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    text = json.dumps(numbers or {})
+    temporary = path.with_suffix(".partial")
+    try:
+        save_file(plain, temporary, {"numbers": text, "sha256": _digest(plain, text)})
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written: {first_line(error)}") from None
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What :func:`write_tensors` wrote, on the CPU: tensors and numbers.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: It is damaged: one changed byte is enough.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = file.metadata() or {}
+        text = header["numbers"]
+        if header["sha256"] != _digest(tensors, text):
+            raise ValueError("its checksum does not fit")
+        return tensors, json.loads(text)
+    except FileNotFoundError:
+        raise
+    except KeyError as error:
+        raise InputError(f"{path} is damaged or foreign: it has no {error}") from None
+    except (OSError, SafetensorError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {first_line(error)}") from None
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a foreign error, with the second where the first only announces it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
+def _digest(tensors: dict[str, Tensor], text: str) -> str:
+    sha = hashlib.sha256(text.encode())
+    for name, value in sorted(tensors.items()):
+        sha.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        sha.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
