@@ -50,7 +50,7 @@ def build_network(
     """A network with weights drawn from ``generator``; the global random state is left as it was."""
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the accelerators as well
         try:
             return preset(name).build(num_frames, num_features, **options)
         except TypeError as error:
@@ -58,7 +58,7 @@ def build_network(
 
 
 def training_config(name: str | None, overrides: dict[str, Any]) -> TrainingConfig:
-    """The preset's training settings with those that are not None replaced."""
+    """The preset's training settings with the overrides; None keeps the preset, but for ``patience``: never stop."""
     base = TrainingConfig(patience=10) if name is None else preset(name).training
     known = set(base.to_json())
     unknown = sorted(set(overrides) - known)
@@ -66,4 +66,4 @@ def training_config(name: str | None, overrides: dict[str, Any]) -> TrainingConf
         raise _checks.InputError(
             f"unknown training settings: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
         )
-    return replace(base, **{k: v for k, v in overrides.items() if v is not None})
+    return replace(base, **{k: v for k, v in overrides.items() if v is not None or k == "patience"})
