@@ -40,7 +40,11 @@ def real(name: str, value: float) -> float:
 
 def count(name: str, value: int, least: int = 1) -> int:
     """``value`` as an int, if it is a whole number of at least ``least``."""
-    if isinstance(value, bool) or int(value) != value:
+    try:
+        whole = not isinstance(value, bool) and int(value) == value
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     if value < least:
         raise InputError(f"{name} must be at least {least}, got {value}")

@@ -108,6 +108,7 @@ class DiT(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(num_frames, num_features, width, num_blocks, num_heads)
+        _checks.count("mlp_ratio", mlp_ratio)
         if positions not in get_args(Positions):
             raise _checks.InputError(f"positions must be one of {', '.join(get_args(Positions))}, got {positions!r}")
         self.enter = nn.Linear(num_features, width)

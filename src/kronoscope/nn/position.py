@@ -105,7 +105,8 @@ class PositionTransformer(nn.Module):
 
 def check_sizes(num_frames: int, num_features: int, width: int, num_blocks: int, num_heads: int) -> None:
     """Refuse sizes that no transformer can have, by name."""
-    for name, value in locals().items():
+    sizes = {"num_frames": num_frames, "num_features": num_features, "width": width}
+    for name, value in (sizes | {"num_blocks": num_blocks, "num_heads": num_heads}).items():
         _checks.count(name, value)
     if width % num_heads:
         raise _checks.InputError(f"width must be a multiple of num_heads, got {width} and {num_heads}")
