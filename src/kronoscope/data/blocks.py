@@ -123,7 +123,7 @@ def _calendar_starts(times: pd.DatetimeIndex, unit: int, period: int) -> tuple[N
     """Rows with the usual phase after midnight, and the starts of the days (weeks) in which a row falls."""
     midnight = times.tz_localize(None).normalize()
     if period > _DAY:
-        midnight = midnight - pd.to_timedelta(midnight.dayofweek, unit="D")
+        midnight = midnight - pd.to_timedelta(midnight.day_of_week, unit="D")
     began = _first_instant(midnight, times)
     phase = (times.asi8 - began) % unit
     values, counts = np.unique(phase, return_counts=True)
@@ -165,7 +165,8 @@ def show_step(step: Step) -> str:
     if not isinstance(step, pd.Timedelta):
         return f"{step:g}"
     unit, size = offset_unit(step)
-    return f"{nanoseconds(step) / size:g} {unit}"
+    number = nanoseconds(step) / size
+    return f"{number:g} {unit[:-1] if number == 1 else unit}"
 
 
 def offset_unit(step: pd.Timedelta) -> tuple[str, int]:

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -31,14 +32,22 @@ _NAMELESS = "__xarray_dataarray_variable__"
 
 
 def load(path: Path, ending: str) -> xr.Dataset:
-    """The whole data set, in memory.
+    """The whole data set, in memory; the variables of a .zarr store in the order of their names.
 
     Raises:
         InputError: if it cannot be read.
     """
-    engine: dict[str, Any] = {"engine": "zarr", "consolidated": False} if ending == ".zarr" else {}
     try:
-        with xr.open_dataset(path, decode_timedelta=True, **engine) as opened:
+        if ending == ".zarr":
+            with xr.open_dataset(path, engine="zarr", consolidated=False, decode_timedelta=True) as opened:
+                return opened[sorted(opened.data_vars, key=str)].load()  # a store lists its arrays in no fixed order
+        with path.open("rb") as raw:
+            classic = raw.read(3) == b"CDF"
+        if not classic:
+            with h5py.File(path, "r") as file:  # refuses damage cleanly, where h5netcdf also prints a traceback
+                file["/"].visititems(lambda *_: None)
+        engine: Any = "scipy" if classic else "h5netcdf"
+        with xr.open_dataset(path, engine=engine, decode_timedelta=True) as opened:
             return opened.load()
     except Exception as error:
         raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None

@@ -175,5 +175,6 @@ def counted(number: int, noun: str) -> str:
 
 def first_line(error: BaseException) -> str:
     """The first line of a foreign error, or its kind where it says nothing."""
-    lines = str(error).strip().splitlines()
+    message = error.args[0] if isinstance(error, KeyError) and error.args else error
+    lines = str(message).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__

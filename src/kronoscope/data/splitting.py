@@ -101,7 +101,7 @@ def _weeks(sequences: SequenceSet, text: str) -> Index:
         raise InputError(f"test must be written weeks:K with K at least 2, got {text!r}")
     if not isinstance(sequences.starts, pd.DatetimeIndex):
         raise InputError(f"test={text!r} needs sequences with clock times")
-    week = (np.asarray(sequences.starts.dayofyear) - 1) // 7 + 1
+    week = (np.asarray(sequences.starts.day_of_year) - 1) // 7 + 1
     chosen = np.flatnonzero(week % int(every) == 0)
     if not chosen.size:
         raise InputError(f"test={text!r} holds out nothing: no sequence starts in such a week")
