@@ -148,7 +148,7 @@ class _Run:
         self.between_steps = True
 
     def fraction(self) -> float:
-        done = self.state.step / max(1, self.config.max_steps)
+        done = self.state.step / self.config.max_steps if self.config.max_steps else 1.0
         if self.config.max_seconds is not None:
             done = max(done, (time.monotonic() - self.started) / self.config.max_seconds)
         return done
@@ -227,8 +227,8 @@ class _Run:
         return self.config.patience is not None and waited >= self.config.patience
 
     def save(self) -> None:
+        self.state.seconds = time.monotonic() - self.started
         if self.checkpoint is not None:
-            self.state.seconds = time.monotonic() - self.started
             self.state.save(self.checkpoint)
         self.saved = time.monotonic()
 
