@@ -258,7 +258,15 @@ def test_hostile_paths_and_arrays(tmp_path):
     np.save(tmp_path / "x.npy", X)
     refused("time does not apply to .npy files", tmp_path / "x.npy", time="t")
     (tmp_path / "x.npy").rename(tmp_path / "x.npz")
-    refused(".npz", tmp_path / "x.npz")
+    refused("no .npz file but an .npy file", tmp_path / "x.npz")
+
+
+def test_a_variable_measured_in_hours_is_a_number(tmp_path):
+    hours = xr.Dataset({"sun": ("time", np.arange(8.0), {"units": "hours"})}, {"time": TIMES[:8]})
+    hours.to_netcdf(tmp_path / "g.nc")
+    got = data.read(tmp_path / "g.nc", frames=4)
+    np.testing.assert_array_equal(got.values.ravel(), np.arange(8))
+    assert got.container.variable_attrs["sun"] == {"units": "hours"}
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

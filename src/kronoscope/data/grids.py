@@ -37,20 +37,27 @@ def load(path: Path, ending: str) -> xr.Dataset:
     Raises:
         InputError: if it cannot be read.
     """
+    engine: dict[str, Any] = {"engine": "zarr", "consolidated": False}
     try:
-        if ending == ".zarr":
-            with xr.open_dataset(path, engine="zarr", consolidated=False, decode_timedelta=True) as opened:
-                return opened[sorted(opened.data_vars, key=str)].load()  # a store lists its arrays in no fixed order
-        with path.open("rb") as raw:
-            classic = raw.read(3) == b"CDF"
-        if not classic:
-            with h5py.File(path, "r") as file:  # refuses damage cleanly, where h5netcdf also prints a traceback
-                file["/"].visititems(lambda *_: None)
-        engine: Any = "scipy" if classic else "h5netcdf"
-        with xr.open_dataset(path, engine=engine, decode_timedelta=True) as opened:
-            return opened.load()
+        if ending == ".nc":
+            engine = {"engine": _netcdf_engine(path)}
+        with xr.open_dataset(path, decode_cf=False, **engine) as raw:
+            # Spans of time are decoded along dimensions only: a variable may well be measured in hours.
+            spans = {str(name): name in raw.dims for name in raw.variables}
+            data = xr.decode_cf(raw, decode_timedelta=spans).load()
+        # A zarr store lists its arrays in no fixed order.
+        return data[sorted(data.data_vars, key=str)] if ending == ".zarr" else data
     except Exception as error:
         raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
+
+
+def _netcdf_engine(path: Path) -> str:
+    with path.open("rb") as raw:
+        if raw.read(3) == b"CDF":
+            return "scipy"
+    with h5py.File(path, "r") as file:  # refuses damage cleanly, where h5netcdf also prints a traceback
+        file["/"].visititems(lambda *_: None)
+    return "h5netcdf"
 
 
 def to_source(

@@ -92,9 +92,10 @@ def _far_outlier(values: FloatArray, j: int, source: Source) -> str | None:
     column = values[..., j]
     if np.isnan(column).all():
         return None
-    low, middle, high = np.nanquantile(column, [0.25, 0.5, 0.75])
-    distance = np.abs(column - middle)
-    count = int((distance > OUTLIER_RANGES * (high - low)).sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, middle, high = np.nanquantile(column, [0.25, 0.5, 0.75])
+        distance = np.abs(column - middle)
+        count = int((distance > OUTLIER_RANGES * (high - low)).sum())
     if high == low or not count:  # a feature that rarely moves has no scale by which to judge
         return None
     worst = np.unravel_index(np.nanargmax(distance), column.shape)

@@ -133,10 +133,12 @@ def _refuse(ending: str, **options: object) -> None:
 
 def _load_numpy(path: Path, ending: str) -> tuple[np.ndarray, str | None]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if ending == ".npy":
-            return loaded, None
-        with loaded:
+        with path.open("rb") as file:  # numpy would leave a damaged archive open
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray) != (ending == ".npy"):
+                raise InputError(f"this is no {ending} file but {'an .npy' if ending == '.npz' else 'an .npz'} file")
+            if ending == ".npy":
+                return loaded, None
             keys = list(loaded.keys())
             if len(keys) != 1:
                 raise InputError(f"an .npz file must hold one array, but this has {list_names(keys)}")
@@ -148,9 +150,8 @@ def _load_numpy(path: Path, ending: str) -> tuple[np.ndarray, str | None]:
 
 
 def _from_numpy(array: np.ndarray, key: str | None, ending: str | None) -> Source:
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
-        kind = array.dtype if isinstance(array, np.ndarray) else "archive"
-        raise InputError(f"the array must hold real numbers, got {kind}")
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"the array must hold real numbers, got {array.dtype}")
     if array.ndim not in (2, 3):
         raise InputError(
             f"the array must have shape (n, N, d), or (T, d) for one long series, got {tuple(array.shape)}"

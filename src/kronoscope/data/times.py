@@ -152,9 +152,10 @@ def ticks(times: pd.DatetimeIndex | FloatArray) -> Ticks:
         unit = _most_common(np.diff(whole))
         return Ticks(whole, (whole - whole[0]) % unit == 0, pd.Timedelta(unit, unit="ns"), unit)
     _refuse_repeats(np.diff(times) == 0, times)
-    step = _numeric_step(times)
-    steps = (times - times[0]) / step
-    if steps[-1] > 2**53:
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = _numeric_step(times)
+        steps = (times - times[0]) / step
+    if not steps[-1] <= 2**53:
         raise InputError(f"the times span {steps[-1]:.3g} of their most common step {step:g}: they follow no grid")
     whole = np.rint(steps).astype(np.int64)
     on_grid = np.abs(steps - whole) <= _ON_GRID
@@ -176,6 +177,7 @@ def _most_common(gaps: NDArray[np.int64]) -> int:
 def _numeric_step(times: FloatArray) -> float:
     # Differences of 0.1, 0.2, 0.3, ... agree only up to round-off: count them rounded, then average the winners.
     gaps = np.diff(times)
-    rounded = np.array([float(f"{gap:.6g}") for gap in gaps])
+    mantissa, exponent = np.frexp(gaps)
+    rounded = np.ldexp(np.rint(mantissa * 2**20), exponent)
     values, counts = np.unique(rounded, return_counts=True)
     return float(gaps[rounded == values[np.argmax(counts)]].mean())

@@ -20,6 +20,8 @@ _YEAR = YEAR_DAYS * 86_400e9
 # A seasonal fit worse conditioned than this extrapolates wildly: the record shows too little of the year.
 _WORST_CONDITION = 100.0
 
+_LARGEST = 1e150
+
 MEANS = ("zero", "feature", "free")
 SCALINGS = (None, "standard")
 
@@ -185,9 +187,13 @@ def _fit_cycle(design: FloatArray, x: FloatArray) -> FloatArray:
 
 
 def _scale(centred: FloatArray, x: FloatArray, names: list[str]) -> FloatArray:
+    size = np.abs(x).max(axis=(0, 1))
+    if size.max() > _LARGEST:
+        name = names[int(np.argmax(size))]
+        raise InputError(f"the feature '{name}' reaches {size.max():g}, too large to be squared; change its unit")
     scale = np.sqrt((centred**2).mean(axis=(0, 1)))
     moves = np.minimum(scale, centred.std(axis=(0, 1)))  # with mean "zero", a constant is no variation
-    constant = moves <= 1e-12 * np.abs(x).max(axis=(0, 1))
+    constant = moves <= 1e-12 * size
     if constant.any():
         name = names[int(np.argmax(constant))]
         raise InputError(f"the feature '{name}' does not vary over the training sequences, so it cannot be scaled")
