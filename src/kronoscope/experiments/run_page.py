@@ -1,0 +1,268 @@
+"""The report of any fitted run: what it was, what it generates, and how that compares with the real sequences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import data, models
+from .._errors import InputError
+from ..diffusion import clock
+from ..report import Facts, Figure, Line, LinePanel, Number, Report, Section, Table, Text, Verdict
+from ..report.records import Block
+from . import panels
+from .dependence import GENERATED, HELD_OUT, INDEPENDENT, Comparison, baselines, compare
+
+MOST_VALUES = 2**23
+MOST_LAGS = 96
+LARGEST_COVARIANCE = 1024
+BLOCK = 7
+
+
+@dataclass(frozen=True, eq=False)
+class RunShown:
+    """What a page shows of a run: real and generated sequences in original units, and their comparison."""
+
+    model: models.Model
+    sequences: data.SequenceSet
+    generated: np.ndarray
+    features: tuple[int, ...]
+    comparison: Comparison | None
+    why_not: str = ""
+    units: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the features that are shown."""
+        return [self.sequences.feature_names[j] for j in self.features]
+
+    @property
+    def real(self) -> np.ndarray:
+        """The real sequences that the model was made from, in the order of the source."""
+        parts = self.model.record["split"]
+        return self.sequences.values[sorted(parts["train"] + parts["validation"])]
+
+
+def run_report(
+    model: models.Model,
+    sequences: data.SequenceSet,
+    *,
+    num_samples: int = 1000,
+    generator: torch.Generator | None = None,
+) -> Report:
+    """The page of a fitted run, as ``fit`` writes it.
+
+    Args:
+        model: The fitted model.
+        sequences: What it was fitted to, all parts of it.
+        num_samples: Sequences to generate at most; fewer where they are long.
+        generator: None means seed 0.
+    """
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    frames, features = model.num_frames, model.num_features
+    number = max(32, min(num_samples, MOST_VALUES // (frames * features)))
+    generated, starts = model.sample_values(number, generator=generator)
+    shown = show_run(model, sequences, generated, starts, generator)
+    outcome = model.record["training"]
+    name = model.network_name or type(model.network).__name__
+    facts = {
+        "sequences": len(sequences),
+        "frames": frames,
+        "features": features,
+        "network": name,
+        "weights": outcome["weights"],
+        "generated for this page": number,
+    }
+    return Report(
+        "Sequences, real and generated",
+        f"A diffusion model ({name}) learnt {len(sequences)} sequences of {frames} frames with {features} features.",
+        facts,
+        [data_section(shown), *generated_sections(shown), training_section(shown)],
+        _verdict(shown),
+    )
+
+
+def show_run(
+    model: models.Model, sequences: data.SequenceSet, generated: np.ndarray, starts: Any, generator: torch.Generator
+) -> RunShown:
+    """Compare what a run generates with its own sequences, as far as their number and size allow."""
+    parts = model.record["split"]
+    places = np.asarray(parts["test"])
+    seen = sequences.subset(sorted(parts["train"] + parts["validation"]))
+    training = torch.from_numpy(model.transform.apply(seen.values, seen.starts))
+    new = torch.from_numpy(model.transform.apply(generated, starts))
+    varying = (training - training.mean(dim=0)).square().mean(dim=(0, 1)) > 0
+    features = [j for j in range(model.num_features) if bool(varying[j])][: panels.MOST_FEATURES]
+    held_out, laws = None, {}
+    if len(places) >= 3:
+        test = sequences.subset(places)
+        held_out = torch.from_numpy(model.transform.apply(test.values, test.starts))
+        laws = baselines(training, _affordable(training))
+    try:
+        comparison = compare(
+            new,
+            training,
+            held_out,
+            laws,
+            block=BLOCK if sequences.consecutive else 1,
+            places=places if len(places) else None,
+            max_lag=min(model.num_frames - 1, MOST_LAGS),
+            features=features,
+            generator=generator,
+        )
+    except InputError as error:
+        return RunShown(model, sequences, generated, tuple(features), None, str(error))
+    return RunShown(model, sequences, generated, tuple(features), comparison)
+
+
+def _affordable(training: Tensor) -> tuple[str, ...]:
+    size = training.shape[1] * training.shape[2]
+    return ("sample covariance", INDEPENDENT) if size <= LARGEST_COVARIANCE else ()
+
+
+def data_section(shown: RunShown) -> Section:
+    """What was read, how it was split and scaled, and what was left out and why."""
+    record, model = shown.model.record, shown.model
+    told = record["data"]
+    parts = {name: len(indices) for name, indices in record["split"].items()}
+    season = f", {told['harmonics']} annual harmonics" if told["harmonics"] else ""
+    facts = {
+        "features": ", ".join(_few(shown.sequences.feature_names)),
+        "train / validation / test": f"{parts['train']} / {parts['validation']} / {parts['test']} sequences",
+        "removed before, put back after": f"mean: {told['mean']}; scaling: {told['scaling'] or 'none'}{season}",
+        "trained on diffusion times": f"{model.training.min_time:g} to {model.training.max_time:g}",
+    }
+    notes = list(told["notes"]) or ["Nothing was left out."]
+    blocks: list[Block] = [Facts(facts), Text("\n\n".join(notes), "note")]
+    lead = "What the model was given. The mean, the scale and the season were learnt on the training part alone."
+    return Section("The data", lead, blocks)
+
+
+def generated_sections(shown: RunShown) -> list[Section]:
+    """Sequences side by side, dependence, marginals."""
+    names, axis, comparison = shown.names, panels.Axis.of(shown.sequences), shown.comparison
+    chosen = list(shown.features)
+    real, generated = shown.real[..., chosen], shown.generated[..., chosen]
+    figure = panels.sequence_figure(real, generated, names, dict(shown.units), axis)
+    left = shown.model.num_features - len(names)
+    more = f" {left} further features are modelled and not shown." if left else ""
+    sections = [Section("Real and generated sequences", f"Does a generated sequence look real?{more}", [figure])]
+    if comparison is None:
+        text = Text(f"Correlations could not be compared: {shown.why_not}.", "note")
+        return [*sections, Section("Dependence", "", [text]), _marginals(shown)]
+    lead = "What the frames and the features have to do with each other, in scaled coordinates."
+    blocks: list[Block] = [
+        panels.dependence_table(comparison),
+        panels.lag_figure(comparison, names, axis),
+        panels.spatial_figure(comparison, names),
+        panels.difference_figure(comparison, names, axis),
+        panels.worst_table(comparison, names, axis),
+    ]
+    return [*sections, Section("Dependence in time and between features", lead, blocks), _marginals(shown)]
+
+
+def training_section(shown: RunShown) -> Section:
+    """The loss by step and the step that was kept."""
+    outcome, told = shown.model.record["training"], shown.model.training
+    history = outcome["history"]
+    steps = [entry["step"] for entry in history]
+    # the mean squared error of an entry, in the unit of the held-out loss: nats a sequence
+    nats = 0.5 * float(clock(told.max_time) - clock(told.min_time)) * shown.model.num_frames * shown.model.num_features
+    held_out = [entry["held_out_loss"] for entry in history]
+    kept = next((i for i, step in enumerate(steps) if step == outcome["best_step"]), len(steps) - 1)
+    series = [
+        Line("training (running mean)", "truth", steps, [nats * entry["train_loss"] for entry in history], thin=True),
+        Line("held out for early stopping", "held-out", steps, held_out),
+        Line("kept", "learnt", [steps[kept]], [held_out[kept]], markers=True),
+    ]
+    series = [line for line in series if np.isfinite(line.y).all()] if steps else []
+    caption = (
+        "Denoising loss of a sequence in nats, up to a constant that belongs to the data: differences are what counts. "
+        "The weights are kept where the held-out curve is lowest; where it turns up, the network has begun to learn "
+        "the training sequences by heart."
+    )
+    y = [value for line in series for value in line.y[len(line.y) // 10 :]]
+    room = 0.05 * (max(y) - min(y)) or 1.0
+    limits = (min(y) - room, max(y) + room)
+    panel = LinePanel("", "train step", "denoising loss (nats a sequence)", series, y_limits=limits)
+    facts = {
+        "network": shown.model.network_name or type(shown.model.network).__name__,
+        "weights": outcome["weights"],
+        "train steps": outcome["steps"],
+        "kept those of step": outcome["best_step"],
+        "seconds": float(outcome["seconds"]),
+        "stopped by": outcome["stopped"].replace("_", " "),
+        "batch size": told.batch_size,
+        "peak learning rate": told.learning_rate,
+    }
+    figure = Figure([panel], caption, "Training loss and held-out loss by train step, with the step that was kept.")
+    return Section("Training", "", [Facts(facts), figure])
+
+
+def _marginals(shown: RunShown) -> Section:
+    quantiles = (0.0, 0.01, 0.5, 0.99, 1.0)
+    rows: list[list[Any]] = []
+    for j, name in zip(shown.features, shown.names, strict=True):
+        label = panels.with_unit(name, dict(shown.units))
+        for kind, values in (("real", shown.real), ("generated", shown.generated)):
+            rows.append([label, kind, *(float(v) for v in np.quantile(values[..., j], quantiles))])
+    number = f"{len(shown.real)} real and {len(shown.generated)} generated sequences"
+    table = Table(
+        ["feature", "", "least", "1 %", "median", "99 %", "greatest"],
+        rows,
+        "Values of each feature over all frames, in the units of the file. The 1 %, 50 % and 99 % quantiles should "
+        "agree; the extremes reach further the more sequences there are. Values that cannot be, such as a negative "
+        "speed, are shown as they are generated.",
+        note=number,
+        row_roles=["truth", "learnt"] * len(shown.names),
+    )
+    return Section("Values", "How often each value occurs, dependence left aside.", [table])
+
+
+def _verdict(shown: RunShown) -> Verdict | None:
+    comparison = shown.comparison
+    if comparison is None:
+        return None
+    numbers = [share_number(comparison)]
+    if comparison.held_out_blocks:
+        numbers.append(energy_number(comparison))
+    outcome = shown.model.record["training"]
+    numbers.append(Number(f"{outcome['seconds']:.0f} s", "of training", f"{outcome['steps']} steps"))
+    return Verdict(numbers)
+
+
+def share_number(comparison: Comparison) -> Number:
+    """The headline of the band, with its yardsticks."""
+    share = comparison.row(GENERATED).share_inside
+    names = {row.name: row.share_inside for row in comparison.rows}
+    yardsticks = [
+        f"{label} {100 * names[name]:.0f} %"
+        for name, label in ((HELD_OUT, "held-out real"), ("separable", "separable"), (INDEPENDENT, "no memory"))
+        if name in names
+    ]
+    against = "; ".join(yardsticks) or "a perfect generator reaches about 95 %"
+    label = "of the generated correlations within the real 95 % band"
+    return Number(f"{100 * share:.0f} %", label, against, "good" if share >= 0.8 else "bad")
+
+
+def energy_number(comparison: Comparison) -> Number:
+    """The headline of the energy distance, against the sample covariance where it could be fitted."""
+    energy = comparison.row(GENERATED).energy
+    assert energy is not None
+    rivals = [row for row in comparison.rows if row.name in ("sample covariance", INDEPENDENT) and row.energy]
+    if not rivals or rivals[0].energy is None or rivals[0].difference is None:
+        return Number(f"{energy.value:.3f}", "energy distance to held-out sequences", "0 is the same law")
+    rival, gap = rivals[0], rivals[0].difference
+    standing = "good" if gap.value < -2 * gap.standard_error else "bad" if gap.value > 0 else "neutral"
+    against = (
+        f"{rival.name} {rivals[0].energy.value:.3f}; difference {gap.value:+.3f} ± {gap.standard_error:.3f} (paired)"
+    )
+    return Number(f"{energy.value:.3f}", "energy distance to held-out sequences", against, standing)
+
+
+def _few(names: tuple[str, ...], most: int = 12) -> list[str]:
+    return [*names[:most], f"and {len(names) - most} more"] if len(names) > most else list(names)
