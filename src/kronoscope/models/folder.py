@@ -43,10 +43,15 @@ def environment() -> dict[str, str]:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write JSON under a temporary name, then rename."""
+    """Write JSON under a temporary name, then rename; a part of it is not left behind."""
+    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
     temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _checks.InputError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:

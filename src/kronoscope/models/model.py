@@ -21,7 +21,7 @@ from ..training import CHECKPOINT, TrainingConfig, first_line, write_tensors
 from . import folder as run_folder
 from .networks import build_network
 
-TRAINED_SLACK = 1e-9  # relative; a time that went through a logarithm and back is still inside
+TRAINED_SLACK = 1e-6  # relative; a time in float32, or one that went through a logarithm and back, is still inside
 
 
 @dataclass(frozen=True, eq=False)

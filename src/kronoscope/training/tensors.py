@@ -26,7 +26,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any
     text = json.dumps(numbers or {})
     temporary = path.with_suffix(".partial")
     try:
-        save_file(plain, temporary, {"numbers": text, "sha256": _digest(plain, text)})
+        # one entry only: safetensors writes several in no fixed order, and equal runs must be equal files
+        save_file(plain, temporary, {"record": json.dumps({"numbers": text, "sha256": _digest(plain, text)})})
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
@@ -43,16 +44,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            header = file.metadata() or {}
-        text = header["numbers"]
-        if header["sha256"] != _digest(tensors, text):
+            record = json.loads((file.metadata() or {})["record"])
+        text = record["numbers"]
+        if record["sha256"] != _digest(tensors, text):
             raise ValueError("its checksum does not fit")
         return tensors, json.loads(text)
     except FileNotFoundError:
         raise
     except KeyError as error:
         raise InputError(f"{path} is damaged or foreign: it has no {error}") from None
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {first_line(error)}") from None
 
 
