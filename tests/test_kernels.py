@@ -1,6 +1,7 @@
 """Contract of every kernel: a symmetric covariance with the decay that it states, equal to other software's."""
 
 import math
+import re
 from dataclasses import fields
 
 import gpytorch
@@ -263,9 +264,10 @@ def test_every_number_among_the_arguments_has_refusals():
     assert {field.name for case in CASES for field in fields(case)} - parts == set(BAD)
 
 
-def test_wendland_refuses_a_smoothness_between():
-    with pytest.raises(ValueError, match=r"smoothness must be 0, 1 or 2, got 1\.5"):
-        Wendland(1.0, 1.5)
+@pytest.mark.parametrize("smoothness", [1.5, 3, -1, True, [1], None, "1"])
+def test_wendland_refuses_a_smoothness_that_it_has_not(smoothness):
+    with pytest.raises(ValueError, match=re.escape(f"smoothness must be 0, 1 or 2, got {smoothness!r}")):
+        Wendland(1.0, smoothness)
 
 
 def test_matern_refuses_smoothness_zero():

@@ -230,6 +230,11 @@ def test_law_of_a_float32_network():
         (lambda: sampling.ddim(4, min_time=0.0), ValueError, "min_time must be greater than 0"),
         (lambda: sampling.sample(small().score, (4, 3), sampling.ddim(4)), ValueError, "shape must be"),
         (lambda: sampling.sample(small().score, (-1, 3, 2), sampling.ddim(4)), ValueError, "num must be at least 0"),
+        (
+            lambda: sampling.sample(small().score, (4, 3, 2), sampling.ddim(4), batch_size=0),
+            ValueError,
+            "batch_size must be at least 1, got 0",
+        ),
         (lambda: sampling.law(sampling.ddim(4), lambda x, t: -x.abs(), 3, 2), ValueError, "affine in x"),
         (lambda: sampling.law(sampling.ddim(4), small().score, 100, 100), ValueError, "at most 4096"),
         (lambda: sampling.law_error(sampling.ddim(1).with_denoising(), scalar(0.0)), ValueError, "singular"),

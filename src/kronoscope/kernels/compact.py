@@ -41,7 +41,7 @@ class Wendland(StationaryKernel):
 
     def __post_init__(self) -> None:
         _checks.positive("lengthscale", self.lengthscale)
-        if self.smoothness not in _POLYNOMIALS:
+        if isinstance(self.smoothness, bool) or self.smoothness not in tuple(_POLYNOMIALS):  # a list has no hash
             raise _checks.InputError(f"smoothness must be 0, 1 or 2, got {self.smoothness!r}")
 
     @property

@@ -53,7 +53,8 @@ def sample(
     num, num_frames, num_features = _sizes(shape)
     if denoise:
         table = table.with_denoising()
-    batch = _checks.count("batch_size", batch_size or max(1, BATCH_VALUES // (num_frames * num_features)))
+    fitting = max(1, BATCH_VALUES // (num_frames * num_features))
+    batch = fitting if batch_size is None else _checks.count("batch_size", batch_size)
     seeds = _seeds(num, _checks.generator_or_seed_zero(generator))
     total, done = -(-num // batch) * table.num_calls, 0
     result = torch.empty(shape, dtype=dtype, device=device)
