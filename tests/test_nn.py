@@ -215,7 +215,7 @@ def test_time_features_do_not_depend_on_the_dtype_of_t_and_tell_small_times_apar
 
 @pytest.mark.parametrize("build", [PositionTransformer, DiT])
 @pytest.mark.parametrize("name", ["num_frames", "num_features", "width", "num_blocks", "num_heads"])
-@pytest.mark.parametrize("value", [0, 2.5, "many", math.nan, None, True])
+@pytest.mark.parametrize("value", [0, 2.5, "many", math.nan, math.inf, None, True])
 def test_a_size_that_cannot_be_is_refused_by_name(build, name, value):
     sizes = {"num_frames": 4, "num_features": 2, "width": 8, "num_blocks": 1, "num_heads": 2, name: value}
     with pytest.raises((InputError, TypeError), match=f"^{name} must be"):
