@@ -115,20 +115,25 @@ class ToeplitzKroneckerCovariance(Covariance):
             # The neighbour can be regular where Gamma itself is singular; the (remembered) determinant finds that out.
             self.log_det(torch.tensor(scale, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64))
         inverse = neighbour.reciprocal_()
-
-        def product(vectors: Tensor, rows: Tensor) -> Tensor:
-            return self._temporal.product(vectors).mul_(weights[rows % features, None]).add_(vectors, alpha=noise)
-
-        def precondition(vectors: Tensor, rows: Tensor) -> Tensor:
-            return torch.fft.irfft(torch.fft.rfft(vectors).mul_(inverse[rows % features]), n=frames)
-
         flat = right.reshape(-1, frames).contiguous()
-        chunk = features * max(1, _CHUNK // (frames * features))
+        feature = torch.arange(features, device=flat.device).repeat(len(flat) // features)
+        chunk = max(4, _CHUNK // frames)
         parts = [
-            conjugate_gradients(product, precondition, part, self._tolerance, _MAX_ITERATIONS)
-            for part in flat.split(chunk)
+            self._solve_rows(part, weights[which], inverse[which], noise)
+            for part, which in zip(flat.split(chunk), feature.split(chunk))
         ]
         return torch.cat(parts).reshape(right.shape)
+
+    def _solve_rows(self, right: Tensor, weights: Tensor, inverse: Tensor, noise: float) -> Tensor:
+        """Solve weights_k Gamma + noise I for every row k, with the spectra ``inverse`` of the preconditioners."""
+
+        def product(vectors: Tensor, rows: Tensor) -> Tensor:
+            return self._temporal.product(vectors).mul_(weights[rows, None]).add_(vectors, alpha=noise)
+
+        def precondition(vectors: Tensor, rows: Tensor) -> Tensor:
+            return torch.fft.irfft(torch.fft.rfft(vectors).mul_(inverse[rows]), n=self._temporal.frames)
+
+        return conjugate_gradients(product, precondition, right, self._tolerance, _MAX_ITERATIONS)
 
 
 class _SymmetricMap(torch.autograd.Function):
