@@ -107,6 +107,7 @@ def run_control(
     dit: dict[str, Any] | None = None,
     position: dict[str, Any] | None = None,
     num_generated: int = 2000,
+    num_samples: int = 4096,
     calls: tuple[int, ...] = CALLS,
     seed: int = 0,
     stage: Stage = quiet,
@@ -117,6 +118,7 @@ def run_control(
         n: Sequences to learn from.
         dit, position: Training settings; None for the time budgets of the demo.
         num_generated: Sequences from which the covariance of ``dit`` is read.
+        num_samples: Sequences of the Monte Carlo score error of ``dit``.
         calls: Numbers of score calls of the samplers.
         seed: Of everything random.
         stage: Reports progress.
@@ -126,7 +128,9 @@ def run_control(
         "position": {"max_seconds": POSITION_SECONDS} if position is None else position,
         "dit": {"max_seconds": DIT_SECONDS} if dit is None else dit,
     }
-    learners = [_network(name, x, process, told, num_generated, seed, stage) for name, told in networks.items()]
+    learners = [
+        _network(name, x, process, told, (num_generated, num_samples), seed, stage) for name, told in networks.items()
+    ]
     with stage("control: estimators") as show:
         for done, name in enumerate(STRUCTURES, start=1):
             learners.append(_estimator(name, x, process))
@@ -146,16 +150,20 @@ def _network(
     x: Tensor,
     process: GaussianSequence,
     settings: dict[str, Any],
-    num_generated: int,
+    numbers: tuple[int, int],
     seed: int,
     stage: Stage,
 ) -> Learner:
+    """Train, then measure; ``numbers`` are those of sequences to generate and of Monte Carlo samples."""
+    num_generated, num_samples = numbers
     generator = torch.Generator().manual_seed(seed)
     with stage(f"control: training {name}") as show:
         model = models.fit(x, name, generator=generator, on_progress=training_steps(show), **settings)
     linear = name == "position"
     with stage(f"control: measuring {name}") as show:
-        kl = metrics.score_kl(model.score, process, MIN_TIME, MAX_TIME, linear=linear, generator=generator)
+        kl = metrics.score_kl(
+            model.score, process, MIN_TIME, MAX_TIME, num_samples=num_samples, linear=linear, generator=generator
+        )
         show(0.5, "score error")
         noised = _exact_covariance(model) if linear else _sampled_covariance(model, num_generated, generator)
         show(1.0, "covariance")
@@ -190,7 +198,7 @@ def _exact_covariance(model: models.Model) -> Tensor:
 
 
 def _sampled_covariance(model: models.Model, num: int, generator: torch.Generator) -> Tensor:
-    values, _ = model.sample_values(num, generator=generator, num_calls=32, denoise=False)
+    values, _ = model.sample_values(num, generator=generator, num_calls=16, denoise=False)
     flat = torch.from_numpy(values).flatten(1)
     return flat.T @ flat / num
 

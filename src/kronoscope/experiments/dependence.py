@@ -15,6 +15,7 @@ from .._errors import ConvergenceError, InputError
 from ..metrics import CorrelationBand, correlation_band, lagged_correlation
 from ..processes import DenseGaussian, GaussianLaw
 
+FEWEST_BLOCKS = 5  # of held-out sequences, for a jackknife over blocks
 CHUNK_ROWS = 512
 GENERATED, TRAINING, HELD_OUT, INDEPENDENT = "generated", "training", "held-out", "independent frames"
 ROLES = {
@@ -212,7 +213,7 @@ class _Energies:
     def of(cls, sets: dict[str, Tensor], held_out: Tensor, places: np.ndarray | None, block: int) -> _Energies:
         flat = held_out.flatten(1)
         groups = held_out_blocks(np.arange(len(flat)) if places is None else places, block)
-        if groups[-1] == 0:
+        if groups[-1] < FEWEST_BLOCKS - 1:  # too few to leave one out; then sequence by sequence
             groups = np.arange(len(flat))
         distances = {name: _Distances.between(values, held_out) for name, values in sets.items()}
         return cls(distances, torch.cdist(flat, flat), torch.from_numpy(groups))

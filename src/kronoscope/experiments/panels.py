@@ -170,11 +170,11 @@ def worst_table(comparison: Comparison, names: Sequence[str], axis: Axis) -> Tab
     for index in miss.flatten().argsort(descending=True)[: min(WORST, int(band.counted().sum()))].tolist():
         lag, a, b = (int(i) for i in np.unravel_index(index, miss.shape))
         values = [float(t[lag, a, b]) for t in (band.center, band.lower, band.upper, got)]
-        rows.append([f"{names[a]} → {names[b]}", axis.scale * lag, *values, float(miss[lag, a, b])])
+        rows.append([f"{names[a]} → {names[b]}", _plain(axis.scale * lag), *values, float(miss[lag, a, b])])
     return Table(
         [
             "pair (the later one second)",
-            Column("lag", axis.unit),
+            Column("lag", axis.unit, digits=4),
             Column("real", decimals=3),
             Column("band from", decimals=3),
             Column("to", decimals=3),
@@ -210,8 +210,8 @@ def dependence_table(comparison: Comparison) -> Table:
         "How much of the dependence each set of sequences holds. Inside the band: share of the correlations (every "
         "pair of features at every lag) within the 95 % bootstrap band of the training sequences; more is better. "
         "Energy distance between whole sequences and those held out, in scaled coordinates; less is better, 0 is the "
-        "same law. Generated less this: difference of two energy distances over the same held-out sequences; below 0, by "
-        "more than about twice the error behind the ±, the generated ones are nearer.",
+        "same law. Generated less this: difference of two energy distances over the same held-out sequences; below 0, "
+        "by more than about twice the error, the generated ones are nearer.",
         note=f"± one standard error. Bands: {_blocks(comparison)}. Energy: jackknife over {comparison.held_out_blocks} "
         "blocks of held-out sequences, and the finite number of draws. The training row is what the band was made of.",
         row_roles=[ROLES[row.name] for row in comparison.rows],
@@ -229,3 +229,7 @@ def with_unit(name: str, units: dict[str, str]) -> str:
     """``temp_EWR (°F)``; the name alone without a known unit."""
     unit = next((unit for stem, unit in units.items() if name.startswith(stem)), "")
     return f"{name} ({unit})" if unit else name
+
+
+def _plain(value: float) -> float | int:
+    return int(value) if value == int(value) else value
