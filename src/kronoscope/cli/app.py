@@ -222,8 +222,9 @@ def sample(
     from .. import data, models
 
     model = models.load(run)
-    if out.exists() and not force:
-        raise InputError(f"{out} exists already; --force replaces it")
+    data.check_target(out, force)
+    if dates and not model.transform.num_harmonics:
+        raise InputError(f"{run} has no seasonal cycle, so its sequences have no dates; leave out --dates")
     with progress("sampling", quiet) as show:
         values, starts = model.sample_values(
             number,
@@ -233,8 +234,6 @@ def sample(
             denoise=denoise,
             progress=lambda done, total: show(done / total, f"{done} of {total} score calls"),
         )
-    if dates and starts is None:
-        raise InputError(f"{run} has no seasonal cycle, so its sequences have no dates; leave out --dates")
     data.write(out, values, model.container, model.feature_names, starts=starts if dates else None, force=force)
     say(f"{number} sequences: {out}", quiet)
 

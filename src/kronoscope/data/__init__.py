@@ -6,7 +6,7 @@ from .reading import ENDINGS, from_array, read
 from .sequences import Container, Coordinate, SequenceSet
 from .splitting import Split, split
 from .transform import Transform
-from .writing import to_array, write
+from .writing import check_target, to_array, write
 
 __all__ = [
     "ENDINGS",
@@ -15,6 +15,7 @@ __all__ = [
     "SequenceSet",
     "Split",
     "Transform",
+    "check_target",
     "demo_weather_path",
     "from_array",
     "parse_limits",

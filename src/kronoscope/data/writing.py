@@ -58,7 +58,7 @@ def write(
     """
     path = Path(path)
     array = _check(values, feature_names, starts)
-    _check_target(path, force)
+    check_target(path, force)
     partial = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         _write_as(path.suffix.lower(), partial, array, container, tuple(feature_names), starts)
@@ -93,7 +93,12 @@ def _check(values: ArrayLike, feature_names: Sequence[str], starts: Starts) -> F
     return array
 
 
-def _check_target(path: Path, force: bool) -> None:
+def check_target(path: Path, force: bool) -> None:
+    """Refuse a file that cannot be written, before the work that would fill it.
+
+    Raises:
+        InputError: unknown ending, missing folder, or a file that exists (without ``force``).
+    """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise InputError(f"{path}: the ending must be one of {list_names(ENDINGS)}, got '{ending}'")
