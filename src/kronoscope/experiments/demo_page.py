@@ -86,7 +86,7 @@ def _verdict(weather: WeatherResult, control: ControlResult) -> Verdict:
             Number(
                 f"{dit.kl.value:.2f} nats",
                 "score error of dit on the control",
-                f"sample covariance {control.learner('sample covariance').kl.value:.2f}; target at most 0.55 in 4 minutes",
+                f"sample covariance {control.learner('sample covariance').kl.value:.2f}; target 0.55 in 4 minutes",
             ),
         ]
     )
