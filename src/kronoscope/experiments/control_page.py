@@ -155,8 +155,8 @@ def covariance_section(result: ControlResult) -> Section:
         maps,
         f"Covariance of the first {SHOWN_FRAMES} frames, {FEATURES} features each: every small square is the "
         "covariance between the features of two frames. Exact: one 4 × 4 pattern everywhere (what the features have "
-        "to do with each other), which fades away from the diagonal (what the frames have to do with each other). The learnt maps "
-        f"should show the same pattern and the same fading. Learnt covariances are {kinds}.",
+        "to do with each other), which fades away from the diagonal (what the frames have to do with each other). "
+        f"The learnt maps should show the same pattern and the same fading. Learnt covariances are {kinds}.",
         "Maps of the exact and the learnt covariance.",
         columns=len(maps),
     )
