@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import data, models
 from .._errors import InputError
+from ..data.sequences import counted
 from ..diffusion import clock
 from ..report import Facts, Figure, Line, LinePanel, Number, Report, Section, Table, Text, Verdict
 from ..report.records import Block
@@ -96,7 +97,10 @@ def show_run(
     training = torch.from_numpy(model.transform.apply(seen.values, seen.starts))
     new = torch.from_numpy(model.transform.apply(generated, starts))
     varying = (training - training.mean(dim=0)).square().mean(dim=(0, 1)) > 0
-    features = [j for j in range(model.num_features) if bool(varying[j])][: panels.MOST_FEATURES]
+    features = varying.nonzero().flatten().tolist()[: panels.MOST_FEATURES]
+    if not features:
+        some = tuple(range(min(model.num_features, panels.MOST_FEATURES)))
+        return RunShown(model, sequences, generated, some, None, "no feature varies between sequences")
     held_out, laws = None, {}
     if len(places) >= 3:
         test = sequences.subset(places)
@@ -149,7 +153,7 @@ def generated_sections(shown: RunShown) -> list[Section]:
     real, generated = shown.real[..., chosen], shown.generated[..., chosen]
     figure = panels.sequence_figure(real, generated, names, dict(shown.units), axis)
     left = shown.model.num_features - len(names)
-    more = f" {left} further features are modelled and not shown." if left else ""
+    more = f" {counted(left, 'more feature')} modelled, too many or too constant to show." if left else ""
     sections = [Section("Real and generated sequences", f"Does a generated sequence look real?{more}", [figure])]
     if comparison is None:
         text = Text(f"Correlations could not be compared: {shown.why_not}.", "note")
@@ -253,15 +257,14 @@ def energy_number(comparison: Comparison) -> Number:
     """The headline of the energy distance, against the sample covariance where it could be fitted."""
     energy = comparison.row(GENERATED).energy
     assert energy is not None
-    rivals = [row for row in comparison.rows if row.name in ("sample covariance", INDEPENDENT) and row.energy]
-    if not rivals or rivals[0].energy is None or rivals[0].difference is None:
-        return Number(f"{energy.value:.3f}", "energy distance to held-out sequences", "0 is the same law")
-    rival, gap = rivals[0], rivals[0].difference
+    value, label = f"{energy.value:.3f}".replace("-", "\N{MINUS SIGN}"), "energy distance to held-out sequences"
+    rival = next((row for row in comparison.rows if row.name in ("sample covariance", INDEPENDENT)), None)
+    if rival is None or rival.energy is None or rival.difference is None:
+        return Number(value, label, "0 is the same law")
+    gap = rival.difference
     standing = "good" if gap.value < -2 * gap.standard_error else "bad" if gap.value > 0 else "neutral"
-    against = (
-        f"{rival.name} {rivals[0].energy.value:.3f}; difference {gap.value:+.3f} ± {gap.standard_error:.3f} (paired)"
-    )
-    return Number(f"{energy.value:.3f}", "energy distance to held-out sequences", against, standing)
+    against = f"{rival.name} {rival.energy.value:.3f}; difference {gap.value:+.3f} ± {gap.standard_error:.3f} (paired)"
+    return Number(value, label, against.replace("-", "\N{MINUS SIGN}"), standing)
 
 
 def _few(names: tuple[str, ...], most: int = 12) -> list[str]:
