@@ -68,7 +68,8 @@ def test_the_error_of_a_difference_is_honest():
     """
     values, errors = [], []
     for seed in range(100):
-        x, y, h = draw(80, 3 * seed), draw(80, 3 * seed + 1, 1.0), draw(16, 3 * seed + 2)
+        x, y = 1.5 * draw(80, 3 * seed) + 1.0, 0.5 * draw(80, 3 * seed + 1) - 0.7
+        h = draw(16, 3 * seed + 2)
         told = {"generator": torch.Generator().manual_seed(0), "max_lag": 0, "places": 9 * np.arange(16)}
         row = dependence.compare(x, y, h, {}, block=1, **told).row("training")
         values.append(row.difference.value)
