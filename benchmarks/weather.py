@@ -46,7 +46,7 @@ def run() -> list[dict]:
 
 
 def _row(name: str, value: float, unit: str, baseline: float, note: str) -> dict:
-    ratio = value / baseline if baseline else None
+    ratio = value / baseline if baseline > 0 else None  # an energy distance is unbiased, and may fall below 0
     return {
         "name": name,
         "value": value,
