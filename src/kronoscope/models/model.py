@@ -97,6 +97,7 @@ class Model:
         if sampler not in sampling.SAMPLERS:
             raise InputError(f"sampler must be one of {', '.join(sampling.SAMPLERS)}, got {sampler!r}")
         table = sampling.SAMPLERS[sampler](num_calls, self.training.min_time, self.training.max_time)
+        table = table.with_corrected_start()
         scaled = sampling.sample(
             self.score,
             (n, self.num_frames, self.num_features),
@@ -118,7 +119,8 @@ class Model:
         Args:
             n: How many.
             generator: None means seed 0. A draw does not depend on ``batch_size``.
-            **options: sampler (a name in ``sampling.SAMPLERS``), num_calls, batch_size, progress, and denoise: whether
+            **options: sampler (a name in ``sampling.SAMPLERS``), num_calls (besides one
+                call that corrects the start), batch_size, progress, and denoise: whether
                 the last step goes from min_time to 0 by Tweedie's formula; without it the sequences keep the noise of
                 min_time, of variance 1 - exp(-min_time) in scaled coordinates.
 

@@ -16,7 +16,7 @@ from .._errors import InputError
 
 @dataclass(frozen=True)
 class SamplerTable:
-    """Coefficients of a sampler, one entry a score call (docs/theory.md, section 2).
+    """Coefficients of a sampler, one entry a score call (docs/theory.md, section 6).
 
     Attributes:
         name: What the sampler is called.
@@ -75,6 +75,24 @@ class SamplerTable:
     def is_deterministic(self) -> bool:
         """Whether the only randomness is the start."""
         return not any(self.noise)
+
+    def with_corrected_start(self) -> SamplerTable:
+        """The table with one more call, first: x <- x + (x + s(x, T)) / 2 at T = t_0.
+
+        A sampler starts from N(0, I), while p_T of centred data with covariance K has covariance I + alpha_T^2 (K - I).
+        There s(x, T) = -x + alpha_T^2 (K - I) x up to alpha_T^4, so the step gives that covariance up to alpha_T^4: what
+        the start loses of the variance falls from alpha_T^2 to alpha_T^4 times the excess.
+        """
+        weight, variance = math.exp(-self.times[0] / 2), -math.expm1(-self.times[0])
+        return replace(
+            self,
+            name=f"{self.name}+start",
+            times=(self.times[0], *self.times),
+            from_state=(1.5 - 0.5 / variance, *self.from_state),
+            from_denoised=(0.5 * weight / variance, *self.from_denoised),
+            from_previous=(0.0, *self.from_previous),
+            noise=(0.0, *self.noise),
+        )
 
     def with_denoising(self) -> SamplerTable:
         """The table with one more call, which replaces the result by its denoised mean (Tweedie), at t = 0.
