@@ -80,8 +80,8 @@ class SamplerTable:
         """The table with one more call, first: x <- x + (x + s(x, T)) / 2 at T = t_0.
 
         A sampler starts from N(0, I), while p_T of centred data with covariance K has covariance I + alpha_T^2 (K - I).
-        There s(x, T) = -x + alpha_T^2 (K - I) x up to alpha_T^4, so the step gives that covariance up to alpha_T^4: what
-        the start loses of the variance falls from alpha_T^2 to alpha_T^4 times the excess.
+        There s(x, T) = -x + alpha_T^2 (K - I) x up to alpha_T^4, so the step gives that covariance up to alpha_T^4:
+        what the start loses of the variance falls from alpha_T^2 to alpha_T^4 times the excess.
         """
         weight, variance = math.exp(-self.times[0] / 2), -math.expm1(-self.times[0])
         return replace(
