@@ -26,12 +26,12 @@ class NetworkPreset:
 NETWORKS: dict[str, NetworkPreset] = {
     "position": NetworkPreset(
         PositionTransformer,
-        TrainingConfig(max_steps=3000, batch_size=128, learning_rate=3e-3, patience=10),
+        TrainingConfig(max_steps=3000, batch_size=128, learning_rate=3e-3, patience=15),
         "position-only attention, linear in x: learns Gaussian dependence from few sequences",
     ),
     "dit": NetworkPreset(
         DiT,
-        TrainingConfig(max_steps=4000, batch_size=64, learning_rate=2e-3, patience=10),
+        TrainingConfig(max_steps=2500, batch_size=64, learning_rate=2e-3, patience=15),
         "diffusion transformer, softmax attention and perceptrons: learns other laws too, and needs more sequences",
     ),
 }
