@@ -14,7 +14,11 @@ from .dependence import INDEPENDENT, Comparison, baselines, compare
 from .stages import Stage, quiet, training_steps
 
 # The network that learns the weather, its options, and the training settings that differ from its preset.
-WEATHER_NETWORK: dict[str, Any] = {"network": "position", "options": {}, "training": {"max_seconds": 100.0, "patience": None}}
+WEATHER_NETWORK: dict[str, Any] = {
+    "network": "position",
+    "options": {},
+    "training": {"max_seconds": 100.0, "patience": None},
+}
 
 READING: dict[str, Any] = {
     "time": "time_hour",
