@@ -18,7 +18,7 @@ from kronoscope.estimators import (
 )
 from kronoscope.estimators.separable import flip_flop
 from kronoscope.kernels import Matern, PowerExponential
-from kronoscope.processes import GaussianSequence
+from kronoscope.processes import BlockToeplitzSequence, GaussianSequence
 
 ALL = [SampleCovariance, Separable, StationarySeparable, BlockToeplitz]
 
@@ -194,7 +194,9 @@ def test_block_toeplitz_is_the_maximum_over_its_blocks(min_time, n):
     best = optimize.minimize(
         loss, start, method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-11, "maxiter": 9000}
     )
-    covariance = BlockToeplitz(min_time=min_time).fit(x).covariance()
+    law = BlockToeplitz(min_time=min_time).fit(x)
+    assert isinstance(law, BlockToeplitzSequence)
+    covariance = law.covariance()
     assert noised_nll(covariance, x, min_time) == pytest.approx(best.fun, abs=1e-5)
     torch.testing.assert_close(covariance[:2, :2], covariance[2:, 2:], rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(covariance[2:, :2].numpy(), best.x[3:].reshape(2, 2), atol=2e-3)

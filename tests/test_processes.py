@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.stats
+import statsmodels.tsa.vector_ar.var_model
 import torch
 from tolerances import EXACT, STANDARD_ERRORS, relative_error
 
@@ -21,7 +23,13 @@ from kronoscope.kernels import (
     Wendland,
     White,
 )
-from kronoscope.processes import DenseGaussian, GaussianSequence, SeparableGaussian
+from kronoscope.processes import (
+    BlockToeplitzSequence,
+    DenseGaussian,
+    GaussianSequence,
+    KroneckerSum,
+    SeparableGaussian,
+)
 
 TIGHT = EXACT[torch.float64]
 KERNELS = {
@@ -59,12 +67,25 @@ def example(mean=True, frames=7):
     return GaussianSequence(PowerExponential(4.0), SPATIAL, times=irregular(frames), mean=mu)
 
 
+def rotating_blocks(frames):
+    """C(m) = A^m C(0) of the vector autoregression x_i = A x_{i-1} + e_i, Cov(e) = I, with C(0) = A C(0) A' + I."""
+    drive = torch.tensor([[0.6, 0.5, 0.0], [-0.5, 0.6, 0.1], [0.2, 0.0, 0.4]], dtype=torch.float64)
+    instant = torch.tensor(scipy.linalg.solve_discrete_lyapunov(drive.numpy(), np.eye(3)))
+    return torch.stack([torch.linalg.matrix_power(drive, m) @ (0.5 * (instant + instant.mT)) for m in range(frames)])
+
+
+TERMS = [(PowerExponential(4.0), SPATIAL), (Cosine(3.1), torch.diag(torch.tensor([1.0, 0.0, 0.5])).double())]
+LAWS = ["sequence", "separable", "dense", "block-toeplitz", "kronecker-sum"]
+
+
 def laws():
     process = example()
     return {
         "sequence": process,
         "separable": SeparableGaussian(process.temporal_covariance, SPATIAL, mean=process.mean),
         "dense": DenseGaussian(process.covariance(), 3, mean=process.mean),
+        "block-toeplitz": BlockToeplitzSequence(rotating_blocks(7), mean=process.mean),
+        "kronecker-sum": KroneckerSum(TERMS, irregular(7), mean=process.mean),
     }
 
 
@@ -93,7 +114,7 @@ def test_score_is_the_dense_solution_at_2048_numbers(name):
     assert relative_error(process.score(x, 1e-3), -solved(noised(process.covariance(), 1e-3), x)) < TIGHT
 
 
-@pytest.mark.parametrize("name", ["sequence", "separable", "dense"])
+@pytest.mark.parametrize("name", LAWS)
 @pytest.mark.parametrize("t", [0.0, 1e-3, 0.5, 6.0])
 def test_log_prob_is_scipys(name, t):
     law = laws()[name]
@@ -104,7 +125,7 @@ def test_log_prob_is_scipys(name, t):
     np.testing.assert_allclose(law.log_prob(x, t).numpy(), reference.logpdf(x.flatten(1).numpy()), rtol=1e-11)
 
 
-@pytest.mark.parametrize("name", ["sequence", "separable", "dense"])
+@pytest.mark.parametrize("name", LAWS)
 @pytest.mark.parametrize("t", [0.0, 0.1, torch.tensor([0.0, 1e-3, 0.4, 6.0], dtype=torch.float64)])
 def test_score_is_the_gradient_of_log_prob(name, t):
     law = laws()[name]
@@ -113,7 +134,7 @@ def test_score_is_the_gradient_of_log_prob(name, t):
     assert relative_error(gradient, law.score(x, t).detach()) < TIGHT
 
 
-@pytest.mark.parametrize("name", ["sequence", "separable", "dense"])
+@pytest.mark.parametrize("name", LAWS)
 def test_jacobian_of_the_score_is_minus_the_precision(name):
     law = laws()[name]
     jacobian = torch.autograd.functional.jacobian(lambda x: law.score(x, 0.2), law.sample(1))
@@ -121,7 +142,7 @@ def test_jacobian_of_the_score_is_minus_the_precision(name):
     assert relative_error(jacobian.reshape(size, size), -torch.linalg.inv(noised(law.covariance(), 0.2))) < TIGHT
 
 
-@pytest.mark.parametrize("name", ["sequence", "separable", "dense"])
+@pytest.mark.parametrize("name", LAWS)
 def test_one_time_for_each_sequence(name):
     law = laws()[name]
     x, t = law.sample(3), torch.tensor([0.0, 0.1, 3.0], dtype=torch.float64)
@@ -209,6 +230,92 @@ def test_times_zero_to_n_minus_one_are_the_default_grid():
 def test_number_of_parameters_is_carried_along():
     assert DenseGaussian(torch.eye(4), 2, num_parameters=10).num_parameters == 10
     assert example().num_parameters is None
+
+
+def test_a_block_toeplitz_law_has_the_covariances_that_its_blocks_name():
+    blocks = rotating_blocks(5)
+    law = BlockToeplitzSequence(blocks, num_parameters=3)
+    covariance = law.covariance().reshape(5, 3, 5, 3)
+    for i in range(5):
+        for m in range(i + 1):
+            torch.testing.assert_close(covariance[i, :, i - m], blocks[m])
+            torch.testing.assert_close(covariance[i - m, :, i], blocks[m].mT)
+    assert torch.equal(law.blocks, blocks)
+    assert law.num_parameters == 3
+
+
+def test_a_block_toeplitz_law_is_statsmodels_autoregression():
+    drive = np.array([[0.6, 0.5, 0.0], [-0.5, 0.6, 0.1], [0.2, 0.0, 0.4]])
+    lagged = statsmodels.tsa.vector_ar.var_model.var_acf(drive[None], np.eye(3), nlags=4)
+    np.testing.assert_allclose(rotating_blocks(5).numpy(), lagged, atol=1e-12)
+    x = BlockToeplitzSequence(rotating_blocks(5)).sample(3)
+    start = scipy.stats.multivariate_normal(cov=lagged[0]).logpdf(x[:, 0].numpy())
+    steps = x[:, 1:].numpy() - x[:, :-1].numpy() @ drive.T
+    reference = start + scipy.stats.multivariate_normal(cov=np.eye(3)).logpdf(steps).sum(1)
+    np.testing.assert_allclose(BlockToeplitzSequence(rotating_blocks(5)).log_prob(x).numpy(), reference, rtol=1e-11)
+
+
+def test_a_sum_of_kronecker_products_is_numpys():
+    times = irregular(6)
+    law = KroneckerSum(TERMS, times)
+    expected = sum(np.kron(kernel.covariance(times).numpy(), matrix.numpy()) for kernel, matrix in TERMS)
+    np.testing.assert_allclose(law.covariance().numpy(), expected, atol=1e-14)
+    assert torch.equal(law.times, times)
+    assert [kernel for kernel, _ in law.terms] == [kernel for kernel, _ in TERMS]
+    assert torch.equal(KroneckerSum(TERMS, 6).times, torch.arange(6.0).double())
+
+
+def test_one_term_is_the_gaussian_sequence():
+    process = example(mean=False)
+    law, x = KroneckerSum([(process.kernel, SPATIAL)], process.times), process.sample(3)
+    assert relative_error(law.score(x, 0.1), process.score(x, 0.1)) < TIGHT
+    assert relative_error(law.log_prob(x), process.log_prob(x)) < TIGHT
+
+
+def test_rank_deficient_float32_definitions_pass_at_their_own_precision():
+    ones = torch.full((3, 3), 0.1, dtype=torch.float32)
+    rotated = torch.tensor([[0.3, 0.7, 0.1]]).mT @ torch.tensor([[0.3, 0.7, 0.1]])
+    assert KroneckerSum([(White(), ones), (White(), rotated)], 4).covariance().dtype == torch.float64
+    assert BlockToeplitzSequence(torch.stack([ones + rotated, ones + rotated])).blocks.dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        (torch.ones(3, 2), r"blocks must have shape \(frames, features, features\), got \(3, 2\)"),
+        (torch.ones(3, 2, 1), r"blocks must have shape .* got \(3, 2, 1\)"),
+        (torch.tensor([[[1.0, 0.5], [0.0, 1.0]]]), r"blocks\[0\] must be symmetric, but differs from its transpose by"),
+        (torch.tensor([[[1.0]], [[float("nan")]]]), "blocks must be finite"),
+        (torch.tensor([[[1.0]], [[2.0]]]), "^the covariance of blocks must be positive semi-def.* eigenvalue is -1 "),
+        (torch.zeros(2**14 + 1, 1, 1), r"needs num_frames \* num_features of at most 16384, got 16385"),
+    ],
+)
+def test_blocks_that_make_no_covariance_are_refused(blocks, message):
+    with pytest.raises(_checks.InputError, match=message):
+        BlockToeplitzSequence(blocks)
+
+
+@pytest.mark.parametrize(
+    ("terms", "times", "error", "message"),
+    [
+        ([], 4, TypeError, "terms must be a list of at least one pair"),
+        ([SPATIAL], 4, TypeError, r"terms\[0\] must be a pair \(kernel, spatial covariance\)"),
+        ([(SPATIAL, White())], 4, TypeError, r"terms\[0\] must be a pair"),
+        ([(White(), SPATIAL), (White(), torch.eye(2))], 4, _checks.InputError, r"one shape, got \(3, 3\), \(2, 2\)"),
+        ([(White(), SPATIAL[:2])], 4, _checks.InputError, r"^terms\[0\]\[1\] must be a square matrix"),
+        ([(White(), SPATIAL), (Constant(), -SPATIAL)], 4, _checks.InputError, "^the sum of terms must be positive"),
+        ([(White(), SPATIAL)], [0.0, 0.0], _checks.InputError, "strictly increasing"),
+        ([(White(), SPATIAL)], 2**13, _checks.InputError, r"KroneckerSum needs .* at most 16384, got 24576"),
+    ],
+)
+def test_terms_that_make_no_covariance_are_refused(terms, times, error, message):
+    with pytest.raises(error, match=message):
+        KroneckerSum(terms, times)
+
+
+def test_a_term_may_take_away_what_another_gives():
+    law = KroneckerSum([(White(), SPATIAL), (Constant(), -0.1 * SPATIAL)], 4)
+    assert law.spectral_bounds(0.0)[0] == pytest.approx(0.6 * float(torch.linalg.eigvalsh(SPATIAL)[0]), rel=1e-12)
 
 
 GOOD = {"kernel": White(), "spatial_covariance": SPATIAL, "times": 4}

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..processes import DenseGaussian, SeparableGaussian
+from ..linalg import block_toeplitz
+from ..processes import BlockToeplitzSequence, SeparableGaussian
 from .base import Estimator, Moments, refuse_dependent
 from .likelihood import dense_nll, kronecker_nll, minimise
 from .separable import lower_triangular
@@ -74,7 +75,7 @@ class BlockToeplitz(Estimator):
         # For any v orthogonal to all sequences, a spectrum with null vector V(w) makes K singular along v alone.
         return frames * features if features > 1 else 1
 
-    def _fit(self, moments: Moments, num_parameters: int) -> DenseGaussian:
+    def _fit(self, moments: Moments, num_parameters: int) -> BlockToeplitzSequence:
         frames, features = moments.mean.shape
         factor, powers = _start(moments)
         cosines, sines = _cosines(frames)
@@ -83,14 +84,15 @@ class BlockToeplitz(Estimator):
         start = torch.linalg.solve_triangular(units, torch.linalg.cholesky(powers), upper=False)
         units = factor.to(units.dtype) @ units
 
-        def covariance(real: Tensor, imaginary: Tensor) -> Tensor:
+        def blocks(real: Tensor, imaginary: Tensor) -> Tensor:
             moved = units @ torch.complex(real.tril(), imaginary.tril(-1))
             spectrum = moved @ moved.mH
-            lagged = torch.tensordot(cosines, spectrum.real, 1) - torch.tensordot(sines, spectrum.imag, 1)
-            return _block_toeplitz(lagged)
+            return torch.tensordot(cosines, spectrum.real, 1) - torch.tensordot(sines, spectrum.imag, 1)
 
-        found = minimise(lambda *free: dense_nll(covariance(*free), moments), [start.real, start.imag])
-        return DenseGaussian(covariance(*found), features, moments.mean, num_parameters)
+        found = minimise(lambda *free: dense_nll(block_toeplitz(blocks(*free)), moments), [start.real, start.imag])
+        fitted = blocks(*found)
+        fitted[0] = 0.5 * (fitted[0] + fitted[0].mT)
+        return BlockToeplitzSequence(fitted, moments.mean, num_parameters)
 
 
 def _cosines(frames: int) -> tuple[Tensor, Tensor]:
@@ -129,11 +131,3 @@ def _lags(frames: int) -> Tensor:
 
 def _toeplitz(column: Tensor) -> Tensor:
     return column[_lags(len(column)).abs()]
-
-
-def _block_toeplitz(lagged: Tensor) -> Tensor:
-    """The (N d, N d) matrix with block C(i - j) at (i, j), from C(0) .. C(N-1)."""
-    frames, features, _ = lagged.shape
-    both = torch.cat([lagged.mT[1:].flip(0), lagged])
-    blocks = both[_lags(frames) + frames - 1]
-    return blocks.permute(0, 2, 1, 3).reshape(frames * features, frames * features)

@@ -4,7 +4,7 @@ from .covariance import Covariance, DenseCovariance, KroneckerCovariance
 from .eigen import Eigendecomposition, eigendecomposition, symmetric
 from .schur import toeplitz_log_det
 from .stationary import ToeplitzKroneckerCovariance
-from .toeplitz import Toeplitz
+from .toeplitz import Toeplitz, block_toeplitz
 
 __all__ = [
     "Covariance",
@@ -13,6 +13,7 @@ __all__ = [
     "KroneckerCovariance",
     "Toeplitz",
     "ToeplitzKroneckerCovariance",
+    "block_toeplitz",
     "eigendecomposition",
     "symmetric",
     "toeplitz_log_det",

@@ -31,13 +31,14 @@ class Eigendecomposition:
         return torch.where(self.values > 0, self.values, 0.0).sqrt()
 
 
-def eigendecomposition(name: str, matrix: Tensor) -> Eigendecomposition:
+def eigendecomposition(name: str, matrix: Tensor, dtype: torch.dtype | None = None) -> Eigendecomposition:
     """Decompose a covariance matrix in float64.
 
     Args:
         name: What to call the matrix in error messages.
         matrix: (rows, rows), symmetric and positive semi-definite up to the round-off of its own dtype:
             differences up to 8 rows eps max|A|, eigenvalues down to -8 rows eps lmax.
+        dtype: Whose round-off the eigenvalues carry, where the matrix was computed from coarser numbers than its own.
 
     Raises:
         InputError: The matrix is not square, finite, symmetric or positive semi-definite.
@@ -45,7 +46,8 @@ def eigendecomposition(name: str, matrix: Tensor) -> Eigendecomposition:
     exact = symmetric(name, matrix)
     values, vectors = torch.linalg.eigh(exact)
     lowest, highest = float(values[0]), float(values[-1])
-    eps = torch.finfo(matrix.dtype).eps if matrix.is_floating_point() else _EPS
+    rounded = dtype or matrix.dtype
+    eps = torch.finfo(rounded).eps if rounded.is_floating_point else _EPS
     if lowest < -8 * len(values) * eps * max(highest, 0.0) or highest < 0:
         raise InputError(
             f"{name} must be positive semi-definite, but its smallest eigenvalue is {lowest:.6g} "

@@ -105,3 +105,12 @@ class Toeplitz:
                 return roots
             enlargement *= 2
         return None
+
+
+def block_toeplitz(blocks: Tensor) -> Tensor:
+    """The matrix with block C(i - j) at (i, j) and C(-m) = C(m)', (N d, N d), from ``blocks`` C(0) .. C(N-1)."""
+    frames, features, _ = blocks.shape
+    both = torch.cat([blocks[1:].mT.flip(0), blocks])
+    steps = torch.arange(frames, device=blocks.device)
+    gathered = both[steps[:, None] - steps + frames - 1]
+    return gathered.permute(0, 2, 1, 3).reshape(frames * features, frames * features)

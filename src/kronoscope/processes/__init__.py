@@ -3,6 +3,15 @@
 from .conditional import ConditionalLaw
 from .law import GaussianLaw
 from .matrices import DenseGaussian, SeparableGaussian
+from .nonseparable import BlockToeplitzSequence, KroneckerSum
 from .sequence import GaussianSequence
 
-__all__ = ["ConditionalLaw", "DenseGaussian", "GaussianLaw", "GaussianSequence", "SeparableGaussian"]
+__all__ = [
+    "BlockToeplitzSequence",
+    "ConditionalLaw",
+    "DenseGaussian",
+    "GaussianLaw",
+    "GaussianSequence",
+    "KroneckerSum",
+    "SeparableGaussian",
+]

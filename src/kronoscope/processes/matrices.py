@@ -11,7 +11,41 @@ from ..linalg import Covariance, DenseCovariance, KroneckerCovariance, eigendeco
 from .law import GaussianLaw
 
 
-class DenseGaussian(GaussianLaw):
+class FlatGaussian(GaussianLaw):
+    """What laws share that know nothing better to do with K than to decompose it.
+
+    Args:
+        name: What to call K in error messages.
+        covariance: K, (N d, N d), frame-major.
+        num_features: d.
+        mean: (N, d); None means zero.
+        num_parameters: How many parameters were fitted, if any.
+        dtype: In which the entries of K were rounded; None means that of ``covariance``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        covariance: Tensor,
+        num_features: int,
+        mean: Tensor | None,
+        num_parameters: int | None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self._matrix = symmetric(name, covariance)
+        self._solver = DenseCovariance(eigendecomposition(name, covariance, dtype), num_features)
+        super().__init__(mean, num_parameters, self._solver.shape, self._matrix)
+
+    @property
+    def _operator(self) -> Covariance:
+        return self._solver
+
+    @property
+    def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
+        return self._matrix, torch.ones_like(self._matrix[:1, :1])
+
+
+class DenseGaussian(FlatGaussian):
     """N(mean, K) with any covariance of the flattened, frame-major sequence.
 
     Args:
@@ -32,19 +66,10 @@ class DenseGaussian(GaussianLaw):
         num_parameters: int | None = None,
     ) -> None:
         covariance, features = torch.as_tensor(covariance), count("num_features", num_features)
-        self._matrix = symmetric("covariance", covariance)
-        if len(self._matrix) % features:
-            raise InputError(f"covariance has {len(self._matrix)} rows, not a multiple of num_features = {features}")
-        self._solver = DenseCovariance(eigendecomposition("covariance", covariance), features)
-        super().__init__(mean, num_parameters, self._solver.shape, self._matrix)
-
-    @property
-    def _operator(self) -> Covariance:
-        return self._solver
-
-    @property
-    def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
-        return self._matrix, torch.ones_like(self._matrix[:1, :1])
+        rows = len(symmetric("covariance", covariance))
+        if rows % features:
+            raise InputError(f"covariance has {rows} rows, not a multiple of num_features = {features}")
+        super().__init__("covariance", covariance, features, mean, num_parameters)
 
 
 class SeparableGaussian(GaussianLaw):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .. import _checks
-from .._errors import InputError
 from ..kernels import Kernel
 from ..linalg import (
     Covariance,
@@ -21,6 +19,7 @@ from ..linalg import (
     symmetric,
 )
 from .law import DENSE_LIMIT, GaussianLaw
+from .times import is_regular, sequence_times
 
 STRUCTURED_ABOVE = 2048
 
@@ -64,7 +63,7 @@ class GaussianSequence(GaussianLaw):
         self._tolerance = _checks.positive("tolerance", tolerance)
         self._spatial = symmetric("spatial_covariance", spatial)
         self._spatial_eigen = eigendecomposition("spatial_covariance", spatial)
-        self._times = _times(times).to(spatial.device)
+        self._times = sequence_times(times).to(spatial.device)
         super().__init__(mean, None, (len(self._times), len(spatial)), self._spatial)
 
     @property
@@ -94,7 +93,7 @@ class GaussianSequence(GaussianLaw):
 
     @cached_property
     def _operator(self) -> Covariance:
-        if self.num_frames > STRUCTURED_ABOVE and self._kernel.is_stationary and _is_regular(self._times):
+        if self.num_frames > STRUCTURED_ABOVE and self._kernel.is_stationary and is_regular(self._times):
             step = (self._times[-1] - self._times[0]) / (self.num_frames - 1)
             return ToeplitzKroneckerCovariance(
                 Toeplitz(self.num_frames, lambda lags: self._at_lags(step, lags)), self._spatial_eigen, self._tolerance
@@ -107,29 +106,3 @@ class GaussianSequence(GaussianLaw):
     @property
     def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
         return self.temporal_covariance, self._spatial
-
-
-def _is_regular(times: Tensor) -> bool:
-    """Whether the times are those of a regular grid, up to the round-off of the times themselves."""
-    grid = torch.linspace(float(times[0]), float(times[-1]), len(times), dtype=times.dtype, device=times.device)
-    return bool((times - grid).abs().max() <= 4 * torch.finfo(times.dtype).eps * times.abs().max())
-
-
-def _times(times: int | ArrayLike | Tensor) -> Tensor:
-    if isinstance(times, (int, np.integer)):
-        return torch.arange(_checks.count("times", int(times)), dtype=torch.float64)
-    try:
-        given = torch.as_tensor(times if isinstance(times, Tensor) else np.asarray(times, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise TypeError(f"times must be a number of frames or a 1-D array of numbers, got {times!r}") from None
-    if given.ndim != 1 or given.numel() == 0:
-        raise InputError(f"times must be a number of frames or a 1-D array, got shape {tuple(given.shape)}")
-    exact = _checks.finite("times", given.to(torch.float64)).clone()
-    steps = exact.diff()
-    if bool((steps <= 0).any()):
-        where = int((steps <= 0).nonzero()[0])
-        raise InputError(
-            f"times must be strictly increasing, but times[{where}] = {float(exact[where]):g} is followed by "
-            f"{float(exact[where + 1]):g}"
-        )
-    return exact

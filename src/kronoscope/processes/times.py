@@ -1,0 +1,42 @@
+"""The times of a sequence: a number of frames, or strictly increasing numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from .. import _checks
+from .._errors import InputError
+
+
+def sequence_times(times: int | ArrayLike | Tensor) -> Tensor:
+    """h_1 < ... < h_N, float64, from the number of frames N (the times 0..N-1) or from the times themselves.
+
+    Raises:
+        InputError: The times are not 1-D, finite and strictly increasing.
+    """
+    if isinstance(times, (int, np.integer)):
+        return torch.arange(_checks.count("times", int(times)), dtype=torch.float64)
+    try:
+        given = torch.as_tensor(times if isinstance(times, Tensor) else np.asarray(times, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise TypeError(f"times must be a number of frames or a 1-D array of numbers, got {times!r}") from None
+    if given.ndim != 1 or given.numel() == 0:
+        raise InputError(f"times must be a number of frames or a 1-D array, got shape {tuple(given.shape)}")
+    exact = _checks.finite("times", given.to(torch.float64)).clone()
+    steps = exact.diff()
+    if bool((steps <= 0).any()):
+        where = int((steps <= 0).nonzero()[0])
+        raise InputError(
+            f"times must be strictly increasing, but times[{where}] = {float(exact[where]):g} is followed by "
+            f"{float(exact[where + 1]):g}"
+        )
+    return exact
+
+
+def is_regular(times: Tensor) -> bool:
+    """Whether the times are those of a regular grid, up to the round-off of the times themselves."""
+    grid = torch.linspace(float(times[0]), float(times[-1]), len(times), dtype=times.dtype, device=times.device)
+    return bool((times - grid).abs().max() <= 4 * torch.finfo(times.dtype).eps * times.abs().max())
