@@ -7,7 +7,7 @@ import kronoscope
 
 LAYERS = [
     {"_typing", "_checks", "_errors"},
-    {"linalg", "kernels", "diffusion", "report"},
+    {"linalg", "kernels", "diffusion", "iterations", "report"},
     {"processes", "nn"},
     {"estimators", "sampling", "training", "metrics", "data"},
     {"models"},

@@ -15,6 +15,7 @@ _SUBMODULES = (
     "diffusion",
     "estimators",
     "experiments",
+    "iterations",
     "kernels",
     "metrics",
     "nn",
