@@ -13,7 +13,8 @@ class BlockRecord:
 
     Attributes:
         logits: Attention logits, (batch or 1, heads, frames, frames); None where the attention has none.
-        weights: Attention weights, same shape; softmax rows sum to one, position-only weights are signed.
+        weights: Attention weights, same shape; softmax rows sum to one, position-only weights are signed,
+            ReLU weights are 0 or greater.
         stream: The residual stream after the block, (batch, frames, width).
     """
 
@@ -27,4 +28,12 @@ class NetworkRecord:
     """A forward pass: what it returned and what each block did."""
 
     epsilon: Tensor
+    blocks: tuple[BlockRecord, ...]
+
+
+@dataclass(frozen=True)
+class TransformerRecord:
+    """A forward pass of a network whose output may mean anything, and what each block did."""
+
+    output: Tensor
     blocks: tuple[BlockRecord, ...]
