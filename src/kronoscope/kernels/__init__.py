@@ -4,6 +4,7 @@ from .algebra import Product, Scaled, Sum
 from .base import Decay, Kernel, StationaryKernel
 from .compact import Wendland, White
 from .exponential import PowerExponential
+from .expression import parse
 from .matern import Matern
 from .periodic import Constant, Cosine, Periodic
 from .polynomial import Cauchy, FractionalGaussianNoise, RationalQuadratic
@@ -25,4 +26,5 @@ __all__ = [
     "Sum",
     "Wendland",
     "White",
+    "parse",
 ]

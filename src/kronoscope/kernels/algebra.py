@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .. import _checks
-from .base import Decay, Kernel
+from .base import Decay, Kernel, written
 
 # The exponential family is one class: inside it the exponent decides, then the scale.
 _SPEED = {
@@ -30,7 +30,7 @@ def _slower(a: Decay, b: Decay) -> Decay:
     return a if _speed(a) <= _speed(b) else b
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sum(Kernel):
     """k1(h, h') + k2(h, h'). Decays as the slower of the two."""
 
@@ -45,11 +45,14 @@ class Sum(Kernel):
     def decay(self) -> Decay:
         return _slower(self.first.decay, self.second.decay)
 
+    def __repr__(self) -> str:
+        return f"{self.first!r} + {_operand(self.second, Sum)}"
+
     def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
         return self.first(h, h_prime) + self.second(h, h_prime)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Product(Kernel):
     """k1(h, h') k2(h, h'). Decays at least as fast as the faster of the two."""
 
@@ -65,11 +68,14 @@ class Product(Kernel):
         first, second = self.first.decay, self.second.decay
         return second if _slower(first, second) is first else first
 
+    def __repr__(self) -> str:
+        return f"{_operand(self.first, Sum)} * {_operand(self.second, Sum, Product, Scaled)}"
+
     def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
         return self.first(h, h_prime) * self.second(h, h_prime)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scaled(Kernel):
     """factor k(h, h'), factor > 0."""
 
@@ -87,5 +93,13 @@ class Scaled(Kernel):
     def decay(self) -> Decay:
         return self.kernel.decay
 
+    def __repr__(self) -> str:
+        return f"{written(self.factor)} * {_operand(self.kernel, Sum, Product, Scaled)}"
+
     def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
         return self.factor * self.kernel(h, h_prime)
+
+
+def _operand(kernel: Kernel, *enclosed: type[Kernel]) -> str:
+    """``kernel`` written out, in parentheses where it would otherwise be read back in another order."""
+    return f"({kernel!r})" if isinstance(kernel, enclosed) else repr(kernel)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -48,6 +49,13 @@ class Kernel(ABC):
     @abstractmethod
     def decay(self) -> Decay:
         """How k falls with the lag."""
+
+    def __repr__(self) -> str:
+        """What :func:`parse` reads back; a numpy number is written as a plain one."""
+        if not is_dataclass(self):
+            return super().__repr__()
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return f"{type(self).__name__}({', '.join(f'{name}={written(value)}' for name, value in values.items())})"
 
     def at_lag(self, lag: Tensor) -> Tensor:
         """k as a function of the lag h - h', for stationary kernels. Float64, shape of ``lag``."""
@@ -94,3 +102,8 @@ class StationaryKernel(Kernel):
     def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
         h = torch.as_tensor(h, dtype=torch.float64)
         return self.of_distance((h - torch.as_tensor(h_prime, dtype=torch.float64, device=h.device)).abs())
+
+
+def written(value: object) -> str:
+    """``value`` as a Python literal, if it is a real number of any kind."""
+    return repr(float(value)) if isinstance(value, Real) and type(value) is not int else repr(value)

@@ -14,7 +14,7 @@ from .base import Decay, StationaryKernel
 _POLYNOMIALS = {0: (1.0,), 1: (1.0, 3.0), 2: (1.0, 5.0, 8.0)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Wendland(StationaryKernel):
     """Wendland's compactly supported kernel of one dimension, with r = h / lengthscale; 0 for r >= 1.
 
@@ -54,7 +54,7 @@ class Wendland(StationaryKernel):
         return (1 - r) ** (2 * self.smoothness + 1) * polynomial
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class White(StationaryKernel):
     """k(h) = 1 at h = 0 and 0 elsewhere: frames that know nothing of each other (a nugget, in a sum).
 

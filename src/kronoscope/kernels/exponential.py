@@ -11,7 +11,7 @@ from .. import _checks
 from .base import Decay, StationaryKernel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PowerExponential(StationaryKernel):
     """k(h) = exp(-(h / lengthscale)^exponent), 0 < exponent <= 2.
 

@@ -25,7 +25,7 @@ _NUM_TERMS = 8
 _NEGLIGIBLE = 2000.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Matern(StationaryKernel):
     """k(h) = 2^(1-nu) / Gamma(nu) r^nu K_nu(r), with r = sqrt(2 nu) h / lengthscale and nu = smoothness.
 

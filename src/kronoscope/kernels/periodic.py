@@ -17,7 +17,7 @@ def _phase(distance: Tensor, period: float) -> Tensor:
     return 2 * math.pi * (torch.remainder(distance, period) / period)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Periodic(StationaryKernel):
     """k(h) = exp(-2 sin^2(pi h / period) / lengthscale^2). Never decays.
 
@@ -51,7 +51,7 @@ class Periodic(StationaryKernel):
         return torch.exp(-2 * (sine / self.lengthscale) ** 2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cosine(StationaryKernel):
     """k(h) = cos(2 pi h / period): one random sinusoid, a covariance of rank 2. Never decays.
 
@@ -81,7 +81,7 @@ class Cosine(StationaryKernel):
         return torch.cos(_phase(distance, self.period))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Constant(StationaryKernel):
     """k(h) = 1: one random level shared by all frames, a covariance of rank 1. Never decays.
 

@@ -12,7 +12,7 @@ from .. import _checks
 from .base import Decay, StationaryKernel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RationalQuadratic(StationaryKernel):
     """k(h) = (1 + h^2 / (2 mixture lengthscale^2))^(-mixture).
 
@@ -49,7 +49,7 @@ class RationalQuadratic(StationaryKernel):
         return torch.exp(-self.mixture * torch.log1p(square))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cauchy(StationaryKernel):
     """k(h) = (1 + (h / lengthscale)^exponent)^(-decay_exponent / exponent): the generalised Cauchy kernel.
 
@@ -91,7 +91,7 @@ class Cauchy(StationaryKernel):
         return torch.exp(-(self.decay_exponent / self.exponent) * torch.log1p(power))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FractionalGaussianNoise(StationaryKernel):
     """k(h) = (|x + 1|^(2H) - 2 |x|^(2H) + |x - 1|^(2H)) / 2, with x = h / step and H = hurst.
 
