@@ -11,6 +11,7 @@ LAYERS = [
     {"processes", "nn"},
     {"estimators", "sampling", "training", "metrics", "data"},
     {"models"},
+    {"audit"},
     {"experiments"},
     {"cli"},
 ]

@@ -1,0 +1,187 @@
+"""What an audit is given: sets of sequences that must agree in frames, features and units, and their common scale."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from .. import data
+from .._errors import InputError
+from .resampling import FEWEST
+
+Sequences = Tensor | np.ndarray | xr.DataArray | xr.Dataset | data.SequenceSet
+FLOOR = 1e-3  # share of the mean variance below which a direction is not blown up further by whitening
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Real, generated and held-out sequences in their own units, and the names of their features."""
+
+    real: Tensor
+    generated: Tensor
+    held_out: Tensor | None
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def check(real: Sequences, generated: Sequences, held_out: Sequences | None) -> Inputs:
+    """The three sets as float64 tensors, if they are of one kind.
+
+    Raises:
+        InputError: Sets that differ in frames, features, units or time step (which, is said), too few sequences, or
+            no feature that varies.
+        TypeError: Something that is no array.
+    """
+    sets = {"real": _set("real", real), "generated": _set("generated", generated)}
+    if held_out is not None:
+        sets["held_out"] = _set("held_out", held_out)
+    first = sets["real"]
+    for name, other in sets.items():
+        _same(first, other, name)
+        if len(other) < FEWEST:
+            raise InputError(f"{name} must hold at least {FEWEST} sequences, got {len(other)}")
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(one.values)) for name, one in sets.items()}
+    both = torch.cat([tensors["real"], tensors["generated"]])
+    reach = both.abs().amax(dim=(0, 1))
+    if float(reach.max()) > 1e150:
+        raise InputError(f"values must be below 1e150, got {float(reach.max()):.3g} in {_named(first, reach.argmax())}")
+    varies = (both.amax(dim=(0, 1)) - both.amin(dim=(0, 1))) > 1e-12 * reach
+    if not bool(varies.any()):
+        raise InputError("no feature varies: there is nothing to audit")
+    kept = varies.nonzero().flatten().tolist()
+    constant = [name for j, name in enumerate(first.feature_names) if j not in kept]
+    notes = [f"{name}: {note}" for name, one in sets.items() for note in one.notes]
+    if constant:
+        notes.append(f"Left out, since constant and equal in both sets: {', '.join(constant)}.")
+    units = _units(first)
+    return Inputs(
+        tensors["real"][..., kept],
+        tensors["generated"][..., kept],
+        tensors["held_out"][..., kept] if "held_out" in tensors else None,
+        tuple(first.feature_names[j] for j in kept),
+        tuple(units[j] or "" for j in kept),
+        tuple(notes),
+    )
+
+
+def _set(name: str, x: Sequences) -> data.SequenceSet:
+    if isinstance(x, data.SequenceSet):
+        return x
+    if isinstance(x, (str, os.PathLike)):
+        raise TypeError(f"{name} must be an array; read a file with kronoscope.data.read first")
+    if isinstance(x, (Tensor, np.ndarray)) and x.ndim != 3:
+        raise InputError(f"{name} must have shape (sequences, frames, features), got {tuple(x.shape)}")
+    try:
+        found = data.from_array(x)
+    except (InputError, TypeError) as error:
+        raise type(error)(f"{name}: {error}") from None
+    if name == "generated" and found.notes:
+        raise InputError(f"generated must be complete, but: {' '.join(found.notes)}")
+    return found
+
+
+def _same(real: data.SequenceSet, other: data.SequenceSet, name: str) -> None:
+    frames, features = real.values.shape[1:]
+    if other.values.shape[1] != frames:
+        raise InputError(f"real and {name} must have as many frames, got {frames} and {other.values.shape[1]}")
+    if other.values.shape[2] != features:
+        got = f"{features} ({_list(real)}) and {other.values.shape[2]} ({_list(other)})"
+        raise InputError(f"real and {name} must have the same features, got {got}")
+    for j, (ours, theirs) in enumerate(zip(real.feature_names, other.feature_names)):
+        if ours != theirs and "array" not in (real.container.kind, other.container.kind):
+            raise InputError(f"real and {name} must have the same features, but feature {j} is {ours!r} and {theirs!r}")
+    for unit, unit_of_other, feature in zip(_units(real), _units(other), real.feature_names):
+        if unit is not None and unit_of_other is not None and unit != unit_of_other:
+            got = f"{feature} is in {unit!r} and {unit_of_other!r}"
+            raise InputError(f"real and {name} must have the same units, but {got}")
+    if real.step is not None and other.step is not None and real.step != other.step:
+        raise InputError(f"real and {name} must have the same time step, got {real.step} and {other.step}")
+
+
+def _units(one: data.SequenceSet) -> list[str | None]:
+    told, names = one.container.variable_attrs, one.feature_names
+    shared = one.container.variable is not None or (len(told) == 1 and next(iter(told)) not in names)
+    found = []
+    for name in names:
+        attrs = next(iter(told.values()), {}) if shared else told.get(name, {})
+        found.append(str(attrs["units"]) if "units" in attrs else None)
+    return found
+
+
+def _list(one: data.SequenceSet) -> str:
+    shown = ", ".join(one.feature_names[:8])
+    return shown + ", ..." if len(one.feature_names) > 8 else shown
+
+
+def _named(one: data.SequenceSet, j: Tensor) -> str:
+    return one.feature_names[int(j)]
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Both sets together, in coordinates that no relabelling changes.
+
+    Attributes:
+        values: (T, N, d) in natural units, first set first.
+        names, units: Of the features.
+    """
+
+    values: Tensor
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+
+    @property
+    def frames(self) -> int:
+        """N."""
+        return self.values.shape[1]
+
+    @property
+    def features(self) -> int:
+        """d."""
+        return self.values.shape[2]
+
+    @cached_property
+    def scale(self) -> Tensor:
+        """Standard deviation of each feature about its frame means, (d,); at least 1e-12 of its reach."""
+        centred = self.values - self.values.mean(dim=0)
+        root = centred.square().mean(dim=(0, 1)).sqrt()
+        spread = self.values.amax(dim=(0, 1)) - self.values.amin(dim=(0, 1))
+        return torch.where(root > 1e-12 * spread, root, spread)
+
+    @cached_property
+    def x(self) -> Tensor:
+        """Less the frame means, each feature to unit variance."""
+        return (self.values - self.values.mean(dim=0)) / self.scale
+
+    @cached_property
+    def v(self) -> Tensor:
+        """``x`` with its features made uncorrelated within a frame (symmetric root of the covariance)."""
+        return self.x @ _inverse_root(torch.einsum("tia,tib->ab", self.x, self.x) / self.x[..., 0].numel())
+
+    @cached_property
+    def u(self) -> Tensor:
+        """What a frame adds to the frames before it, made uncorrelated between features.
+
+        ``v`` times the inverse Cholesky factor of its covariance between frames (averaged over the features): white
+        where the pool is separable. Directions below ``FLOOR`` of the mean variance are not blown up further.
+        """
+        gamma = torch.einsum("tia,tja->ij", self.v, self.v) / (len(self.v) * self.features)
+        gamma.diagonal().add_(FLOOR * float(gamma.diagonal().mean()))
+        u = torch.einsum("ij,tja->tia", torch.linalg.inv(torch.linalg.cholesky(gamma)), self.v)
+        return u @ _inverse_root(torch.einsum("tia,tib->ab", u, u) / u[..., 0].numel())
+
+    def unit(self, j: int) -> str:
+        """Unit of feature ``j``."""
+        return self.units[j]
+
+
+def _inverse_root(covariance: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors / (values.clamp_min(0) + FLOOR * float(values.mean())).sqrt()) @ vectors.T

@@ -1,0 +1,66 @@
+"""Memorisation: do generated sequences lie nearer to those trained on than to those held out?
+
+Given the generated sequences, training and held-out ones are exchangeable unless the generator remembers what it was
+trained on. That holds for any generator, however wrong its law, so this question reacts to memory and to nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .inputs import Pool
+from .resampling import DTYPE
+from .tally import Tally
+
+ROWS = 512
+
+
+def memorisation(pool: Pool, generated: Tensor, tally: Tally) -> None:
+    """Who is nearest to the generated sequences, and how near.
+
+    Args:
+        pool: Held-out (first) and training (second) sequences.
+        generated: (m, N, d) in natural units.
+        tally: Of relabellings of held-out and training sequences.
+    """
+    root = math.sqrt(pool.frames * pool.features)
+    centre = pool.values.mean(dim=0)
+    known = (pool.values - centre).div(pool.scale).flatten(1) / root
+    new = (generated - centre).div(pool.scale).flatten(1) / root
+    nearest = torch.full((len(known),), torch.inf, dtype=torch.float64)
+    count, close, near = (torch.zeros(len(known), dtype=torch.float64) for _ in range(3))
+    for rows in new.split(ROWS):
+        distance = _exactly(rows, known)
+        nearest = torch.minimum(nearest, distance.amin(dim=0))
+        two, index = distance.topk(2, largest=False)
+        ratio = two[:, 0] / two[:, 1].clamp_min(1e-300)
+        count.index_add_(0, index[:, 0], torch.ones_like(ratio))
+        near.index_add_(0, index[:, 0], 1 - ratio)
+        close.index_add_(0, index[:, 0], (ratio < 0.5).double())
+    total = len(new)
+    texts = (
+        "generated sequences whose nearest real one this is, per real sequence",
+        "the same, weighted by how much nearer it is than the second nearest",
+        "the same, where it is nearer than half as far as the second nearest",
+    )
+    psi = torch.stack([count, near, close], dim=1) * (len(known) / total)
+    tally.add(psi, lambda j: texts[j], "", total / len(known), toward=1)
+    rank = nearest.argsort().argsort().double()[:, None] / len(known)
+    halves = torch.stack([(rank[:, 0] < q).double() for q in (0.02, 0.05, 0.1, 0.25, 0.5)], dim=1)
+    shares = (2, 5, 10, 25, 50)
+    tally.add(
+        halves,
+        lambda j: f"share among the {shares[j]} % that lie nearest to a generated sequence",
+        "%",
+        100.0,
+        toward=1,
+    )
+    tally.add(rank, lambda j: "mean rank of the distance to the nearest generated sequence", "%", 100.0, toward=-1)
+
+
+def _exactly(rows: Tensor, known: Tensor) -> Tensor:
+    """Distances without the cancellation that matrix products would bring to near copies."""
+    return torch.cdist(rows.to(DTYPE), known.to(DTYPE), compute_mode="donot_use_mm_for_euclid_dist").double()

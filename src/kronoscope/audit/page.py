@@ -1,0 +1,116 @@
+"""The audit as a page: a verdict, one table of questions, and a section with the worst cells of each."""
+
+from __future__ import annotations
+
+from ..report import Column, Number, Report, Section, Table, Text, Verdict
+from ..report.records import Block, Cell
+from .records import AuditResult, Question
+
+
+def build(result: AuditResult) -> Report:
+    """The page of an audit."""
+    facts: dict[str, Cell] = {
+        "real sequences": result.num_real,
+        "generated sequences": result.num_generated,
+        "held-out sequences": result.num_held_out,
+        "frames": result.num_frames,
+        "features": ", ".join(result.features[:12]) + (" and more" if len(result.features) > 12 else ""),
+        "sequences kept together": result.block,
+        "relabellings": result.num_draws,
+        "level": f"{100 * result.alpha:g} % over all questions together",
+    }
+    sections = [_overview(result), *(_section(result, question) for question in result.questions)]
+    return Report(
+        "Audit of generated sequences",
+        "Which dependence of the real sequences do the generated ones have, and where do they depart?",
+        facts,
+        [*sections, _method(result)],
+        _verdict(result),
+    )
+
+
+def _verdict(result: AuditResult) -> Verdict:
+    wrong = [q for q in result.questions if q.rejected]
+    numbers = [
+        Number(
+            "passed" if result.passed else "failed",
+            "the audit",
+            f"a perfect generator fails one audit in {1 / result.alpha:.0f}",
+            "good" if result.passed else "bad",
+        ),
+        Number(
+            f"{len(wrong)} of {len(result.questions)}",
+            "questions show a difference",
+            "corrected for all cells and all questions",
+            "bad" if wrong else "good",
+        ),
+    ]
+    if wrong:
+        numbers.append(Number(wrong[0].name, "departs most", _brief(wrong[0]), "bad"))
+    return Verdict(numbers)
+
+
+def _brief(question: Question) -> str:
+    return question.cells[0].label if question.cells else ""
+
+
+def _overview(result: AuditResult) -> Section:
+    rows: list[list[Cell]] = [
+        [q.name, q.verdict, q.p_value, q.adjusted_p_value, "differs" if q.rejected else "no difference found"]
+        for q in result.questions
+    ]
+    table = Table(
+        ["question", "answer", Column("p", digits=2), Column("p, all questions", digits=2), ""],
+        rows,
+        "Every question, worst first. p: how often sequences of one law deviate as much in any cell of this question. "
+        "p, all questions: how often they do in any question that is left; at or below the level the question counts "
+        "as different.",
+        highlight_rows=[i for i, q in enumerate(result.questions) if q.rejected],
+    )
+    blocks: list[Block] = [table]
+    if result.notes:
+        blocks.append(Text("\n\n".join(result.notes), "note"))
+    return Section("All questions", "", blocks)
+
+
+def _section(result: AuditResult, question: Question) -> Section:
+    first, second = question.compared
+    rows: list[list[Cell]] = [
+        [c.label, c.unit, c.real, c.generated, c.effect, c.lower, c.upper, c.p_value, c.detectable]
+        for c in question.cells
+    ]
+    if not rows:
+        return Section(question.title, question.verdict)
+    level = 100 * (1 - result.alpha)
+    table = Table(
+        [
+            "what", "unit", first, second, "difference", "from", "to",
+            Column("p", digits=2), Column("detectable", digits=2),
+        ],
+        rows,
+        f"The {len(rows)} numbers of {question.num_cells} that deviate most, measured in what chance allows. From, to: "
+        f"{level:g} % interval of the difference for all numbers of the question at once. Detectable: the smallest "
+        "difference of this number that would have been found with probability 0.9.",
+        highlight_rows=[i for i, c in enumerate(question.cells) if c.p_value <= result.alpha],
+    )  # fmt: skip
+    return Section(question.title, question.verdict, [table])
+
+
+def _method(result: AuditResult) -> Section:
+    if result.block == 1:
+        how = (
+            "Under equal laws it does not matter which sequences are called real. So the labels are exchanged at "
+            "random, and every number is computed anew: the p-values are exact, whatever the dependence within a sequence."
+        )
+    else:
+        how = (
+            f"The real sequences follow each other in time. They were cut into blocks of {result.block} neighbours, "
+            "each paired with generated ones, and pairs change sides at random: dependence within a block is kept."
+        )
+    family = (
+        "Within a question the largest standardised deviation is compared with its own distribution, and over the "
+        "questions the smallest p-value with its own, step by step (Westfall and Young 1993). The chance of any false "
+        f"alarm in the whole audit is {100 * result.alpha:g} %."
+    )
+    limit = "No difference found does not mean none: read what could have been detected."
+    return Section("How to read the p-values", "", [Text(f"{how}\n\n{family}\n\n{limit}")])

@@ -1,0 +1,168 @@
+"""The audit itself: every question over the same relabellings, judged together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from .. import _checks
+from .._errors import InputError
+from . import family, joint, marginals, memory, moments, spectra, structure
+from .inputs import Inputs, Pool, Sequences, check
+from .records import AuditResult, Cell, Question
+from .resampling import Exchange, Flips, Relabelling, block_length
+from .tally import Found, Tally
+from .verdicts import TITLES, verdict
+
+POWER = 1.2816  # normal quantile at 0.9: the power at which a deviation counts as detectable
+
+
+def audit(
+    real: Sequences,
+    generated: Sequences,
+    held_out: Sequences | None = None,
+    consecutive: bool = False,
+    alpha: float = 0.05,
+    generator: torch.Generator | None = None,
+    *,
+    num_draws: int = 999,
+) -> AuditResult:
+    """Do generated sequences have the law of the real ones? Which dependence is off, where, and by how much?
+
+    Every question (means, covariance by lag and pair of features, spectra, coherence, separability, stationarity,
+    direction of time, marginals, tails, energy and kernel distance, a cross-fitted classifier, diversity; with
+    ``held_out`` memorisation) pools its numbers by their largest standardised deviation. All are calibrated by
+    the same relabellings of real and generated sequences, which is exact for independent sequences whatever the
+    dependence inside them, and corrected over the questions by step-down minimum p-values.
+
+    Args:
+        real: (n, N, d) tensor, numpy array, xarray object, or what ``data.read`` gave; n >= 10.
+        generated: (m, N, d), the same features and units, m >= 10.
+        held_out: (h, N, d) real sequences that the generator has not seen, while it has seen ``real``; switches the
+            question of memorisation on.
+        consecutive: The real sequences follow each other in time and depend on their neighbours: blocks of them, whose
+            length is read off the data, are kept together. Tests are then approximate.
+        alpha: Probability that a perfect generator fails.
+        generator: None means seed 0.
+        num_draws: Relabellings; p-values are multiples of 1 / (num_draws + 1).
+
+    Raises:
+        InputError: Sets that differ in frames, features, units or time step (named), values that are not finite, too
+            few sequences or blocks, alpha outside (0, 1).
+        TypeError: Something that is no array.
+
+    Example:
+        >>> import torch
+        >>> x = torch.randn(120, 8, 2, generator=torch.Generator().manual_seed(1))
+        >>> audit(x[:60], x[60:], num_draws=199).passed
+        True
+        >>> audit(x[:60], x[60:].cumsum(dim=1), num_draws=199).passed
+        False
+
+    Source: docs/theory.md, section 8; Westfall and Young, "Resampling-Based Multiple Testing" (1993).
+    """
+    given = check(real, generated, held_out)
+    if not 0 < _checks.real("alpha", alpha) < 1:
+        raise InputError(f"alpha must be greater than 0 and less than 1, got {alpha:g}")
+    draws = _checks.count("num_draws", num_draws, least=math.ceil(1 / alpha) - 1)
+    generator = _checks.generator_or_seed_zero(generator)
+    block = block_length(given.real) if consecutive else 1
+    tallies = ask(given, block, draws, generator)
+    names = [name for name, tally in tallies.items() if tally.cells]
+    statistics = torch.stack([tallies[name].largest for name in names])
+    adjusted = family.step_down(statistics)
+    questions = [_answer(name, tallies[name], float(adjusted[k]), alpha) for k, name in enumerate(names)]
+    order = sorted(range(len(names)), key=lambda k: (adjusted[k], -tallies[names[k]].worst[0].deviation))
+    return AuditResult(
+        tuple(questions[k] for k in order),
+        float(alpha),
+        len(given.real),
+        len(given.generated),
+        0 if given.held_out is None else len(given.held_out),
+        given.real.shape[1],
+        given.names,
+        block,
+        draws,
+        given.notes,
+    )
+
+
+def ask(given: Inputs, block: int, draws: int, generator: torch.Generator) -> dict[str, Tally]:
+    """Every question that can be asked of these sets, over one set of relabellings."""
+    n, m = len(given.real), len(given.generated)
+    pool = Pool(torch.cat([given.real, given.generated]), given.names, given.units)
+    relabelling = _relabelling(n, m, block, draws, generator)
+    tallies = {name: Tally(relabelling) for name in TITLES}
+    several, longer = pool.features > 1, pool.frames > 1
+    steps: list[tuple[bool, Callable[..., None], tuple[Any, ...]]] = [
+        (True, moments.mean, ("mean",)),
+        (True, moments.covariances, ("covariance", "autocorrelation", "cross-correlation")),
+        (longer, spectra.spectrum, ("spectrum",)),
+        (longer and several, spectra.coherence, ("coherence",)),
+        (longer and several, structure.separability, ("separability",)),
+        (longer, structure.stationarity, ("stationarity",)),
+        (longer, structure.asymmetry, ("time-asymmetry",)),
+        (True, marginals.marginals, ("marginals",)),
+        (True, marginals.tails, ("tails",)),
+        (True, joint.distances, ("energy distance", "diversity")),
+        (True, joint.kernel_distance, ("kernel distance",)),
+    ]
+    for applies, measure, names in steps:
+        if applies:
+            measure(pool, *(tallies[name] for name in names))
+    joint.classifier(pool, tallies["classifier"], generator)
+    if given.held_out is not None:
+        both = Pool(torch.cat([given.held_out, given.real]), given.names, given.units)
+        own = _relabelling(len(given.held_out), n, block, draws, generator)
+        tallies["memorisation"] = Tally(own)
+        memory.memorisation(both, given.generated, tallies["memorisation"])
+    return tallies
+
+
+def _relabelling(n: int, m: int, block: int, draws: int, generator: torch.Generator) -> Relabelling:
+    return Exchange(n, m, draws, generator) if block == 1 else Flips(n, m, block, draws, generator)
+
+
+def _answer(name: str, tally: Tally, adjusted: float, alpha: float) -> Question:
+    ordered = tally.largest.sort().values
+    draws = len(ordered)
+    threshold = float(ordered[min(draws - 1, math.ceil((1 - alpha) * draws) - 1)])
+    cells = tuple(_cell(found, ordered, threshold) for found in tally.worst)
+    p = float(family.p_values(tally.largest)[0])
+    compared = ("held-out", "training") if name == "memorisation" else ("real", "generated")
+    worst, rejected = cells[0], adjusted <= alpha
+    return Question(
+        name,
+        TITLES[name],
+        worst.effect,
+        worst.unit,
+        worst.lower,
+        worst.upper,
+        p,
+        adjusted,
+        worst.detectable,
+        rejected,
+        verdict(name, worst, rejected, p <= alpha, compared),
+        cells,
+        tally.cells,
+        compared,
+    )
+
+
+def _cell(found: Found, ordered: torch.Tensor, threshold: float) -> Cell:
+    reach = max(threshold, 0.0) * found.standard_error
+    above = len(ordered) - int(torch.searchsorted(ordered, found.deviation * (1 - 1e-6), side="left"))
+    return Cell(
+        found.label,
+        found.unit,
+        found.real,
+        found.generated,
+        found.effect,
+        found.effect - reach,
+        found.effect + reach,
+        max(1, above) / len(ordered),
+        (max(threshold, 0.0) + POWER) * found.null_scale,
+    )
