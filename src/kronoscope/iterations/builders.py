@@ -104,12 +104,12 @@ BUILDERS: dict[str, Callable[[float | Tensor, float | Tensor, int], Recurrence]]
 
 def interval(low: float | Tensor, high: float | Tensor) -> tuple[Tensor, Tensor]:
     """The ends as float64 tensors (times,), if 0 < low <= high throughout."""
-    ends = {"low": torch.as_tensor(low), "high": torch.as_tensor(high)}
+    ends = {name: torch.as_tensor(end, dtype=torch.float64) for name, end in (("low", low), ("high", high))}
     for name, end in ends.items():
         if end.ndim > 1 or end.numel() == 0:
             raise InputError(f"{name} must be a number or have shape (times,), got {tuple(end.shape)}")
         _checks.finite(name, end)
-    bottom, top = (end.to(torch.float64).reshape(-1) for end in ends.values())
+    bottom, top = (end.reshape(-1) for end in ends.values())
     if len(bottom) != len(top) and 1 not in (len(bottom), len(top)):
         raise InputError(f"low and high must have one shape, got {tuple(bottom.shape)} and {tuple(top.shape)}")
     bottom, top = torch.broadcast_tensors(bottom, top)

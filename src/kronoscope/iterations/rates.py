@@ -1,9 +1,9 @@
 """Proven rates on an interval of condition number kappa, and the iterations that they ask for.
 
-    gradient descent    max |r_K| = ((kappa - 1) / (kappa + 1))^K          = exp(-2K artanh(1/kappa))
-    Chebyshev           max |r_K| = 1 / T_K((kappa + 1) / (kappa - 1))     = 1 / cosh(2K artanh(1/sqrt(kappa)))
+    gradient descent    max |r_K| = ((kappa - 1) / (kappa + 1))^K         = exp(-K log1p(2 / (kappa - 1)))
+    Chebyshev           max |r_K| = 1 / T_K((kappa + 1) / (kappa - 1))    = 1 / cosh(K log1p(2 / (sqrt(kappa) - 1)))
 
-Both are attained at the ends of the interval. Written with artanh they lose no digit at large kappa.
+Both are attained at the ends of the interval. Written with log1p they lose no digit, neither at large kappa nor near 1.
 """
 
 from __future__ import annotations
@@ -88,4 +88,4 @@ def _speed(name: str, condition_number: float | Tensor) -> Tensor:
     kappa = _checks.finite("condition_number", torch.as_tensor(condition_number, dtype=torch.float64))
     if bool((kappa < 1).any()):
         raise InputError(f"condition_number must be at least 1, got {float(kappa.min()):g}")
-    return 2 * torch.atanh(1 / (kappa.sqrt() if name in _CHEBYSHEV else kappa))
+    return torch.log1p(2 * (kappa.sqrt() + 1 if name in _CHEBYSHEV else 1) / (kappa - 1))

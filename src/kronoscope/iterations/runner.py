@@ -112,7 +112,7 @@ def weights(spectrum: Tensor, multiplicities: Tensor | None) -> Tensor:
     """``multiplicities`` in float64, (1, eigenvalues), if they fit; 1 each where there are none."""
     if multiplicities is None:
         return torch.ones_like(spectrum[:1])
-    counts = _checks.finite("multiplicities", torch.as_tensor(multiplicities)).to(spectrum)
+    counts = _checks.finite("multiplicities", torch.as_tensor(multiplicities, dtype=torch.float64)).to(spectrum)
     if counts.shape != spectrum.shape[1:]:
         raise InputError(f"multiplicities must have shape ({spectrum.shape[1]},), got {tuple(counts.shape)}")
     if bool((counts <= 0).any()):
@@ -121,14 +121,14 @@ def weights(spectrum: Tensor, multiplicities: Tensor | None) -> Tensor:
 
 
 def _spectrum(eigenvalues: Tensor, num_times: int | None) -> Tensor:
-    values = torch.as_tensor(eigenvalues)
+    values = torch.as_tensor(eigenvalues, dtype=torch.float64)
     fits = values.ndim == 1 or (values.ndim == 2 and num_times in (None, values.shape[0]))
     if not fits or values.numel() == 0:
         rows = "times" if num_times is None else num_times
         raise InputError(
             f"eigenvalues must have shape (eigenvalues,) or ({rows}, eigenvalues), got {tuple(values.shape)}"
         )
-    return torch.atleast_2d(_checks.finite("eigenvalues", values).to(torch.float64))
+    return torch.atleast_2d(_checks.finite("eigenvalues", values))
 
 
 def _column(recurrence: Recurrence, column: Tensor, row: int | Tensor | None, right_side: Tensor) -> Tensor:

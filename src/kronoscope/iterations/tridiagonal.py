@@ -103,8 +103,8 @@ def cyclic_reduction(diagonal: Tensor, neighbour: Tensor) -> CyclicReduction:
     Raises:
         InputError: The shapes do not fit, a value is not finite, or a pivot is not positive.
     """
-    pivot = _checks.finite("diagonal", torch.as_tensor(diagonal)).to(torch.float64)
-    beside = _checks.finite("neighbour", torch.as_tensor(neighbour)).to(pivot)
+    pivot = _checks.finite("diagonal", torch.as_tensor(diagonal, dtype=torch.float64))
+    beside = _checks.finite("neighbour", torch.as_tensor(neighbour, dtype=torch.float64)).to(pivot)
     if pivot.ndim < 1 or pivot.shape[-1] < 1 or beside.shape != (*pivot.shape[:-1], pivot.shape[-1] - 1):
         raise InputError(
             "diagonal and neighbour must have shapes (..., frames) and (..., frames - 1), "
@@ -145,7 +145,7 @@ def markov_recurrence(
         >>> table.reduction.num_levels
         4
     """
-    h = _checks.finite("times", torch.as_tensor(times)).to(torch.float64)
+    h = _checks.finite("times", torch.as_tensor(times, dtype=torch.float64))
     if h.ndim != 1 or h.numel() == 0 or bool((h.diff() <= 0).any()):
         raise InputError(f"times must have shape (frames,) and increase strictly, got shape {tuple(h.shape)}")
     gap = h.diff() / _checks.positive("lengthscale", lengthscale)
@@ -153,7 +153,7 @@ def markov_recurrence(
     excess = 1 / torch.expm1(2 * gap)  # rho^2 / (1 - rho^2)
     diagonal = 1 + pad(excess, (0, 1)) + pad(excess, (1, 0))
     signal, variance = (
-        _checks.finite(name, torch.as_tensor(value)).to(diagonal)[..., None]
+        _checks.finite(name, torch.as_tensor(value, dtype=torch.float64)).to(diagonal)[..., None]
         for name, value in {"scale": scale, "noise": noise}.items()
     )
     if bool((signal <= 0).any()) or bool((variance < 0).any()):
