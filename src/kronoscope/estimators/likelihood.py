@@ -14,6 +14,7 @@ from .base import Moments
 
 _MAX_ITERATIONS = 5000
 _RELATIVE_DECREASE = 1e-10
+_PULL = 1e-5
 _NO_PULL = 1e-3
 
 
@@ -58,7 +59,11 @@ def dense_nll(covariance: Tensor, moments: Moments) -> Tensor:
 
 
 def minimise(
-    loss: Callable[..., Tensor], start: Sequence[Tensor], lowest: Sequence[float | None] | None = None
+    loss: Callable[..., Tensor],
+    start: Sequence[Tensor],
+    lowest: Sequence[float | None] | None = None,
+    relative_decrease: float = _RELATIVE_DECREASE,
+    pull: float = _PULL,
 ) -> list[Tensor]:
     """Parameters that minimise ``loss(*parameters)``, by L-BFGS in float64 from ``start``.
 
@@ -66,6 +71,8 @@ def minimise(
         loss: A scalar of the parameters; where it is not finite, the line search turns back.
         start: First values.
         lowest: A lower bound for all entries of each parameter; None means none.
+        relative_decrease: Of a step, below which the minimum is reached.
+        pull: Largest entry of the gradient, the same.
 
     Raises:
         ConvergenceError: No minimum within the limit of iterations.
@@ -93,11 +100,17 @@ def minimise(
         jac=True,
         method="L-BFGS-B",
         bounds=optimize.Bounds(flat_lowest, np.inf),
-        options={"maxiter": _MAX_ITERATIONS, "maxfun": 2 * _MAX_ITERATIONS, "maxcor": 30, "ftol": _RELATIVE_DECREASE},
+        options={
+            "maxiter": _MAX_ITERATIONS,
+            "maxfun": 2 * _MAX_ITERATIONS,
+            "maxcor": 30,
+            "ftol": relative_decrease,
+            "gtol": pull,
+        },
     )
     # A line search that round-off stops (status 2) has arrived if nothing pulls any more.
-    pull = np.where((found.x <= flat_lowest) & (found.jac > 0), 0.0, found.jac)
-    arrived = found.status == 0 or (found.status == 2 and np.abs(pull).max() < _NO_PULL)
+    left = np.where((found.x <= flat_lowest) & (found.jac > 0), 0.0, found.jac)
+    arrived = found.status == 0 or (found.status == 2 and np.abs(left).max() < _NO_PULL)
     if not arrived or not np.isfinite(found.fun):
         raise ConvergenceError(f"maximum likelihood did not converge in {found.nit} iterations: {found.message}")
     return unpack(found.x)
