@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -173,6 +174,16 @@ class ReLUTransformer(nn.Module):
         """L, the number of blocks that a forward pass goes through."""
         return len(self.order)
 
+    def unique_blocks(self) -> list[ReLUBlock]:
+        """Every block once, by its number."""
+        return [block for block in self.blocks if isinstance(block, ReLUBlock)]
+
+    def without_blocks(self) -> ReLUTransformer:
+        """A copy of all but the blocks, in evaluation mode: input, output and condition for another way through."""
+        ends = copy.copy(self)
+        ends._modules = {name: module for name, module in self._modules.items() if name != "blocks"}
+        return copy.deepcopy(ends).eval()
+
     def forward(self, x: Tensor, t: DiffusionTime) -> Tensor:
         """x (batch, frames, features), t a number or (batch,), to a tensor like x."""
         return self._run(x, t, None)
@@ -188,7 +199,7 @@ class ReLUTransformer(nn.Module):
 
     def sizes(self) -> Sizes:
         """L, M, D, parameters, and B, the largest absolute weight."""
-        blocks = [block for block in self.blocks if isinstance(block, ReLUBlock)]
+        blocks = self.unique_blocks()
         return Sizes(
             depth=self.depth,
             num_heads=max((block.num_heads for block in blocks), default=0),
@@ -202,15 +213,14 @@ class ReLUTransformer(nn.Module):
         """c(t) in the dtype of the weights, (batch or 1, depth or 1, frames or 1, size); checks x and t."""
         _checks.sequences("x", x, self.num_frames, self.num_features)
         time = _checks.diffusion_time(t, len(x), x).reshape(-1)
+        if x.dtype != self.enter.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise InputError(f"x must have the dtype of the weights, {self.enter.dtype}, got {x.dtype}")
         if self.condition is None:
             return None
         c = self.condition(time)
-        want = ((1, len(time)), (1, self.depth), (1, self.num_frames), (self.condition_size or c.shape[-1],))
-        if c.ndim != 4 or any(n not in allowed for n, allowed in zip(c.shape, want)):
-            raise InputError(
-                f"condition must return (batch, depth or 1, frames or 1, size) = {tuple(w[-1] for w in want)}, "
-                f"got {tuple(c.shape)}"
-            )
+        want = (len(time), self.depth, self.num_frames, self.condition_size or c.shape[-1])
+        if c.ndim != 4 or any(n not in (1, size) for n, size in zip(c.shape[:3], want)) or c.shape[3] != want[3]:
+            raise InputError(f"condition must return {want}, or 1 for any of the first three, got {tuple(c.shape)}")
         return c.to(self.enter.dtype)
 
     def _run(self, x: Tensor, t: DiffusionTime, blocks: list[BlockRecord] | None) -> Tensor:
@@ -218,10 +228,11 @@ class ReLUTransformer(nn.Module):
         stream = nn.functional.linear(x, self.enter) + (self.position + self.bias)
         if conditions is not None and self.time is not None:
             stream = stream + conditions[:, 0] @ self.time.T
+        unique = self.unique_blocks()
         static = None if blocks is None else self.static_coordinates()
         seen: dict[int, tuple[Tensor, Tensor]] = {}
         for depth, index in enumerate(self.order):
-            block: ReLUBlock = self.blocks[index]  # type: ignore[assignment]
+            block = unique[index]
             here = None if conditions is None else conditions[:, depth if conditions.shape[1] > 1 else 0]
             if blocks is None or static is None:
                 stream = block(stream, here)
@@ -246,8 +257,8 @@ class ReLUTransformer(nn.Module):
         written = (self.enter != 0).any(dim=1)
         if self.time is not None:
             written = written | (self.time != 0).any(dim=1)
-        for block in self.blocks:
-            written = written | block.written()  # type: ignore[operator]
+        for block in self.unique_blocks():
+            written = written | block.written()
         return ~written
 
     def read_out(self, stream: Tensor) -> Tensor:
