@@ -45,7 +45,10 @@ def maximum(moments: Moments, separable: bool) -> tuple[Tensor, Tensor]:
     copies = features if separable else 1
 
     def rows(series: Tensor) -> Tensor:
-        return series.reshape(-1, frames, 1) if separable else series.mT
+        if not separable:
+            return series.mT
+        flat = series.reshape(-1, frames)  # only their second moment counts: N rows are enough
+        return (torch.linalg.qr(flat).R if len(flat) > frames else flat).unsqueeze(-1)
 
     first = first_rotations(rows(whitened))
     # A coordinate of lag k is seen by N - k frames, one of L by all: in these units each counts about the same.
