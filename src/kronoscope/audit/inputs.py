@@ -177,6 +177,11 @@ class Pool:
         u = torch.einsum("ij,tja->tia", torch.linalg.inv(torch.linalg.cholesky(gamma)), self.v)
         return u @ _inverse_root(torch.einsum("tia,tib->ab", u, u) / u[..., 0].numel())
 
+    @cached_property
+    def ordered(self) -> Tensor:
+        """The values of each feature in ascending order, (T N, d)."""
+        return self.values.flatten(0, 1).sort(dim=0).values
+
     def unit(self, j: int) -> str:
         """Unit of feature ``j``."""
         return self.units[j]

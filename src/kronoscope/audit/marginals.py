@@ -15,7 +15,7 @@ FEWEST_BEYOND = 10  # values of the pool beyond a level of the tails
 
 def marginals(pool: Pool, tally: Tally) -> None:
     """Share of the values at or below each of 13 quantiles of the pool, by feature and in the mean of the features."""
-    quantiles = _quantiles(pool.values, BODY)
+    quantiles = _quantiles(pool, BODY)
     shares = torch.stack([(pool.values <= q).double().mean(dim=1) for q in quantiles], dim=1)
 
     def label(j: int) -> str:
@@ -30,7 +30,7 @@ def tails(pool: Pool, tally: Tally) -> None:
     """Share of the values beyond far quantiles of the pool, mean extremes of a sequence, and values that repeat."""
     values, count = pool.values, pool.values[..., 0].numel()
     levels = [p for p in TAILS if p * count >= FEWEST_BEYOND] or [TAILS[-1]]
-    low, high = _quantiles(values, levels), _quantiles(values, [1 - p for p in levels])
+    low, high = _quantiles(pool, levels), _quantiles(pool, [1 - p for p in levels])
     for k, p in enumerate(levels):
         below, above = (values < low[k]).double().mean(dim=1), (values > high[k]).double().mean(dim=1)
         for share, at, how in ((below, low[k], "below"), (above, high[k], "above")):
@@ -65,9 +65,9 @@ def tails(pool: Pool, tally: Tally) -> None:
         )
 
 
-def _quantiles(values: Tensor, levels: tuple[float, ...] | list[float]) -> Tensor:
+def _quantiles(pool: Pool, levels: tuple[float, ...] | list[float]) -> Tensor:
     """Order statistics of each feature over the pool: (levels, d)."""
-    ordered = values.flatten(0, 1).sort(dim=0).values
+    ordered = pool.ordered
     places = [min(len(ordered) - 1, max(0, round(p * len(ordered)) - (p <= 0.5))) for p in levels]
     return ordered[places]
 

@@ -42,41 +42,44 @@ def _shifted(pool: Pool, tally: Tally) -> tuple[Tensor, Tensor]:
 
 def covariances(pool: Pool, covariance: Tally, autocorrelation: Tally, cross: Tally) -> None:
     """Covariance by lag and pair; correlation of a feature with itself and with the others by lag."""
-    x, d = pool.x.to(DTYPE), pool.features
-    zero = lag_products(x, [0])[:, 0]
-    own = zero.diagonal(dim1=1, dim2=2)
-    pooled = own.mean(dim=0)
-    root = pooled.sqrt()
-    sizes = pool.scale[:, None] * pool.scale
-    one, two = (m.double() for m in covariance.relabelling.means(own))
+    x, d, names = pool.x.to(DTYPE), pool.features, pool.names
+    relabelling = covariance.relabelling
+    own = lag_products(x, [0])[:, 0].diagonal(dim1=1, dim2=2)
+    scaled = own / own.mean(dim=0)
+    half = (scaled[:, :, None] + scaled[:, None, :]) / 2
+    half_contrast = relabelling.contrast(half.flatten(1)).unflatten(1, (d, d))
+    root = own.mean(dim=0).sqrt()
+    roots = root[:, None] * root
+    variances = relabelling.means(own)
+    sizes = (pool.scale[:, None] * pool.scale).flatten()
+    apart = ~torch.eye(d, dtype=torch.bool)
     for lags in chunks(range(pool.frames), len(x) * d * d):
-        phi = lag_products(x, lags)
-        contrast = covariance.relabelling.contrast(phi.flatten(1)).unflatten(1, phi.shape[1:])
-        base = covariance.relabelling.contrast(own)
+        products = lag_products(x, lags)
+        contrasts = relabelling.contrast(products.flatten(1)).unflatten(1, products.shape[1:])
         for k, lag in enumerate(lags):
-            wanted = torch.ones(d, d, dtype=torch.bool)
-            wanted = wanted.triu() if lag == 0 else wanted
-            a, b = wanted.nonzero(as_tuple=True)
+            phi, contrast = products[:, k], contrasts[:, k]
+            once = torch.ones(d, d, dtype=torch.bool) if lag else torch.ones(d, d, dtype=torch.bool).triu()
             covariance.count(
-                phi[:, k, a, b],
-                contrast[:, k, a, b],
-                _pair("covariance of", pool.names, a, b, lag),
-                _products(pool, a, b),
-                sizes[a, b],
+                phi.flatten(1),
+                contrast.flatten(1),
+                _pair("covariance of", names, lag),
+                _products(pool),
+                sizes,
+                keep=once.flatten(),
             )
-            means = [m.double() for m in _group_means(covariance, phi, k)]
-            same = a == b
-            for tally, keep in ((autocorrelation, same if lag else same & False), (cross, ~same)):
-                if not bool(keep.any()):
-                    continue
-                i, j = a[keep], b[keep]
-                rho = phi[:, k, i, j].mean(dim=0) / (root[i] * root[j])
-                psi = phi[:, k, i, j] / (root[i] * root[j]) - rho / 2 * (own[:, i] / pooled[i] + own[:, j] / pooled[j])
-                moved = contrast[:, k, i, j] / (root[i] * root[j]) - rho / 2 * (
-                    base[:, i] / pooled[i] + base[:, j] / pooled[j]
-                )
-                values = tuple(m[i, j] / (o[i] * o[j]).sqrt() for m, o in zip(means, (one, two)))
-                tally.count(psi, moved, _pair("correlation of", pool.names, i, j, lag), "", 1.0, (values[0], values[1]))
+            rho = phi.mean(dim=0) / roots
+            psi, moved = phi / roots - rho * half, contrast / roots - rho * half_contrast
+            values = [
+                m.unflatten(0, (d, d)) / (v[:, None] * v).sqrt()
+                for m, v in zip(relabelling.means(phi.flatten(1)), variances)
+            ]
+            label = _pair("correlation of", names, lag)
+            between = (values[0].flatten(), values[1].flatten())
+            cross.count(psi.flatten(1), moved.flatten(1), label, values=between, keep=(once & apart).flatten())
+            if lag:
+                alone = [t.diagonal(dim1=-2, dim2=-1) for t in (psi, moved, *values)]
+                itself = _itself(names, lag)
+                autocorrelation.count(alone[0], alone[1], itself, values=(alone[2], alone[3]))
     _white(pool, covariance)
     _together(pool, autocorrelation)
 
@@ -86,14 +89,15 @@ def _white(pool: Pool, tally: Tally) -> None:
     d, names = pool.features, pool.names
     u = pool.u.to(DTYPE)
     what = "what frames add to the frames before them"
-    for lags in chunks(range(min(pool.frames, WHITE_LAGS)), len(u) * d * d):
-        phi = lag_products(u, lags)
-        for k, lag in enumerate(lags):
-            wanted = torch.ones(d, d, dtype=torch.bool)
-            a, b = (wanted.triu() if lag == 0 else wanted).nonzero(as_tuple=True)
-            tally.add(phi[:, k, a, b], _pair(f"covariance, in {what}, of", names, a, b, lag), "of the variance")
-        trace = phi.diagonal(dim1=2, dim2=3).mean(dim=-1)
-        tally.add(trace, lambda k, lags=lags: _all(f"covariance, in {what},", lags[k]), "of the variance")  # type: ignore[misc]
+    lags = list(range(min(pool.frames, WHITE_LAGS)))
+    for some in chunks(lags, len(u) * d * d):
+        phi = lag_products(u, some)
+        for k, lag in enumerate(some):
+            once = torch.ones(d, d, dtype=torch.bool) if lag else torch.ones(d, d, dtype=torch.bool).triu()
+            label = _pair(f"covariance, in {what}, of", names, lag)
+            tally.add(phi[:, k].flatten(1), label, "of the variance", keep=once.flatten())
+    traces = torch.stack([_trace(u, lag) for lag in lags], dim=1)
+    tally.add(traces, lambda k: _all(f"covariance, in {what},", k), "of the variance")
 
 
 def _together(pool: Pool, tally: Tally) -> None:
@@ -135,17 +139,17 @@ def _trace(z: Tensor, lag: int) -> Tensor:
     return (z[:, :frames] * z[:, lag:]).mean(dim=(1, 2))
 
 
-def _group_means(tally: Tally, phi: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    one, two = tally.relabelling.means(phi[:, k].flatten(1))
-    return one.unflatten(0, phi.shape[2:]), two.unflatten(0, phi.shape[2:])
+def _pair(what: str, names: tuple[str, ...], lag: int) -> Label:
+    d = len(names)
 
-
-def _pair(what: str, names: tuple[str, ...], a: Tensor, b: Tensor, lag: int) -> Label:
     def label(j: int) -> str:
-        one, two = names[int(a[j])], names[int(b[j])]
-        return f"{what} {one} with {two}{later(lag)}" if lag else f"{what} {one} with {two} in the same frame"
+        return f"{what} {names[j // d]} with {names[j % d]}{later(lag) if lag else ' in the same frame'}"
 
     return label
+
+
+def _itself(names: tuple[str, ...], lag: int) -> Label:
+    return lambda j: f"correlation of {names[j]} with itself{later(lag)}"
 
 
 def later(lag: int) -> str:
@@ -157,9 +161,9 @@ def _all(what: str, lag: int) -> str:
     return f"{what} of all features together{later(lag) if lag else ' in the same frame'}"
 
 
-def _products(pool: Pool, a: Tensor, b: Tensor) -> Label:
+def _products(pool: Pool) -> Label:
     def unit(j: int) -> str:
-        one, two = pool.units[int(a[j])], pool.units[int(b[j])]
+        one, two = pool.units[j // pool.features], pool.units[j % pool.features]
         return "" if not (one or two) else f"({one})²" if one == two else f"{one or '1'}·{two or '1'}"
 
     return unit

@@ -100,7 +100,8 @@ def _method(result: AuditResult) -> Section:
     if result.block == 1:
         how = (
             "Under equal laws it does not matter which sequences are called real. So the labels are exchanged at "
-            "random, and every number is computed anew: the p-values are exact, whatever the dependence within a sequence."
+            "random, and every number is computed anew: the p-values are exact, whatever the dependence within a "
+            "sequence."
         )
     else:
         how = (

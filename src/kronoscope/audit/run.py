@@ -13,7 +13,7 @@ from .._errors import InputError
 from . import family, joint, marginals, memory, moments, spectra, structure
 from .inputs import Inputs, Pool, Sequences, check
 from .records import AuditResult, Cell, Question
-from .resampling import Exchange, Flips, Relabelling, block_length
+from .resampling import FEWEST, Exchange, Flips, Relabelling, block_length
 from .tally import Found, Tally
 from .verdicts import TITLES, verdict
 
@@ -116,7 +116,8 @@ def ask(given: Inputs, block: int, draws: int, generator: torch.Generator) -> di
     joint.classifier(pool, tallies["classifier"], generator)
     if given.held_out is not None:
         both = Pool(torch.cat([given.held_out, given.real]), given.names, given.units)
-        own = _relabelling(len(given.held_out), n, block, draws, generator)
+        held = len(given.held_out)
+        own = _relabelling(held, n, min(block, held // FEWEST), draws, generator)  # a short held-out part is common
         tallies["memorisation"] = Tally(own)
         memory.memorisation(both, given.generated, tallies["memorisation"])
     return tallies

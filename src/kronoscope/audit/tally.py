@@ -67,7 +67,8 @@ class Tally:
         factor: Tensor | float = 1.0,
         values: tuple[Tensor, Tensor] | None = None,
         toward: int = 0,
-    ) -> Tensor:
+        keep: Tensor | None = None,
+    ) -> None:
         """Count cells whose value in a set of sequences is the mean of ``psi`` over it.
 
         Args:
@@ -77,13 +78,9 @@ class Tally:
             factor: (cells,) or one number: to natural units.
             values: Real and generated value of each cell in natural units, where they are not the means of ``psi``.
             toward: 0 counts deviations of either sign, 1 only generated above real, -1 only below.
-
-        Returns:
-            The contrast of each cell under every relabelling, (draws + 1, cells), in units of ``psi``.
+            keep: (cells,) bool; None for all.
         """
-        contrast = self.relabelling.contrast(psi)
-        self.count(psi, contrast, label, unit, factor, values, toward)
-        return contrast
+        self.count(psi, self.relabelling.contrast(psi), label, unit, factor, values, toward, keep)
 
     def count(
         self,
@@ -94,10 +91,11 @@ class Tally:
         factor: Tensor | float = 1.0,
         values: tuple[Tensor, Tensor] | None = None,
         toward: int = 0,
+        keep: Tensor | None = None,
     ) -> None:
         """As :meth:`add`, for a contrast that is known already."""
         scale = self.relabelling.scale(psi)
-        moves = scale > LEAST_SCALE
+        moves = scale > LEAST_SCALE if keep is None else (scale > LEAST_SCALE) & keep
         if not bool(moves.any()):
             return
         standard = contrast / torch.where(moves, scale, torch.inf).to(contrast.dtype)
