@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from .. import _checks
-from ..nn import DiT, PositionTransformer
+from ..nn import DiT, PositionTransformer, UnrolledTransformer
 from ..training import TrainingConfig
 
 
@@ -24,6 +24,11 @@ class NetworkPreset:
 
 
 NETWORKS: dict[str, NetworkPreset] = {
+    "unrolled": NetworkPreset(
+        UnrolledTransformer,
+        TrainingConfig(max_steps=2500, batch_size=512, learning_rate=2e-2, ema_decay=0.998),
+        "solver of the score's linear system with a learnt covariance: Gaussian dependence from the fewest sequences",
+    ),
     "position": NetworkPreset(
         PositionTransformer,
         TrainingConfig(max_steps=3000, batch_size=128, learning_rate=3e-3, patience=15),

@@ -1,0 +1,239 @@
+"""The unrolled transformer: a solver of C_t s = x whose covariance is learnt (docs/theory.md, sections 3 and 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, get_args
+
+import torch
+from torch import Tensor, nn
+
+from .. import _checks, iterations
+from .._errors import InputError
+from ..diffusion.schedule import alpha, broadcast, sigma, sigma_squared
+from .records import BlockRecord, NetworkRecord
+from .unrolled_heads import FactorHeads, Heads, LagHeads, SpectralHeads, in_steps
+from .unrolled_solve import solve_dense, solve_separable
+
+Positions = Literal["relative", "absolute"]
+Values = Literal["head", "lag"]
+Gradients = Literal["implicit", "unrolled"]
+Mean = Literal["zero", "feature", "free"]
+
+LARGEST_SIZE = 4096
+_LAW_TIME = 1e-2
+_LAW_ROUNDS = 500
+
+
+class Law(Protocol):
+    """What :meth:`UnrolledTransformer.from_law` reads of a Gaussian law."""
+
+    @property
+    def mean(self) -> Tensor:
+        """(frames, features)."""
+
+    def covariance(self) -> Tensor:
+        """(N d, N d), frame-major."""
+
+
+class UnrolledTransformer(nn.Module):
+    """epsilon(x, t) = sigma_t C_t^-1 (x - alpha_t mu) with C_t = alpha_t^2 K + sigma_t^2 I and a learnt K.
+
+        K = sum over heads of A_m kron V_m:    attention weights A_m of positions alone, value matrices V_m
+
+    As a transformer it is ``num_blocks`` tied blocks of the Chebyshev semi-iteration for C_t s = x - alpha_t mu, whose
+    stream carries the iterate s and its last step; attention over the heads is the product with K, and diffusion
+    time modulates. The coefficients come from the extreme eigenvalues of the learnt K. K is positive semi-definite by
+    construction; nothing but the denoising loss teaches it.
+
+    What ``forward`` computes is decided by ``gradients``:
+
+    * "implicit" (default): the limit of infinitely many blocks, exactly, by an eigendecomposition of K. (This is a
+      transformer, too: the spectral block of docs/theory.md, section 4: attention U', a gate by time, attention U.)
+      The backward pass is one more solve with C_t. So the deployed network has no truncation error.
+    * "unrolled": the blocks, and backpropagation through them. The error against "implicit" is at most
+      2 q^K / (1 + q^2K), q = (sqrt(kappa) - 1)/(sqrt(kappa) + 1), relative to C_t's own norm; 160 blocks leave below
+      1e-6 at kappa = 300 and 1 % at kappa = 3600.
+
+    :meth:`record` shows the blocks at work under either.
+
+    Args:
+        num_frames: N.
+        num_features: d.
+        heads: 1 is separable, K = Gamma kron Sigma. More are told neither separability nor time-symmetry.
+        positions: "relative": A_m is a function of the lag (stationary). "absolute": any A_m.
+        values: "head": one value matrix a head. "lag": one for each signed lag, any block-Toeplitz K (one head,
+            relative positions, regular times).
+        times: h, for relative positions at irregular times; None means 0..N-1.
+        mean: What is learnt of mu: "zero" (nothing), "feature" (d numbers) or "free" ((N, d)).
+        gradients: "implicit" or "unrolled".
+        num_blocks: K, of the blocks.
+
+    Raises:
+        InputError: An option that is not there, or does not go with another; N (one head) or N d (several) is
+            above 4096.
+    """
+
+    def __init__(
+        self,
+        num_frames: int,
+        num_features: int,
+        heads: int = 1,
+        positions: Positions = "relative",
+        values: Values = "head",
+        times: Sequence[float] | Tensor | None = None,
+        mean: Mean = "zero",
+        gradients: Gradients = "implicit",
+        num_blocks: int = 160,
+    ) -> None:
+        super().__init__()
+        self.num_frames = _checks.count("num_frames", num_frames)
+        self.num_features = _checks.count("num_features", num_features)
+        for name, value, allowed in (
+            ("positions", positions, Positions),
+            ("values", values, Values),
+            ("mean", mean, Mean),
+            ("gradients", gradients, Gradients),
+        ):
+            if value not in get_args(allowed):
+                raise InputError(f"{name} must be one of {', '.join(get_args(allowed))}, got {value!r}")
+        self.gradients = gradients
+        self.num_blocks = _checks.count("num_blocks", num_blocks)
+        self.is_separable = _checks.count("heads", heads) == 1 and values == "head"
+        size = self.num_frames if self.is_separable else self.num_frames * self.num_features
+        if size > LARGEST_SIZE:
+            what = "num_frames" if self.is_separable else "num_frames * num_features of several heads"
+            raise InputError(f"{what} must be at most {LARGEST_SIZE}, got {size}")
+        self.heads = _heads(self.num_frames, self.num_features, heads, positions, values, times)
+        shape = {"zero": None, "feature": (num_features,), "free": (num_frames, num_features)}[mean]
+        self.mean = None if shape is None else nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """x (batch, frames, features), t (batch,) to epsilon like x."""
+        if not all(bool(p.isfinite().all()) for p in self.heads.parameters()):
+            return x * torch.nan  # no decomposition exists; whoever trains sees the loss diverge
+        y, scale, noise = self._centred(x, t)
+        if self.gradients == "unrolled":
+            solved = self._iterate(y, scale, noise)[-1]
+        elif self.is_separable:
+            weights, values = self.heads.weights_and_values()
+            solved = solve_separable(y, weights[0], values[0], scale.to(y), noise.to(y))
+        else:
+            solved = solve_dense(y, self.heads.covariance(), scale.to(y), noise.to(y))
+        return broadcast(noise.sqrt(), y) * solved
+
+    def record(self, x: Tensor, t: Tensor) -> NetworkRecord:
+        """The forward pass through the blocks.
+
+        The stream after a block is the iterate and its last step, (batch, N, 2 d); the weights (1, heads, N, N) are the
+        same in each block. Of several heads with relative positions come first the even parts, then the odd parts.
+        """
+        y, scale, noise = self._centred(x, t)
+        iterates = self._iterate(y, scale, noise)
+        weights = self.heads.weights_and_values()[0].to(y)[None]
+        steps = iterates.diff(dim=0)
+        blocks = tuple(
+            BlockRecord(None, weights, torch.cat([iterate, step], dim=-1))
+            for iterate, step in zip(iterates[1:], steps, strict=True)
+        )
+        return NetworkRecord(broadcast(noise.sqrt(), y) * iterates[-1], blocks)
+
+    def covariance(self) -> Tensor:
+        """The learnt K, (N d, N d), frame-major, float64."""
+        return self.heads.covariance()
+
+    @classmethod
+    def from_law(cls, law: Law, **options: Any) -> UnrolledTransformer:
+        """A network of the given options whose law is closest to ``law``: an estimator's, or a process.
+
+        It minimises KL(law | network) at t = 0.01, so a law outside the network's class is projected. The
+        mean is learnt ("free") where the law has one.
+
+        Args:
+            law: The law to start from.
+            **options: Of the network.
+
+        Raises:
+            InputError: The law's mean cannot be held by the ``mean`` that was asked for.
+        """
+        mean = law.mean.detach().to("cpu", torch.float64)
+        options.setdefault("mean", "free" if bool(mean.any()) else "zero")
+        network = cls(*mean.shape, **options)
+        if network.mean is None and bool(mean.any()):
+            raise InputError('mean must be "free" for a law whose mean is not zero, got "zero"')
+        if network.mean is not None:
+            network.mean.data.copy_(mean.mean(dim=0) if network.mean.ndim == 1 else mean)
+        _match(network.heads, law.covariance().detach().to("cpu", torch.float64))
+        return network
+
+    def _centred(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x - alpha_t mu, alpha_t^2 and sigma_t^2, the last two in float64, (batch,)."""
+        time = t.double().expand(len(x))
+        y = x if self.mean is None else x - broadcast(alpha(time), x) * self.mean.to(x)
+        return y, torch.exp(-time), sigma_squared(time)
+
+    def _iterate(self, y: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
+        """The iterates s_0 .. s_K of the blocks, (K + 1, batch, frames, features)."""
+        low, high = self._extremes()
+        table = iterations.chebyshev(scale * low + noise, scale * high + noise, self.num_blocks)
+        attention = self._attention(y)
+        shrink, level = broadcast(scale, y), broadcast(noise, y)
+        return iterations.run(table, lambda s: shrink * attention(s) + level * s, y, record=True)
+
+    def _extremes(self) -> tuple[Tensor, Tensor]:
+        """Smallest and largest eigenvalue of K."""
+        if not self.is_separable:
+            spectrum = torch.linalg.eigvalsh(self.heads.covariance())
+            return spectrum[0].clamp_min(0), spectrum[-1]
+        weights, values = self.heads.weights_and_values()
+        temporal, spatial = torch.linalg.eigvalsh(weights[0]), torch.linalg.eigvalsh(values[0])
+        return (temporal[0] * spatial[0]).clamp_min(0), temporal[-1] * spatial[-1]
+
+    def _attention(self, like: Tensor) -> Any:
+        """s -> K s: each head by itself while that is cheaper, their sum as one matrix otherwise."""
+        weights, values = (part.to(like) for part in self.heads.weights_and_values())
+        if len(weights) <= self.num_features:
+            return lambda s: torch.einsum("mij,bjc,mac->bia", weights, s, values)
+        matrix = self.heads.covariance().to(like)
+        return lambda s: (s.flatten(1) @ matrix.mT).reshape(s.shape)
+
+
+def _heads(
+    frames: int, features: int, heads: int, positions: str, values: str, times: Sequence[float] | Tensor | None
+) -> Heads:
+    if values == "lag":
+        if heads != 1 or positions != "relative" or times is not None:
+            raise InputError('values="lag" goes with heads=1, positions="relative" and times=None')
+        return LagHeads(frames, features)
+    if positions == "absolute":
+        if times is not None:
+            raise InputError('times go with positions="relative"')
+        return FactorHeads(frames, features, heads)
+    grid = torch.arange(frames, dtype=torch.float64) if times is None else in_steps(torch.as_tensor(times))
+    if grid.shape != (frames,):
+        raise InputError(f"times must have shape ({frames},), got {tuple(grid.shape)}")
+    return SpectralHeads(grid, features, heads)
+
+
+def _match(heads: Heads, covariance: Tensor) -> None:
+    """Move ``heads`` to the smallest KL(N(0, C) | N(0, C')) at the smallest trained time, by L-BFGS in float64."""
+    dtype = next(heads.parameters()).dtype
+    heads.double()
+    scale, noise = float(alpha(_LAW_TIME)) ** 2, float(sigma(_LAW_TIME)) ** 2
+    identity = torch.eye(len(covariance), dtype=torch.float64)
+    target = torch.linalg.cholesky(scale * covariance + noise * identity)
+    optimizer = torch.optim.LBFGS(
+        heads.parameters(), max_iter=_LAW_ROUNDS, history_size=30, line_search_fn="strong_wolfe", tolerance_change=1e-12
+    )
+
+    def divergence() -> Tensor:
+        optimizer.zero_grad()
+        factor = torch.linalg.cholesky(scale * heads.covariance() + noise * identity)
+        whitened = torch.linalg.solve_triangular(factor, target, upper=False)
+        loss = 0.5 * whitened.square().sum() + factor.diagonal().log().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(divergence)
+    heads.to(dtype)
+    optimizer.zero_grad()

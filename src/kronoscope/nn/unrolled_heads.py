@@ -1,0 +1,207 @@
+"""What the heads of an unrolled transformer learn: K = sum_m A_m kron V_m, positive semi-definite by construction.
+
+A_m is the attention weights of head m, a function of positions alone, and V_m its value matrix. Everything is
+computed in float64 from weights of any dtype. Each module starts from K = I, up to a little noise where
+several heads must be told apart.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from .. import _checks
+from .._errors import InputError
+
+# Powers below it are linear-quadratic in their weight, powers above it exponential: it is the noise at t = 0.01, under
+# which no score can see.
+POWER_FLOOR = 0.01
+
+# Frequencies over frames, twice: the period of the circulant embedding in frames.
+ENLARGEMENT = 4
+
+_START_NOISE = 0.3
+_DEVIATION_GAIN, _DEVIATIONS = 0.3, 65
+
+
+class Heads(nn.Module, ABC):
+    """Attention weights and value matrices, and the covariance that they add up to."""
+
+    @abstractmethod
+    def weights_and_values(self) -> tuple[Tensor, Tensor]:
+        """A (heads, frames, frames) and V (heads, features, features), float64."""
+
+    def covariance(self) -> Tensor:
+        """K = sum_m A_m kron V_m, (N d, N d), frame-major, float64."""
+        weights, values = self.weights_and_values()
+        size = weights.shape[-1] * values.shape[-1]
+        return torch.einsum("mij,mab->iajb", weights, values).reshape(size, size)
+
+
+class SpectralHeads(Heads):
+    """Relative positions: each head has a spectrum p_m >= 0 and a Hermitian positive semi-definite value matrix B_m.
+
+        K_ij = sum_m [ c_m(h_i - h_j) Re B_m - s_m(h_i - h_j) Im B_m ]
+        c_m(h) = sum_w p_m(w) cos(w h),    s_m(h) = sum_w p_m(w) sin(w h)
+
+    A lone head is separable: B is real, K = Gamma kron Sigma with Gamma_ij = c(h_i - h_j). Of several, each
+    occupies two attention heads, an even and an odd function of the signed lag, so K need not be symmetric in time.
+
+    On a regular grid the frequencies are those of a circulant of ``ENLARGEMENT * N`` frames. Powers are
+
+        p_m(w) = 2 floor (cosh(z_m(w)) - 1),    z_m(w) = gain shared(w) + 0.3 sum_k deviation_mk cos(k w) / (1 + k/2)^2
+
+    exponential in z above ``POWER_FLOOR`` and square below it, so that the empty frequencies of a smooth kernel are
+    reached in few steps. Several heads share a free spectrum and differ by a ratio that learns its coarse shape first:
+    what they could fit of the noise in few sequences is in fine shapes, which are last (gain 0.5 instead of 4).
+
+    Args:
+        times: h, (N,), float64, in units of the smallest step.
+        num_features: d.
+        heads: M.
+    """
+
+    cosines: Tensor
+    sines: Tensor
+    shapes: Tensor
+
+    def __init__(self, times: Tensor, num_features: int, heads: int) -> None:
+        super().__init__()
+        cosines, sines, shares = phases(times)
+        self.register_buffer("cosines", cosines * shares.sqrt(), persistent=False)
+        self.register_buffer("sines", sines * shares.sqrt(), persistent=False)
+        self.gain = 4.0 if heads == 1 else 0.5
+        start = math.acosh(1 + 1 / (2 * POWER_FLOOR)) / self.gain
+        self.shared = nn.Parameter(torch.full((len(shares),), start))
+        self.deviation = None
+        if heads > 1:
+            order = torch.arange(min(len(shares), _DEVIATIONS), dtype=torch.float64)
+            angles = torch.outer(order, torch.linspace(0, math.pi, len(shares), dtype=torch.float64))
+            shapes = _DEVIATION_GAIN * angles.cos() / (1 + order[:, None] / 2) ** 2
+            self.register_buffer("shapes", shapes, persistent=False)
+            self.deviation = nn.Parameter(torch.zeros(heads, len(order)))
+        self.real, self.imaginary = _value_factors(heads, num_features)
+
+    def power(self) -> Tensor:
+        """p_m(w), (heads, frequencies), float64."""
+        level = self.gain * self.shared.double()[None]
+        if self.deviation is not None:
+            level = level + self.deviation.double() @ self.shapes
+        return 2 * POWER_FLOOR * (torch.cosh(level) - 1)
+
+    def weights_and_values(self) -> tuple[Tensor, Tensor]:
+        power, real = self.power()[:, None], self.real.double()
+        cosines, sines = self.cosines * power, self.sines * power
+        even = cosines @ self.cosines.mT + sines @ self.sines.mT
+        if self.imaginary is None:
+            return even, real @ real.mT
+        imaginary = self.imaginary.double()
+        odd = sines @ self.cosines.mT - cosines @ self.sines.mT
+        symmetric = real @ real.mT + imaginary @ imaginary.mT
+        skew = imaginary @ real.mT - real @ imaginary.mT
+        return torch.cat([even, odd]), torch.cat([symmetric, -skew])
+
+
+class LagHeads(Heads):
+    """Relative positions, one head a signed lag with a value matrix of its own: any block-Toeplitz K.
+
+        K_ij = C(i - j),    C(k) = sum_w [ cos(w k) Re F(w) - sin(w k) Im F(w) ],    F(w) = W(w) W(w)^H
+
+    Args:
+        num_frames: N.
+        num_features: d.
+    """
+
+    cosines: Tensor
+    sines: Tensor
+
+    def __init__(self, num_frames: int, num_features: int) -> None:
+        super().__init__()
+        cosines, sines, shares = phases(torch.arange(num_frames, dtype=torch.float64))
+        self.register_buffer("cosines", cosines * shares, persistent=False)
+        self.register_buffer("sines", sines * shares, persistent=False)
+        self.real = nn.Parameter(torch.eye(num_features).repeat(len(shares), 1, 1))
+        self.imaginary = nn.Parameter(torch.zeros(len(shares), num_features, num_features))
+
+    def values(self) -> Tensor:
+        """C(k) for k = -(N-1) .. N-1, (2 N - 1, features, features), float64."""
+        real, imaginary = self.real.double(), self.imaginary.double()
+        symmetric = real @ real.mT + imaginary @ imaginary.mT
+        skew = imaginary @ real.mT - real @ imaginary.mT
+        lagged = torch.tensordot(self.cosines, symmetric, 1) - torch.tensordot(self.sines, skew, 1)
+        return torch.cat([lagged[1:].mT.flip(0), lagged])
+
+    def weights_and_values(self) -> tuple[Tensor, Tensor]:
+        frames = torch.arange(len(self.cosines), device=self.cosines.device)
+        lags = torch.arange(1 - len(frames), len(frames), device=self.cosines.device)
+        shifts = frames[:, None] - frames == lags[:, None, None]
+        return shifts.double(), self.values()
+
+    def covariance(self) -> Tensor:
+        num_frames, num_features = len(self.cosines), self.real.shape[-1]
+        # row i of the blocks is a window of the values by falling lag; unfold makes it without a copy by lag
+        blocks = self.values().flip(0).unfold(0, num_frames, 1).flip(0)  # (i, a, b, j)
+        return blocks.permute(0, 1, 3, 2).reshape(num_frames * num_features, num_frames * num_features)
+
+
+class FactorHeads(Heads):
+    """Absolute positions: K = sum_m G_m G_m' kron W_m W_m', not stationary.
+
+    Args:
+        num_frames: N.
+        num_features: d.
+        heads: M.
+    """
+
+    def __init__(self, num_frames: int, num_features: int, heads: int) -> None:
+        super().__init__()
+        start = torch.eye(num_frames).repeat(heads, 1, 1)
+        noise = 0.0 if heads == 1 else _START_NOISE / num_frames**0.5
+        self.factor = nn.Parameter(start + noise * torch.randn_like(start))
+        self.real, _ = _value_factors(heads, num_features)
+
+    def weights_and_values(self) -> tuple[Tensor, Tensor]:
+        factor, real = self.factor.double(), self.real.double()
+        return factor @ factor.mT, real @ real.mT
+
+
+def phases(times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """cos(w h) and sin(w h), (frames, frequencies), and the shares of the frequencies, which sum to 1; float64.
+
+    The frequencies w run from 0 to pi in steps of 2 pi / L, L = ENLARGEMENT times the number of steps that the
+    times span. Those of a regular grid make equal powers the identity.
+    """
+    steps = float(times[-1] - times[0]) + 1
+    half = math.ceil(ENLARGEMENT * steps / 2)
+    angles = torch.outer(times - times[0], torch.arange(half + 1, dtype=torch.float64) * (math.pi / half))
+    shares = torch.full((half + 1,), 1.0 / half, dtype=torch.float64)
+    shares[0] = shares[-1] = 0.5 / half
+    return angles.cos(), angles.sin(), shares
+
+
+def in_steps(times: Tensor) -> Tensor:
+    """Times in units of their smallest step, from 0.
+
+    Raises:
+        InputError: They are not finite and strictly increasing.
+    """
+    given = _checks.finite("times", torch.as_tensor(times, dtype=torch.float64))
+    steps = given.diff()
+    if given.ndim != 1 or bool((steps <= 0).any()):
+        raise InputError("times must be a strictly increasing 1-D array")
+    return (given - given[0]) / (steps.min() if len(steps) else 1.0)
+
+
+def _value_factors(heads: int, features: int) -> tuple[nn.Parameter, nn.Parameter | None]:
+    """Real and imaginary factor of the value matrices: I for one head, I/sqrt(M) and noise for several."""
+    start = torch.eye(features).repeat(heads, 1, 1) / heads**0.5
+    if heads == 1:
+        return nn.Parameter(start), None
+    noise = _START_NOISE / heads**0.5
+    return (
+        nn.Parameter(start + noise * torch.randn_like(start)),
+        nn.Parameter(noise * torch.randn_like(start)),
+    )
