@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tolerances import EXACT, relative_error
+from torch.nn.functional import pad
 
 from kronoscope._errors import InputError
 from kronoscope.iterations import CyclicReduction, cyclic_reduction, markov_recurrence
@@ -20,10 +21,9 @@ def normal(*shape, seed=0):
 
 
 def dominant(frames, *batch, seed=0):
-    """Diagonally dominant symmetric tridiagonal matrices."""
-    beside = normal(*batch, frames - 1, seed=seed)
-    weight = torch.nn.functional.pad(beside.abs(), (0, 1)) + torch.nn.functional.pad(beside.abs(), (1, 0))
-    return weight + 0.01 + normal(*batch, frames, seed=seed + 1).abs(), beside
+    """Diagonally dominant symmetric tridiagonal matrices: dominance, neighbours and diagonals."""
+    beside, excess = normal(*batch, frames - 1, seed=seed), 0.01 + normal(*batch, frames, seed=seed + 1).abs()
+    return excess, beside, excess + pad(beside.abs(), (0, 1)) + pad(beside.abs(), (1, 0))
 
 
 def banded(diagonal, beside, right_side):
@@ -33,26 +33,29 @@ def banded(diagonal, beside, right_side):
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 8, 9, 31, 64, 65, 1000, 2**16 + 1])
 def test_it_solves_what_lapack_solves_in_the_levels_that_it_promises(frames):
-    diagonal, beside = dominant(frames)
-    table, b = cyclic_reduction(diagonal, beside), normal(frames, seed=2)
+    excess, beside, diagonal = dominant(frames)
+    table, b = cyclic_reduction(excess, beside), normal(frames, seed=2)
     assert table.num_levels == math.ceil(math.log2(frames)) == len(table.after)
     assert relative_error(table.solve(b), banded(diagonal.numpy(), beside.numpy(), b.numpy())) < EXACT[torch.float64]
 
 
 def test_batches_of_matrices_and_of_right_sides():
-    diagonal, beside = dominant(37, 3, 2)
+    excess, beside, diagonal = dominant(37, 3, 2)
     b = normal(5, 3, 2, 37)
-    solved = cyclic_reduction(diagonal, beside).solve(b)
+    solved = cyclic_reduction(excess, beside).solve(b)
     dense = torch.diag_embed(diagonal) + torch.diag_embed(beside, 1) + torch.diag_embed(beside, -1)
     assert relative_error(solved, torch.linalg.solve(dense, b[..., None])[..., 0]) < 1e-12
-    assert cyclic_reduction(diagonal, beside).solve(b.float()).dtype == torch.float32
+    assert cyclic_reduction(excess, beside).solve(b.float()).dtype == torch.float32
 
 
-gaps = st.lists(st.floats(1e-3, 50.0), min_size=0, max_size=40)
+gaps = st.lists(st.floats(1e-6, 50.0), min_size=0, max_size=40)
 
 
 @settings(max_examples=60, deadline=None)
 @given(gaps, st.floats(0.1, 100.0), st.floats(1e-3, 6.0))
+@example([1e-3] * 30, 100.0, 6.0)
+@example([1e-6] * 30, 100.0, 1.0)
+@example([1e-6, 10.0] * 10, 10.0, 0.01)
 def test_the_markov_solver_is_the_dense_one_at_any_times(gap, lengthscale, t):
     times = torch.tensor([0.0, *gap], dtype=torch.float64).cumsum(0)
     scale, noise = math.exp(-t), -math.expm1(-t)
@@ -98,13 +101,13 @@ def test_bad_input_is_refused():
     ):
         with pytest.raises(InputError, match=message):
             markov_recurrence(*arguments)
-    with pytest.raises(InputError, match="diagonal and neighbour must have shapes"):
+    with pytest.raises(InputError, match="dominance and neighbour must have shapes"):
         cyclic_reduction(h, h)
-    with pytest.raises(InputError, match="diagonal must be finite"):
+    with pytest.raises(InputError, match="dominance must be finite"):
         cyclic_reduction(h / 0, h[:-1])
     with pytest.raises(InputError, match="the matrix must be positive definite, but has the pivot"):
-        cyclic_reduction(torch.ones(4), 2 * torch.ones(3))
-    with pytest.raises(InputError, match="right_side must end with 4 frames, got .3,."):
+        cyclic_reduction(-3 * torch.ones(4), 2 * torch.ones(3))
+    with pytest.raises(InputError, match=r"right_side must end with 4 frames, got \(3,\)"):
         markov_recurrence(h, 1.0, 1.0, 1.0).solve(torch.ones(3))
     with pytest.raises(InputError, match="before must have shape"):
         CyclicReduction(torch.zeros(1, 4), torch.zeros(2, 4), torch.ones(4))

@@ -86,7 +86,7 @@ def chebyshev_steps(low: float | Tensor, high: float | Tensor, iterations: int) 
     Raises:
         InputError: Not 0 < low <= high, or an argument has another shape.
 
-    Source: Richardson (1910) with Young's steps (1953); the order is Reichel's, *BIT* 30 (1990) 332, equation 1.6.
+    Source: Richardson (1910) with Young's steps (1953); the order is Reichel's, *BIT* 30 (1990) 332.
     """
     low, high = interval(low, high)
     nodes = torch.tensor(_chebyshev_nodes(_checks.count("iterations", iterations)), dtype=low.dtype, device=low.device)
