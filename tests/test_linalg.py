@@ -28,6 +28,7 @@ from kronoscope.linalg import (
     Toeplitz,
     ToeplitzKroneckerCovariance,
     eigendecomposition,
+    stationary,
     toeplitz_log_det,
 )
 from kronoscope.linalg.conditioning import condition
@@ -195,9 +196,27 @@ def test_singular_toeplitz_matrices_have_no_determinant_and_no_solution(name):
         covariance.solve(white(1, 200, 3), zero + 1.0, zero)
 
 
-def test_an_unreached_tolerance_is_an_error_not_an_answer():
+def test_an_unreached_tolerance_beyond_the_decomposition_is_an_error_not_an_answer(monkeypatch):
+    monkeypatch.setattr(stationary, "_DENSE_FRAMES", 99)
     with pytest.raises(ConvergenceError, match="relative residual"):
         structured(KERNELS["exponential"], 100, tolerance=1e-19).solve(white(1, 100, 3), number(1.0), number(0.1))
+
+
+@pytest.mark.parametrize("name", ["cosine", "periodic"])
+@pytest.mark.parametrize("noise", [1e-4, 1e-5])
+def test_where_the_iteration_fails_the_decomposition_answers(name, noise):
+    """Residual recomputed with scipy's product. Round-off times the condition number, ~1e3 / noise, bounds it."""
+    frames, y, noise = 900, white(2, 900, 3), number(noise)
+    covariance = structured(KERNELS[name], frames)
+    got = covariance.solve(y, 1 - noise, noise)
+    assert covariance._missed > 0
+    column = lags(KERNELS[name])(frames).numpy()
+    image = np.stack([scipy.linalg.matmul_toeplitz(column, row.numpy()) for row in got]) @ SPATIAL.numpy()
+    image = float(1 - noise) * image + float(noise) * got.numpy()
+    assert relative_error(torch.tensor(image), y) < 1e-12 / float(noise)
+    assert relative_error(got, decomposed(KERNELS[name], frames).solve(y, 1 - noise, noise)) < 1e-9
+    easy = covariance.solve(y, number(0.5), number(0.5))
+    assert relative_error(easy, decomposed(KERNELS[name], frames).solve(y, number(0.5), number(0.5))) < ITERATIVE
 
 
 @pytest.mark.parametrize("name", KERNELS)

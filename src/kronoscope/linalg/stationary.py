@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._errors import InputError
+from .._errors import ConvergenceError, InputError
 from .conjugate_gradients import conjugate_gradients
 from .covariance import Covariance, KroneckerCovariance
 from .eigen import Eigendecomposition, eigendecomposition, refuse_singular
@@ -26,12 +26,13 @@ class ToeplitzKroneckerCovariance(Covariance):
     """K = Gamma kron Sigma with Gamma Toeplitz and never formed (docs/theory.md, section 6).
 
     In Sigma's eigenvectors scale K + noise I falls apart into one Toeplitz system for each feature,
-    scale sig_j Gamma + noise I, solved by conjugate gradients with the T. Chan circulant as preconditioner.
+    scale sig_j Gamma + noise I, solved by conjugate gradients with the T. Chan circulant as preconditioner. Kernels
+    that never forget can be out of its reach at small noise: there, up to 2^14 frames, Gamma is eigendecomposed.
 
     Args:
         temporal: Gamma.
         spatial: Sigma, decomposed.
-        tolerance: Relative residual of every one of these systems.
+        tolerance: Relative residual of every one of these systems, where they are iterated.
     """
 
     def __init__(self, temporal: Toeplitz, spatial: Eigendecomposition, tolerance: float) -> None:
@@ -39,6 +40,7 @@ class ToeplitzKroneckerCovariance(Covariance):
         self._spatial = spatial
         self._tolerance = tolerance
         self._determinants: dict[tuple[float, float], float] = {}
+        self._missed = -1.0  # largest noise / scale at which the iteration missed its tolerance
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -106,15 +108,28 @@ class ToeplitzKroneckerCovariance(Covariance):
         return solution
 
     def _solve_at(self, right: Tensor, scale: float, noise: float) -> Tensor:
-        frames, features = self.shape
-        weights = scale * self._spatial.values
-        neighbour = weights[:, None] * self._temporal.circulant_values + noise
+        frames = self.shape[0]
+        neighbour = scale * self._spatial.values[:, None] * self._temporal.circulant_values + noise
         for row in neighbour:
             refuse_singular(float(row.min()), float(row.max()), frames)
         if noise == 0:
             # The neighbour can be regular where Gamma itself is singular; the (remembered) determinant finds that out.
             self.log_det(torch.tensor(scale, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64))
-        inverse = neighbour.reciprocal_()
+        if noise > self._missed * scale:
+            try:
+                return self._iterate(right, scale, noise, neighbour.reciprocal_())
+            except ConvergenceError:
+                if frames > _DENSE_FRAMES:
+                    raise
+                self._missed = noise / scale
+        vectors = self._spatial.vectors
+        solved = self._decomposed.solve(right.mT @ vectors.mT, right.new_tensor(scale), right.new_tensor(noise))
+        return (solved @ vectors).mT
+
+    def _iterate(self, right: Tensor, scale: float, noise: float, inverse: Tensor) -> Tensor:
+        """Conjugate gradients for (batch, features, frames), a few rows at a time."""
+        frames, features = self.shape
+        weights = scale * self._spatial.values
         flat = right.reshape(-1, frames).contiguous()
         feature = torch.arange(features, device=flat.device).repeat(len(flat) // features)
         chunk = max(4, _CHUNK // frames)

@@ -34,7 +34,8 @@ class GaussianSequence(GaussianLaw):
             in the units of the kernel's lengthscale; irregular is allowed.
         mean: (N, d); None means zero.
         tolerance: Relative residual of the iterative solver; it is used for stationary kernels on regular grids of more
-            than 2048 frames (docs/theory.md, section 6). Shorter or irregular sequences are eigendecomposed.
+            than 2048 frames (docs/theory.md, section 6). Shorter or irregular sequences are eigendecomposed, and so are
+            those of up to 2^14 frames where it misses this tolerance.
 
     Raises:
         InputError: ``spatial_covariance`` is no covariance, ``times`` are not finite and strictly increasing, or
