@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from kronoscope import InputError
-from kronoscope.diffusion import clock
+from kronoscope.diffusion import clock, sigma
 from kronoscope.nn import DiT, PositionTransformer
-from kronoscope.nn.dit import sinusoidal_positions
+from kronoscope.nn.dit import CORRECTION, sinusoidal_positions
 from kronoscope.nn.time_features import TimeFeatures
 
 FRAMES, FEATURES, BATCH = 7, 3, 5
@@ -21,6 +21,9 @@ NETWORKS = {
         )
         for positions in ("learned", "sinusoidal", "relative")
     },
+    "dit-plain": lambda **k: DiT(
+        FRAMES, FEATURES, width=16, num_blocks=2, num_heads=4, positions="learned", linear_path=False, **k
+    ),
 }
 
 
@@ -182,6 +185,16 @@ def test_dit_stream_follows_from_its_recorded_weights(name):
         stream = stream + gate * block.output(mixed)
         stream = stream + mlp_gate * block.mlp(F.layer_norm(stream, (16,)) * (1 + mlp_scale) + mlp_shift)
         torch.testing.assert_close(told.stream, stream, rtol=1e-9, atol=1e-10)
+
+
+def test_a_dit_is_its_linear_path_and_a_small_part_of_a_plain_one():
+    network = stirred("dit-learned")
+    plain = DiT(FRAMES, FEATURES, width=16, num_blocks=2, num_heads=4, positions="learned", linear_path=False)
+    weights = {name: value for name, value in network.state_dict().items() if not name.startswith("linear.")}
+    plain.double().load_state_dict(weights)
+    x, t = inputs()
+    correction = plain(x, t) - sigma(t)[:, None, None] * x
+    torch.testing.assert_close(network(x, t), network.linear(x, t) + CORRECTION * correction)
 
 
 def test_relative_bias_starts_as_heads_of_different_reach():

@@ -26,7 +26,7 @@ class NetworkPreset:
 NETWORKS: dict[str, NetworkPreset] = {
     "unrolled": NetworkPreset(
         UnrolledTransformer,
-        TrainingConfig(max_steps=2500, batch_size=512, learning_rate=2e-2, ema_decay=0.998),
+        TrainingConfig(max_steps=2500, batch_size=512, learning_rate=2e-2, ema_decay=0.998, evaluate_every=2500),
         "solver of the score's linear system with a learnt covariance: Gaussian dependence from the fewest sequences",
     ),
     "position": NetworkPreset(
@@ -36,8 +36,8 @@ NETWORKS: dict[str, NetworkPreset] = {
     ),
     "dit": NetworkPreset(
         DiT,
-        TrainingConfig(max_steps=2500, batch_size=64, learning_rate=2e-3, patience=15),
-        "diffusion transformer, softmax attention and perceptrons: learns other laws too, and needs more sequences",
+        TrainingConfig(max_steps=1500, batch_size=64, learning_rate=3e-3, patience=None),
+        "diffusion transformer, softmax attention and perceptrons beside a linear path: learns other laws too",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Diffusion transformer (Peebles and Xie 2023) for sequences: softmax attention between frames, adaLN-zero."""
+"""Diffusion transformer (Peebles and Xie 2023) for sequences: softmax attention, adaLN-zero, beside a linear path."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from .. import _checks
 from ..diffusion.schedule import broadcast, sigma
-from .position import check_sizes
+from .position import PositionTransformer, check_sizes
 from .records import BlockRecord, NetworkRecord
 from .time_features import TimeFeatures
 
 Positions = Literal["learned", "sinusoidal", "relative"]
+CORRECTION = 0.05
 
 
 def sinusoidal_positions(num_frames: int, width: int) -> Tensor:
@@ -78,10 +79,13 @@ class DiTBlock(nn.Module):
 
 
 class DiT(nn.Module):
-    """Diffusion transformer: one token a frame, epsilon(x, t) = sigma_t x + transformer(x, t).
+    """Diffusion transformer: one token a frame, epsilon(x, t) = linear(x, t) + c transformer(x, t).
 
-    The term sigma_t x is the answer for white data of unit variance; adaLN-zero makes the transformer start from zero,
-    so training starts from that answer.
+    The linear path is a :class:`PositionTransformer` (sigma_t x + L_t x), c a small constant; the transformer, which
+    is not linear in x, starts from zero. For Gaussian sequences the score is linear, and softmax and layer norm, which
+    do not keep scale, need far more sequences to imitate that; so the linear path learns the covariance, and the
+    transformer, slowed down by c, learns what is left over (docs/theory.md, section 5). Without the linear path
+    epsilon = sigma_t x + transformer(x, t), the diffusion transformer as it is used for images.
 
     Args:
         num_frames: N.
@@ -92,6 +96,7 @@ class DiT(nn.Module):
         mlp_ratio: Hidden size of the perceptrons over ``width``.
         positions: "learned" or "sinusoidal" embeddings that are added to the tokens, or "relative": learnt embeddings
             and, besides, a learnt table of the lag added to every head's logits.
+        linear_path: Whether to have the linear path.
     """
 
     position_embedding: Tensor
@@ -105,12 +110,16 @@ class DiT(nn.Module):
         num_heads: int = 4,
         mlp_ratio: int = 4,
         positions: Positions = "relative",
+        linear_path: bool = True,
     ) -> None:
         super().__init__()
         check_sizes(num_frames, num_features, width, num_blocks, num_heads)
         _checks.count("mlp_ratio", mlp_ratio)
         if positions not in get_args(Positions):
             raise _checks.InputError(f"positions must be one of {', '.join(get_args(Positions))}, got {positions!r}")
+        self.linear = (
+            PositionTransformer(num_frames, num_features, width, num_blocks, num_heads) if linear_path else None
+        )
         self.enter = nn.Linear(num_features, width)
         if positions == "sinusoidal":
             self.register_buffer("position_embedding", sinusoidal_positions(num_frames, width), persistent=False)
@@ -133,7 +142,10 @@ class DiT(nn.Module):
         return self._run(x, t, None)
 
     def record(self, x: Tensor, t: Tensor) -> NetworkRecord:
-        """The forward pass with the attention logits and weights and the stream after every block."""
+        """The forward pass with the attention logits and weights and the stream after every softmax block.
+
+        The linear path has a record of its own: ``network.linear.record(x, t)``.
+        """
         blocks: list[BlockRecord] = []
         return NetworkRecord(self._run(x, t, blocks), tuple(blocks))
 
@@ -143,4 +155,5 @@ class DiT(nn.Module):
         for block in self.blocks:
             stream = block(stream, time, blocks)
         shift, scale = self.final_modulation(time)[:, None].chunk(2, dim=-1)
-        return broadcast(sigma(t), x) * x + self.leave(self.final_norm(stream) * (1 + scale) + shift)
+        left = self.leave(self.final_norm(stream) * (1 + scale) + shift)
+        return broadcast(sigma(t), x) * x + left if self.linear is None else self.linear(x, t) + CORRECTION * left
