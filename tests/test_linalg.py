@@ -32,6 +32,7 @@ from kronoscope.linalg import (
     toeplitz_log_det,
 )
 from kronoscope.linalg.conditioning import condition
+from kronoscope.linalg.conjugate_gradients import conjugate_gradients
 from kronoscope.linalg.draws import standard_normal
 from kronoscope.linalg.schur import prediction_variances
 
@@ -200,6 +201,25 @@ def test_an_unreached_tolerance_beyond_the_decomposition_is_an_error_not_an_answ
     monkeypatch.setattr(stationary, "_DENSE_FRAMES", 99)
     with pytest.raises(ConvergenceError, match="relative residual"):
         structured(KERNELS["exponential"], 100, tolerance=1e-19).solve(white(1, 100, 3), number(1.0), number(0.1))
+
+
+def test_a_recursion_that_breaks_down_is_an_error_not_an_answer():
+    """A zero matrix makes 0/0 steps; the NaN that follows must not pass for a solution."""
+    with pytest.raises(ConvergenceError, match="relative residual"):
+        conjugate_gradients(lambda v, _: 0 * v, lambda v, _: v.clone(), white(2, 5), 1e-10, 50)
+
+
+@pytest.mark.parametrize("name", ["exponential", "squared exponential", "cosine"])
+def test_preconditioners_are_symmetric_and_positive_definite(name):
+    covariances = [structured(KERNELS[name], 20), decomposed(KERNELS[name], 20)]
+    gamma = KERNELS[name].covariance(torch.arange(20.0))
+    covariances.append(DenseCovariance(eigendecomposition("K", torch.kron(gamma, SPATIAL)), 3))
+    for covariance in covariances:
+        matrix = covariance.precondition(torch.eye(60, dtype=torch.float64).reshape(60, 20, 3)).flatten(1)
+        assert relative_error(matrix, matrix.mT) < 1e-6
+        assert float(torch.linalg.eigvalsh(0.5 * (matrix + matrix.mT))[0]) > 0
+    inverse = torch.linalg.inv(torch.kron(KERNELS["exponential"].covariance(torch.arange(20.0)), SPATIAL))
+    assert name != "exponential" or relative_error(matrix, inverse) < 1e-6
 
 
 @pytest.mark.parametrize("name", ["cosine", "periodic"])

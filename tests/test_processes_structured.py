@@ -100,6 +100,7 @@ def test_float32_and_empty_batches(pair):
     assert torch.equal(structured.score(x, 0.1), structured.score(x.double(), 0.1).float())
     assert structured.score(x[:0], 0.1).shape == (0, FRAMES, 3)
     assert structured.log_prob(x[:0], 0.1).shape == (0,)
+    assert structured.denoise(x[:0], 0.1).shape == (0, FRAMES, 3)
 
 
 @pytest.mark.parametrize("kernel", [PowerExponential(32.0), Matern(8.0, 1.5), Cauchy(5.0, 2.0, 1.0)], ids=repr)

@@ -114,8 +114,8 @@ def _least_series(frames: int, features: int) -> int:
     """How many sequences keep the stationary likelihood at t = 0 bounded, if none of the directions in time are tied.
 
     A singular Toeplitz matrix has a null vector that is its own reverse, up to the sign. While there are such vectors
-    orthogonal to all N-vectors that the data have, the likelihood may grow without bound; one series has a maximum
-    with probability 2^(2-N) at most (Fuhrmann and Miller, IEEE Trans. Inf. Theory 34 (1988) 722).
+    orthogonal to all N-vectors that the data have, the likelihood may grow without bound; that of one series hardly
+    ever has a maximum (Fuhrmann and Miller, IEEE Trans. Inf. Theory 34 (1988) 722).
     """
     return -(-((frames + 1) // 2) // features)
 

@@ -46,13 +46,13 @@ def conjugate_gradients(
         used += _sweep(product, precondition, residual, rows, 0.5 * goal, solution, max_iterations - used)
         residual = right[rows] - product(solution[rows], rows)
         reached = residual.norm(dim=-1)
-        open_rows = reached > goal[rows]
-        stuck = open_rows & ((reached > 0.5 * before) | torch.tensor(used >= max_iterations, device=reached.device))
+        open_rows = ~(reached <= goal[rows])  # so that a NaN, which a singular matrix can bring about, is open
+        stuck = open_rows & (~(reached <= 0.5 * before) | torch.tensor(used >= max_iterations, device=reached.device))
         if bool(stuck.any()):
             worst = float((reached / goal[rows]).max()) * tolerance
             raise ConvergenceError(
                 f"conjugate gradients reached a relative residual of {worst:.2g} instead of {tolerance:.2g} after "
-                f"{used} iterations: the noised covariance is too ill-conditioned; take a larger t"
+                f"{used} iterations: the matrix is too ill-conditioned"
             )
         rows, residual = rows[open_rows], residual[open_rows]
     return solution

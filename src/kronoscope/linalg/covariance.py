@@ -15,6 +15,9 @@ from torch import Tensor
 from .draws import standard_normal
 from .eigen import Eigendecomposition, refuse_singular
 
+# Share of the largest eigenvalue that preconditioners add to all, since K may be singular. No solution depends on it.
+LEAST_SHARE = 1e-9
+
 
 class Covariance(ABC):
     """The covariance K of sequences of ``shape`` (frames, features)."""
@@ -36,6 +39,10 @@ class Covariance(ABC):
             InputError: scale K + noise I is singular to working precision.
             ConvergenceError: An iterative solver stopped short of its tolerance.
         """
+
+    @abstractmethod
+    def precondition(self, y: Tensor) -> Tensor:
+        """M^-1 y, with M a symmetric positive definite approximation of K whose inverse is cheap."""
 
     @abstractmethod
     def log_det(self, scale: Tensor, noise: Tensor) -> Tensor:
@@ -75,6 +82,9 @@ class KroneckerCovariance(Covariance):
 
     def solve(self, y: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
         return self._unrotate(self._rotate(y) / self._noised_values(scale, noise))
+
+    def precondition(self, y: Tensor) -> Tensor:
+        return self._unrotate(self._rotate(y) / (self._values + LEAST_SHARE * self._values.max()))
 
     def log_det(self, scale: Tensor, noise: Tensor) -> Tensor:
         return self._noised_values(scale, noise).log().sum(dim=(-2, -1))
@@ -119,6 +129,9 @@ class DenseCovariance(Covariance):
 
     def solve(self, y: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
         return self._flat.solve(y.flatten(1).unsqueeze(-1), scale, noise).reshape(y.shape)
+
+    def precondition(self, y: Tensor) -> Tensor:
+        return self._flat.precondition(y.flatten(1).unsqueeze(-1)).reshape(y.shape)
 
     def log_det(self, scale: Tensor, noise: Tensor) -> Tensor:
         return self._flat.log_det(scale, noise)

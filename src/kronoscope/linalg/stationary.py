@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._errors import ConvergenceError, InputError
 from .conjugate_gradients import conjugate_gradients
-from .covariance import Covariance, KroneckerCovariance
+from .covariance import LEAST_SHARE, Covariance, KroneckerCovariance
 from .eigen import Eigendecomposition, eigendecomposition, refuse_singular
 from .schur import toeplitz_log_det
 from .toeplitz import LARGEST_ENLARGEMENT, Toeplitz
@@ -53,6 +53,11 @@ class ToeplitzKroneckerCovariance(Covariance):
     def solve(self, y: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
         rows: Tensor = _SymmetricMap.apply((y @ self._spatial.vectors).mT, lambda v: self._solve_all(v, scale, noise))
         return rows.mT @ self._spatial.vectors.mT
+
+    def precondition(self, y: Tensor) -> Tensor:
+        values = self._spatial.values[:, None] * self._temporal.circulant_values
+        spectrum = torch.fft.rfft((y @ self._spatial.vectors).mT) / (values + LEAST_SHARE * values.max())
+        return torch.fft.irfft(spectrum, n=self._temporal.frames).mT @ self._spatial.vectors.mT
 
     def log_det(self, scale: Tensor, noise: Tensor) -> Tensor:
         pairs = list(zip(scale.reshape(-1).tolist(), noise.reshape(-1).tolist()))
@@ -118,9 +123,9 @@ class ToeplitzKroneckerCovariance(Covariance):
         if noise > self._missed * scale:
             try:
                 return self._iterate(right, scale, noise, neighbour.reciprocal_())
-            except ConvergenceError:
+            except ConvergenceError as error:
                 if frames > _DENSE_FRAMES:
-                    raise
+                    raise ConvergenceError(f"{error} at t this small; take a larger t") from None
                 self._missed = noise / scale
         vectors = self._spatial.vectors
         solved = self._decomposed.solve(right.mT @ vectors.mT, right.new_tensor(scale), right.new_tensor(noise))

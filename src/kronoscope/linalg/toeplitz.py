@@ -30,6 +30,8 @@ class Toeplitz:
 
     def product(self, y: Tensor) -> Tensor:
         """Gamma y along the last axis of ``y``, (..., frames)."""
+        if not y.numel():  # some FFT libraries refuse an empty batch
+            return y.clone()
         spectrum = torch.fft.rfft(y, n=self._length).mul_(self._spectrum)
         return torch.fft.irfft(spectrum, n=self._length)[..., : self.frames]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor
 
@@ -14,10 +16,37 @@ from ..linalg.eigen import Eigendecomposition
 CONDITION_LIMIT = 2**13
 
 
-class ConditionalLaw:
-    """The Gaussian law of a sequence with covariance Gamma kron Sigma, given exactly observed entries.
+class ConditionalLaw(ABC):
+    """The Gaussian law of a sequence with covariance K, given exactly observed entries.
 
-        mean_u = mu_u + K_uo K_oo^-1 (y_o - mu_o),    K_u = K_uu - K_uo K_oo^-1 K_ou
+    mean_u = mu_u + K_uo K_oo^-1 (y_o - mu_o),    K_u = K_uu - K_uo K_oo^-1 K_ou
+    """
+
+    @property
+    @abstractmethod
+    def mean(self) -> Tensor:
+        """The complete conditional mean, (frames, features), float64: observed entries as given."""
+
+    @abstractmethod
+    def covariance(self) -> Tensor:
+        """Covariance of the unobserved entries in frame-major order, float64.
+
+        Raises:
+            InputError: There are too many of them.
+        """
+
+    @abstractmethod
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """``n`` complete sequences, (n, frames, features), float64; observed entries are exactly as given.
+
+        Args:
+            n: How many.
+            generator: Source of randomness; None means seed 0.
+        """
+
+
+class DenseConditional(ConditionalLaw):
+    """By dense factors of K = Gamma kron Sigma.
 
     Where whole frames are observed, K_uo K_oo^-1 = Gamma_uo Gamma_oo^-1 kron I: only the temporal matrix is solved.
 
@@ -26,22 +55,18 @@ class ConditionalLaw:
         temporal: Gamma, or the covariance of the flattened sequence with ``spatial`` = [[1]].
         spatial: Sigma.
         mask: (frames, features), bool; True = observed.
-        values: (frames, features); only observed entries are read.
+        values: (frames, features), float64; only observed entries are read.
 
     Raises:
-        InputError: Shapes disagree, an observed value is not finite, the observed entries have a singular
-            covariance, or the matrix to solve is above 2^13.
+        InputError: The observed entries have a singular covariance.
     """
 
     def __init__(self, mean: Tensor, temporal: Tensor, spatial: Tensor, mask: Tensor, values: Tensor) -> None:
-        mask, values = _observations(mean, mask, values)
         self._hidden = ~mask
-        whole_frames = bool((mask.all(1) | (~mask).all(1)).all()) and len(temporal) == len(mean)
-        if not whole_frames:
-            _refuse_large("num_frames * num_features", mean.numel())
+        frame_by_frame = whole_frames(mask) and len(temporal) == len(mean)
+        if not frame_by_frame:
             temporal, spatial = torch.kron(temporal, spatial), torch.ones_like(spatial[:1, :1])
-        _refuse_large("num_frames", len(temporal))
-        rows = mask[:, 0] if whole_frames else mask.flatten()
+        rows = mask[:, 0] if frame_by_frame else mask.flatten()
         deviation = (values - mean)[mask].reshape(int(rows.sum()), len(spatial))
         shift, self._temporal = condition(temporal, rows, deviation)
         self._spatial = spatial
@@ -50,27 +75,15 @@ class ConditionalLaw:
 
     @property
     def mean(self) -> Tensor:
-        """The complete conditional mean, (frames, features), float64: observed entries as given."""
         return self._mean.clone()
 
     def covariance(self) -> Tensor:
-        """Covariance of the unobserved entries in frame-major order, float64.
-
-        Raises:
-            InputError: There are more than 2^14 of them.
-        """
         size = len(self._temporal) * len(self._spatial)
         if size > 2 * CONDITION_LIMIT:
             raise InputError(f"covariance() needs at most {2 * CONDITION_LIMIT} unobserved entries, got {size}")
         return torch.kron(self._temporal, self._spatial)
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """``n`` complete sequences, (n, frames, features), float64; observed entries are exactly as given.
-
-        Args:
-            n: How many.
-            generator: Source of randomness; None means seed 0.
-        """
         n = _checks.count("n", n, 0)
         shape = len(self._temporal), len(self._spatial)
         white = standard_normal(n, shape, _checks.generator_or_seed_zero(generator), self._mean.device)
@@ -84,12 +97,18 @@ def _root(matrix: Tensor) -> Tensor:
     return decomposition.vectors * decomposition.root_values
 
 
-def _refuse_large(what: str, size: int) -> None:
-    if size > CONDITION_LIMIT:
-        raise InputError(f"condition_on needs {what} of at most {CONDITION_LIMIT} for such a mask, got {size}")
+def whole_frames(mask: Tensor) -> bool:
+    """Whether every frame is observed completely or not at all."""
+    return bool((mask.all(1) | (~mask).all(1)).all())
 
 
-def _observations(mean: Tensor, mask: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+def observations(mean: Tensor, mask: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """``mask`` and ``values`` on the device of ``mean``, values in float64, if they fit it.
+
+    Raises:
+        InputError: Shapes disagree, or an observed value is not finite.
+        TypeError: ``mask`` is not boolean.
+    """
     mask, values = torch.as_tensor(mask, device=mean.device), torch.as_tensor(values, device=mean.device)
     if mask.dtype != torch.bool:
         raise TypeError(f"mask must be boolean (True = observed), got {mask.dtype}")

@@ -13,7 +13,8 @@ from .._errors import InputError
 from .._typing import DiffusionTime
 from ..diffusion import alpha, sigma_squared
 from ..linalg import Covariance
-from .conditional import ConditionalLaw
+from .conditional import CONDITION_LIMIT, ConditionalLaw, DenseConditional, observations, whole_frames
+from .matheron import IteratedConditional
 
 DENSE_LIMIT = 2**14
 
@@ -46,6 +47,11 @@ class GaussianLaw(ABC):
     @abstractmethod
     def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
         """Dense Gamma and Sigma with K = Gamma kron Sigma; a law without that structure gives K and [[1]]."""
+
+    @property
+    def _is_separable(self) -> bool:
+        """Whether K is Gamma kron Sigma."""
+        return True
 
     @property
     def num_frames(self) -> int:
@@ -148,15 +154,24 @@ class GaussianLaw(ABC):
     def condition_on(self, mask: Tensor, values: Tensor) -> ConditionalLaw:
         """The law of whole sequences given that some entries are known exactly.
 
+        By dense factors up to 2^13 entries, or 2^13 frames where these are observed as a whole or not at all; else by
+        conjugate gradients to a relative residual of 1e-10.
+
         Args:
             mask: (frames, features), bool; True = observed.
             values: (frames, features); unobserved entries are ignored and may be NaN.
 
         Raises:
             InputError: Shapes disagree, an observed value is not finite, the observed entries have a singular
-                covariance, or the problem is too large.
+                covariance, or the law itself is too large to solve.
+            ConvergenceError: The iteration stopped short: the observed entries of a long sequence have a covariance
+                that is too near singular.
         """
-        return ConditionalLaw(self._mean, *self._temporal_spatial, mask, values)
+        mask, values = observations(self._mean, mask, values)
+        size = self.num_frames if self._is_separable and whole_frames(mask) else mask.numel()
+        if size > CONDITION_LIMIT:
+            return IteratedConditional(self._mean, self._operator, mask, values)
+        return DenseConditional(self._mean, *self._temporal_spatial, mask, values)
 
     def _centred(self, x: Tensor, t: DiffusionTime) -> tuple[Tensor, Tensor, Tensor]:
         _checks.finite("x", _checks.sequences("x", x, *self._shape).detach())

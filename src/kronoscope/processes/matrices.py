@@ -37,6 +37,10 @@ class FlatGaussian(GaussianLaw):
         super().__init__(mean, num_parameters, self._solver.shape, self._matrix)
 
     @property
+    def _is_separable(self) -> bool:
+        return False
+
+    @property
     def _operator(self) -> Covariance:
         return self._solver
 
