@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """As :func:`main`, but returns the exit code."""
-    from .app import app
+    from .auditing import app
 
     previous = signal.signal(signal.SIGTERM, _as_interrupt)
     try:

@@ -1,5 +1,6 @@
 """Plain records to one HTML file: what a report says, and a page that shows it. Runs no model."""
 
+from ._files import check_target, write_text
 from .codec import from_json, load_records, save_records, to_json
 from .figures import Bar, BarPanel, Figure, Line, LinePanel, MatrixPanel
 from .page import render, write
@@ -23,10 +24,12 @@ __all__ = [
     "Table",
     "Text",
     "Verdict",
+    "check_target",
     "from_json",
     "load_records",
     "render",
     "save_records",
     "to_json",
     "write",
+    "write_text",
 ]

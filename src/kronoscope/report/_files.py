@@ -9,11 +9,11 @@ from pathlib import Path
 from .._errors import InputError
 
 
-def write_text(path: str | Path, text: str, force: bool) -> Path:
-    """Write ``text`` in UTF-8 to ``path``; an interrupted or failed write leaves what was there.
+def check_target(path: str | Path, force: bool) -> Path:
+    """Refuse a file that cannot be written, before the work that would fill it.
 
     Raises:
-        InputError: ``path`` exists and ``force`` is False, or its folder does not exist.
+        InputError: ``path`` exists and ``force`` is False, is a folder, or its folder does not exist.
     """
     target = Path(path)
     if target.is_dir():
@@ -22,6 +22,16 @@ def write_text(path: str | Path, text: str, force: bool) -> Path:
         raise InputError(f"{target} exists; it is replaced only with force")
     if not target.parent.is_dir():
         raise InputError(f"the folder {target.parent} does not exist")
+    return target
+
+
+def write_text(path: str | Path, text: str, force: bool) -> Path:
+    """Write ``text`` in UTF-8 to ``path``; an interrupted or failed write leaves what was there.
+
+    Raises:
+        InputError: ``path`` exists and ``force`` is False, or its folder does not exist.
+    """
+    target = check_target(path, force)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:

@@ -1,0 +1,107 @@
+"""``kronoscope audit``: real against generated, from file to page. Importing this module registers the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .._errors import InputError
+from .app import READING, Force, Quiet, Seed, app
+from .progress import progress, say
+
+if TYPE_CHECKING:
+    from ..data import SequenceSet
+
+__all__ = ["app", "audit"]
+
+
+@app.command()
+def audit(
+    real: Annotated[Path, typer.Argument(help="File of real sequences.", show_default=False)],
+    generated: Annotated[Path, typer.Argument(help="File of generated sequences.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="HTML page to write.", show_default=False)],
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Cut REAL as this run did, and use the part that it held out.", show_default=False),
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option("--json", help="Also write the result as JSON.", show_default=False)
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames in a sequence of REAL.", rich_help_panel=READING)
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="Column of times of REAL.", rich_help_panel=READING)] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Features of REAL, separated by commas.", rich_help_panel=READING)
+    ] = None,
+    pivot: Annotated[
+        str | None, typer.Option(help="Column of REAL whose values become features.", rich_help_panel=READING)
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="IANA time zone in which days of REAL begin.", rich_help_panel=READING)
+    ] = None,
+    consecutive: Annotated[
+        bool | None,
+        typer.Option(
+            "--consecutive/--independent",
+            help="Whether real sequences depend on their neighbours. [default: consecutive where they have dates]",
+            show_default=False,
+        ),
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Probability that a perfect generator fails, between 0 and 1.")] = 0.05,
+    seed: Seed = 0,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the dependence of GENERATED with that of REAL; exit code 1 if it deviates."""
+    import torch
+
+    from .. import audit as auditing
+    from .. import data, report
+
+    for target in (out, record):
+        if target is not None:
+            report.check_target(target, force)
+    told = {"frames": frames, "time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
+    if run is None:
+        reading = {**told, "path": str(real), "columns": columns.split(",") if columns else None}
+        truth = data.read(**reading)
+    else:
+        given = sorted(name for name, value in told.items() if value is not None)
+        if given:
+            raise InputError(f"--run says how REAL is read; leave out --{', --'.join(given)}")
+        truth = _held_out(run, real)
+    made = data.read(generated)
+    dated = truth.starts is not None if consecutive is None else consecutive
+    with progress("auditing", quiet) as show:
+        found = auditing.audit(truth, made, None, dated, alpha, torch.Generator().manual_seed(seed))
+        show(1.0, f"{len(found.questions)} questions")
+    found.to_html(out, force=force)
+    if record is not None:
+        report.write_text(record, found.to_json(), force)
+    for question in found.questions:
+        if question.rejected:
+            say(f"deviates: {question.verdict}", quiet)
+    say(f"{'passed' if found.passed else 'FAILED'} at {100 * alpha:g} %\nreport: {out}", quiet)
+    if not found.passed:
+        raise typer.Exit(1)
+
+
+def _held_out(run: Path, real: Path) -> SequenceSet:
+    """The test part of REAL (the validation part, where the run has none), cut as the run cut its source."""
+    from .. import data, models
+
+    told: dict[str, Any] = models.read_settings(run)
+    reading = told.get("source")
+    if not reading:
+        raise InputError(f"{run} was not fitted from a file, so it does not say how to cut {real}; leave out --run")
+    sequences = data.read(**{**reading, "path": str(real), "limits": data.parse_limits(reading.get("limits") or [])})
+    if len(sequences) != told["data"]["sequences"]:
+        raise InputError(
+            f"{real} gives {len(sequences)} sequences, but {run} was fitted to {told['data']['sequences']}: "
+            "--run takes the file that the run was fitted to"
+        )
+    parts = told["split"]
+    return sequences.subset(parts["test"] or parts["validation"])
