@@ -218,7 +218,8 @@ def _heads(
 def _match(heads: Heads, covariance: Tensor) -> None:
     """Move ``heads`` to the smallest KL(N(0, C) | N(0, C')) at the smallest trained time, by L-BFGS in float64."""
     dtype = next(heads.parameters()).dtype
-    heads.double()
+    for parameter in heads.parameters():
+        parameter.data = parameter.data.double()
     scale, noise = float(alpha(_LAW_TIME)) ** 2, float(sigma(_LAW_TIME)) ** 2
     identity = torch.eye(len(covariance), dtype=torch.float64)
     target = torch.linalg.cholesky(scale * covariance + noise * identity)
@@ -235,5 +236,6 @@ def _match(heads: Heads, covariance: Tensor) -> None:
         return loss
 
     optimizer.step(divergence)
-    heads.to(dtype)
     optimizer.zero_grad()
+    for parameter in heads.parameters():
+        parameter.data = parameter.data.to(dtype)
