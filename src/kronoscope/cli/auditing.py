@@ -64,9 +64,9 @@ def audit(
     for target in (out, record):
         if target is not None:
             report.check_target(target, force)
-    told = {"frames": frames, "time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
+    told: dict[str, Any] = {"frames": frames, "time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
     if run is None:
-        reading = {**told, "path": str(real), "columns": columns.split(",") if columns else None}
+        reading: dict[str, Any] = {**told, "path": str(real), "columns": columns.split(",") if columns else None}
         truth = data.read(**reading)
     else:
         given = sorted(name for name, value in told.items() if value is not None)
