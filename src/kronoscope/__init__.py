@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _SUBMODULES = (
     "audit",
+    "compiler",
     "data",
     "diffusion",
     "estimators",
@@ -30,6 +31,7 @@ _NAMES = {
     "GaussianSequence": "processes",
     "InputError": "_errors",
     "Model": "models",
+    "compile_score": "compiler",
     "fit": "models",
     "load": "models",
     "score_from": "diffusion",

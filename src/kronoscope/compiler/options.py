@@ -1,0 +1,69 @@
+"""What a compilation is asked for, and which wishes cannot be met whatever the process."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from .lowering import ITERATIONS
+
+GATES = ("modulated", "relu")
+HEADS = ("affine", "arc", "trapezoid", "table")
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The arguments of ``compile_score``, as they are written beside the weights."""
+
+    iteration: str
+    tolerance: float
+    min_time: float
+    max_time: float
+    gates: str
+    heads: str
+    max_lag: int | None
+    max_depth: int
+    product_layers: int | None
+    dtype: str
+
+    def refusals(self) -> list[str]:
+        """Every reason against these options by themselves."""
+        found = [self._about_iteration()]
+        for name, allowed in (("gates", GATES), ("heads", HEADS), ("dtype", DTYPES)):
+            if getattr(self, name) not in allowed:
+                found.append(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        if not _is_number(self.tolerance) or not 0 < self.tolerance < 1:
+            found.append(f"tolerance must be greater than 0 and less than 1, got {self.tolerance!r}")
+        if not (_is_number(self.min_time) and _is_number(self.max_time) and 0 <= self.min_time < self.max_time):
+            found.append(
+                f"min_time must be 0 or greater and less than max_time, got {self.min_time!r} and {self.max_time!r}"
+            )
+        for name, least in (("max_lag", 0), ("max_depth", 1), ("product_layers", 1)):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+                found.append(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if self.product_layers is not None and self.gates == "modulated":
+            found.append("product_layers belongs to gates='relu': modulation multiplies exactly")
+        return [reason for reason in found if reason]
+
+    def without_faults(self) -> Options | None:
+        """Options that can be lowered, so that a process is judged too; None where too little is left to do that."""
+        mended = self
+        if self.iteration not in ITERATIONS and self._about_iteration().startswith("iteration must have"):
+            mended = replace(mended, iteration="chebyshev")
+        return mended if not mended.refusals() else None
+
+    def _about_iteration(self) -> str:
+        if self.iteration in ITERATIONS:
+            return ""
+        if isinstance(self.iteration, str) and self.iteration.replace("_", "-").startswith("conjugate-gradient"):
+            return (
+                "iteration must have coefficients that depend on t alone, and those of conjugate gradients depend on "
+                "x; 'chebyshev' has the same rate, 'spectral' needs no iterations"
+            )
+        return f"iteration must be one of {', '.join(ITERATIONS)}, got {self.iteration!r}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,272 @@
+"""Which lags to keep, how many iterations, how many product layers: the smallest that keep the proven bound.
+
+The tolerance is shared out: a quarter to the operator (truncation or interpolation), a quarter to products by ReLU
+layers where there are such, the rest to the iteration.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .. import diffusion
+from .._errors import InputError
+from ..iterations import iterations_needed
+from . import assembly, bounds
+from .lowering import BASED, Lowered
+from .operators import KroneckerTerms
+from .options import Options
+from .products import Ranges
+from .reading import Reading
+
+SHARE = 0.25
+MOST_HEADS = 8192
+_EPS = torch.finfo(torch.float64).eps
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A lowered form, the ranges of its products (None where modulation multiplies), and its bound by parts."""
+
+    lowered: Lowered
+    ranges: Ranges | None
+    parts: dict[str, float]
+
+    @property
+    def bound(self) -> float:
+        """Proven maximum over t of the relative root-mean-square score error."""
+        return math.fsum(self.parts.values())
+
+
+def plan(reading: Reading, options: Options, refusals: list[str]) -> Plan | None:
+    """Decide everything, or add to ``refusals`` why it cannot be; None after a refusal.
+
+    Args:
+        reading: The process.
+        options: Options without refusals of their own.
+        refusals: Reasons, in words for people.
+    """
+    form = _unsized(reading, options, refusals)
+    if form is None:
+        return None
+    share = SHARE * options.tolerance
+    reserved = share + bounds.TAIL_SHARE * options.tolerance if options.gates == "relu" else 0.0
+    sized = _with_iterations(form, options, reserved, refusals)
+    ranges = None
+    if options.gates == "relu":
+        try:
+            ranges = bounds.choose_ranges(sized, options.tolerance, share, options.product_layers)
+        except InputError as error:
+            refusals.append(f"tolerance {options.tolerance:g} is out of reach with gates='relu': {error}")
+            return None
+    parts = bounds.prove(sized, options.heads, ranges, getattr(torch, options.dtype))
+    found = Plan(sized, ranges, parts)
+    _judge(found, options, refusals)
+    return None if refusals else found
+
+
+def _judge(found: Plan, options: Options, refusals: list[str]) -> None:
+    """Depth and tolerance, where the plan misses them."""
+    lowered, depth = found.lowered, assembly.depth(found.lowered, found.ranges)
+    if depth > options.max_depth:
+        refusals.append(
+            f"max_depth is {options.max_depth}, but {options.iteration} needs {depth} blocks for tolerance "
+            f"{options.tolerance:g} at condition number {bounds.condition_number(lowered):.4g}; "
+            f"{_shallower(lowered, found.ranges, options)}"
+        )
+    if found.bound > options.tolerance and options.product_layers is None:
+        worst = max(found.parts, key=lambda name: found.parts[name])
+        unreachable = f" at {options.dtype}" if worst == "round-off" else ""
+        refusals.append(
+            f"tolerance {options.tolerance:g} is out of reach{unreachable}: the bound is {found.bound:.3g}, "
+            f"of which {found.parts[worst]:.3g} is {worst}"
+        )
+
+
+def _shallower(lowered: Lowered, ranges: Ranges | None, options: Options) -> str:
+    """Which other iterations would fit, with their depths."""
+    each, offers = 1 if ranges is None else ranges.layers + 2, []
+    kappa = bounds.condition_number(lowered)
+    if lowered.diagonal is None:
+        needed = int(iterations_needed("chebyshev", kappa, SHARE * options.tolerance)) * each
+        if needed <= options.max_depth and options.iteration != "chebyshev":
+            offers.append(f"iteration='chebyshev' would need about {needed}")
+    if options.iteration != "spectral" and each + 1 <= options.max_depth:
+        offers.append(f"iteration='spectral' needs {each + 1}")
+    return ", ".join(offers) if offers else "no iteration here would do with so few"
+
+
+def _with_iterations(form: Lowered, options: Options, reserved: float, refusals: list[str]) -> Lowered:
+    """The form with the smallest K whose bound fits; with the K of an exact arithmetic if round-off leaves no room."""
+    if form.operator is None:
+        return form
+    delta, kappa = bounds.operator_error(form), bounds.condition_number(form)
+    room = (options.tolerance - delta - reserved) / (1 + delta)
+    if room <= 0:
+        refusals.append(
+            f"max_lag={options.max_lag} cuts off too much: the error of the truncated kernel alone is bounded by "
+            f"{delta:.3g}, above tolerance {options.tolerance:g}"
+        )
+        room = options.tolerance / 2
+    dtype, rounding, sized = getattr(torch, options.dtype), 0.0, form
+    for _ in range(6):
+        left = room - rounding / (1 + delta)
+        count = int(iterations_needed(form.builder, kappa, left if left > 0 else room))
+        sized = replace(form, num_iterations=count)
+        before, rounding = rounding, bounds.round_off(sized, options.heads, None, dtype) * (1 + 1e-9)
+        if rounding <= before:
+            break
+    return sized
+
+
+def _unsized(reading: Reading, options: Options, refusals: list[str]) -> Lowered | None:
+    """The lowered form but for the number of iterations."""
+    floor = math.expm1(options.min_time)
+    if options.iteration in BASED:
+        return _based(reading, options, floor, refusals)
+    exact = reading.covariance.eigenvalues().flatten()
+    lowest = max(0.0, float(exact.min()) - _slack(exact))
+    if lowest + floor <= 0:
+        refusals.append(_singular(exact))
+        return None
+    kept = _kept(reading, options, lowest + floor, refusals)
+    if kept is None:
+        return None
+    operator, distance, num_lags = kept
+    spectrum = operator.eigenvalues().flatten()
+    ends = torch.stack([spectrum.min() - _slack(spectrum), spectrum.max() + _slack(spectrum)])
+    if float(ends[0]) + floor <= 0:
+        refusals.append(
+            f"max_lag={options.max_lag} makes the kernel indefinite: its smallest eigenvalue is {float(ends[0]):.4g}, "
+            f"more than the noise at min_time={options.min_time:g} can lift; a larger max_lag, at most "
+            f"{reading.covariance.shape[0] - 1}, keeps it positive definite"
+        )
+        return None
+    interpolated = reading.at_lags is None and options.heads != "table"
+    return Lowered(
+        options.iteration, 1, operator, None, None, reading.mean, ends, num_lags, distance, interpolated,
+        exact.clamp(min=0.0), options.min_time, options.max_time,
+    )  # fmt: skip
+
+
+def _kept(
+    reading: Reading, options: Options, lowest: float, refusals: list[str]
+) -> tuple[KroneckerTerms, float, int] | None:
+    """The operator, a bound of its distance from the covariance, and how many lags (or knots) it keeps.
+
+    By Weyl's inequality the smallest eigenvalue falls by at most the distance, so distance / (lowest - distance) <=
+    share keeps both the error and the positive definiteness.
+    """
+    frames = reading.covariance.shape[0]
+    allowed = SHARE * options.tolerance * lowest / (1 + SHARE * options.tolerance)
+    if options.heads == "table":
+        if options.max_lag is not None:
+            refusals.append("max_lag belongs to heads of the lag; heads='table' keeps every entry")
+        return reading.covariance, 0.0, frames - 1
+    if reading.at_lags is not None:
+        tails = reading.tails()
+        num_lags = int((tails <= allowed).nonzero()[0])
+        if options.max_lag is not None:
+            num_lags = min(options.max_lag, frames - 1)
+        operator, distance = reading.toeplitz(num_lags)
+        if options.heads == "arc" and operator.lags is not None and not operator.lags.is_even:
+            refusals.append(
+                "heads='arc' sees the absolute lag, but this covariance is not the same forwards and backwards; "
+                "heads='affine' has signed lags"
+            )
+            return None
+        return operator, distance, num_lags
+    if reading.times is None:
+        refusals.append(
+            f"heads={options.heads!r} needs a stationary kernel, and this covariance is no function of the lag; "
+            "heads='table' or iteration='spectral' takes any"
+        )
+        return None
+    if options.heads != "affine":
+        refusals.append(
+            f"heads={options.heads!r} needs a regular grid of times; heads='affine' interpolates, 'table' is exact"
+        )
+        return None
+    if options.max_lag is not None:
+        refusals.append("max_lag needs a regular grid of times; on irregular ones the tolerance decides the knots")
+    operator, distance = reading.interpolated(allowed)
+    assert operator.lags is not None
+    knots = len(operator.lags.knots)
+    if knots > MOST_HEADS:
+        refusals.append(
+            f"interpolating the kernel at these irregular times needs {knots} heads, more than {MOST_HEADS}; "
+            "heads='table' needs 2 for each term, and iteration='spectral' as many"
+        )
+        return None
+    return operator, distance, knots // 2 - 1
+
+
+def _based(reading: Reading, options: Options, floor: float, refusals: list[str]) -> Lowered | None:
+    """Solvers in another basis: the exact eigenvectors, or the cosine transform times the eigenvectors of C(0)."""
+    if options.max_lag is not None:
+        refusals.append(f"max_lag belongs to heads of the lag, and iteration={options.iteration!r} has none")
+    covariance = reading.covariance
+    frames = covariance.shape[0]
+    if options.iteration == "spectral":
+        basis, diagonal = covariance.eigenvectors()
+        spectrum, operator, ends = diagonal.flatten(), None, torch.ones(2, dtype=torch.float64)
+        diagonal = diagonal.clamp(min=0.0)
+    else:
+        marginal = torch.einsum("r,rab->ab", covariance.temporal[:, 0, 0], covariance.spatial)
+        _, vectors = torch.linalg.eigh(0.5 * (marginal + marginal.mT))
+        basis = KroneckerTerms(cosine_basis(frames)[None], vectors[None])
+        operator = covariance.in_basis(basis)
+        spectrum, diagonal = covariance.eigenvalues().flatten(), operator.diagonal()
+    if max(0.0, float(spectrum.min()) - _slack(spectrum)) + floor <= 0:
+        refusals.append(_singular(spectrum))
+        return None
+    if operator is not None:
+        ends = preconditioned_ends(operator, diagonal, options.min_time)
+    mean = None if reading.mean is None else basis.transpose.product(reading.mean[None])[0]
+    return Lowered(
+        options.iteration, 1, operator, basis, diagonal, mean, ends, frames - 1, 0.0, False,
+        spectrum.clamp(min=0.0), options.min_time, options.max_time,
+    )  # fmt: skip
+
+
+def cosine_basis(frames: int) -> Tensor:
+    """The orthonormal cosine transform (type II), its basis vectors in the columns, (frames, frames)."""
+    n = torch.arange(frames, dtype=torch.float64)
+    basis = torch.cos(math.pi / frames * torch.outer(n + 0.5, n)) * math.sqrt(2 / frames)
+    basis[:, 0] /= math.sqrt(2)
+    return basis
+
+
+def preconditioned_ends(operator: KroneckerTerms, diagonal: Tensor, t: float) -> Tensor:
+    """Smallest and largest eigenvalue of M^-1/2 C_t M^-1/2, M the diagonal of C_t, (2,), widened by their round-off."""
+    scale, noise = math.exp(-t), float(diffusion.sigma_squared(t))
+    values = []
+    if len(operator.temporal) == 1:
+        for spatial in torch.diagonal(operator.spatial[0]):
+            values.append(_relative(scale * spatial * operator.temporal[0], noise))
+    else:
+        values.append(_relative(scale * operator.dense(), noise))
+    found = torch.cat(values)
+    slack = 64 * _EPS * len(found) * float(found.max())
+    return torch.stack([found.min() - slack, found.max() + slack])
+
+
+def _relative(scaled: Tensor, noise: float) -> Tensor:
+    noised = scaled + noise * torch.eye(len(scaled), dtype=torch.float64)
+    root = noised.diagonal().rsqrt()
+    return torch.linalg.eigvalsh(root[:, None] * noised * root)
+
+
+def _slack(spectrum: Tensor) -> float:
+    """What round-off may have moved an eigenvalue by."""
+    return 4 * _EPS * math.sqrt(len(spectrum)) * float(spectrum.abs().max())
+
+
+def _singular(spectrum: Tensor) -> str:
+    return (
+        f"min_time must be greater than 0: the spectrum is not bounded below (eigenvalues from "
+        f"{float(spectrum.min()):.3g} to {float(spectrum.max()):.3g}), so there is no score at t = 0"
+    )
