@@ -185,6 +185,6 @@ def _check(given: dict[str, Tensor | None]) -> dict[str, int]:
         missing = [name for name in part if given[name] is None]
         if 0 < len(missing) < len(part):
             raise InputError(f"{', '.join(missing)} must be given, because another of {', '.join(part)} is")
-    if "width" not in sizes:
+    if all(given[name] is None for name in (*ATTENTION, *PERCEPTRON, "outer_bias")):
         raise InputError("a block must have attention, a perceptron or an outer_bias, got none of them")
     return sizes

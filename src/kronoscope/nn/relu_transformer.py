@@ -101,9 +101,10 @@ class ReLUTransformer(nn.Module):
         self.output_range = None if output_range is None else _checks.positive("output_range", output_range)
         self.order = _checked_order(order, len(blocks))
         self.condition_size = _condition_size(blocks, width, condition, time)
-        dtypes = {p.dtype for block in blocks for p in block.parameters()}
+        given = [tensor for tensor in (enter, position, bias, time, leave, leave_bias) if tensor is not None]
+        dtypes = {p.dtype for block in blocks for p in block.parameters()} or {tensor.dtype for tensor in given}
         if len(dtypes) > 1:
-            raise InputError(f"blocks must have one dtype, got {', '.join(sorted(str(d) for d in dtypes))}")
+            raise InputError(f"blocks must have one dtype, got {', '.join(sorted(map(str, dtypes)))}")
         dtype = next(iter(dtypes), torch.get_default_dtype())
 
         def weight(name: str, given: Tensor | None, *shape: int) -> nn.Parameter:
