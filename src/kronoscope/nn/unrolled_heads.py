@@ -96,21 +96,14 @@ class SpectralHeads(Heads):
         return 2 * POWER_FLOOR * (torch.cosh(level) - 1)
 
     def weights_and_values(self) -> tuple[Tensor, Tensor]:
-        even, odd = self._even_and_odd(self.power() * self.shares.double())
-        real = self.real.double()
+        power, real = self.power() * self.shares.double(), self.real.double()
+        cosines, sines = self.cosines.double(), self.sines.double()
+        even = _by_lag(power @ cosines.mT, 1) if self.is_regular else _by_pair(power, cosines, cosines, sines, sines)
         if self.imaginary is None:
             return even, real @ real.mT
+        odd = _by_lag(power @ sines.mT, -1) if self.is_regular else _by_pair(power, sines, cosines, cosines, -sines)
         symmetric, skew = _hermitian(real, self.imaginary.double())
         return torch.cat([even, odd]), torch.cat([symmetric, -skew])
-
-    def _even_and_odd(self, power: Tensor) -> tuple[Tensor, Tensor]:
-        """c_m(h_i - h_j) and s_m(h_i - h_j), each (heads, frames, frames): by lag on a regular grid."""
-        cosines, sines = self.cosines.double(), self.sines.double()
-        if self.is_regular:
-            even, odd = power @ cosines.mT, power @ sines.mT
-            return toeplitz(even, even), toeplitz(odd, -odd)
-        by_cosine, by_sine = power[:, None] * cosines, power[:, None] * sines
-        return by_cosine @ cosines.mT + by_sine @ sines.mT, by_sine @ cosines.mT - by_cosine @ sines.mT
 
 
 class LagHeads(Heads):
@@ -184,6 +177,15 @@ def toeplitz(forward: Tensor, backward: Tensor) -> Tensor:
     """(..., N, N) with forward_k where i - j = k >= 0 and backward_k where j - i = k > 0, of (..., N) each."""
     falling = torch.cat([forward.flip(-1), backward[..., 1:]], dim=-1)  # by j - i, from -(N-1)
     return falling.unfold(-1, forward.shape[-1], 1).flip(-2)
+
+
+def _by_lag(values: Tensor, sign: int) -> Tensor:
+    return toeplitz(values, sign * values)
+
+
+def _by_pair(power: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """a diag(p_m) b' + c diag(p_m) d' for every head."""
+    return (power[:, None] * a) @ b.mT + (power[:, None] * c) @ d.mT
 
 
 def _hermitian(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
