@@ -1,7 +1,7 @@
 """The audit's error rates and powers, question by question, on processes whose law is known; its speed and memory.
 
-Everything runs for hours on one core if asked for in full; ``python -m benchmarks.audit null 200`` runs one part with
-another number of runs.
+``python -m benchmarks audit`` takes some minutes. The figures of docs/theory.md, section 8, come from
+``python -m benchmarks.audit null 2000`` and ``python -m benchmarks.audit power 200``: half an hour of one core each.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kronoscope.audit import AuditResult
 from kronoscope.kernels import PowerExponential
 from kronoscope.processes import GaussianSequence
 
-NULL_RUNS, POWER_RUNS, DRAWS = 2000, 200, 199
+NULL_RUNS, POWER_RUNS, DRAWS = 200, 20, 199
 NULL_SIZE = (100, 100, 50, 16, 3)  # real, generated, held out, frames, features
 POWER_SIZE = (500, 500, 250, 32, 4)
 ALPHA, DEGREES = 0.05, 5
@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 
 def run() -> list[Row]:
-    """Type-I error, power and speed; hours on one core."""
+    """Type-I error, power and speed, the first two over fewer runs than the figures of the docs."""
     return [*null_rows(NULL_RUNS), *power_rows(POWER_RUNS), *speed_rows()]
 
 
@@ -81,9 +81,9 @@ def null_rows(runs: int) -> Iterator[Row]:
             return ks.audit(sample(n, g), sample(m, g), sample(h, g), generator=g, num_draws=DRAWS)
 
         def consecutive(g: torch.Generator, sample: Any = sample) -> AuditResult:
-            long = sample.series(1, 30 + (3 * n + h) * frames, g)[0, 30:].unflatten(0, (-1, frames))
+            long = sample.series(1, 30 + 4 * n * frames, g)[0, 30:].unflatten(0, (-1, frames))
             real, held_out = long[: 3 * n], long[3 * n :]
-            return ks.audit(real, sample(m, g), held_out, consecutive=True, generator=g, num_draws=DRAWS)
+            return ks.audit(real, sample(3 * m, g), held_out, consecutive=True, generator=g, num_draws=DRAWS)
 
         yield from _type_one(f"{name}, independent sequences", independent, runs)
         yield from _type_one(f"{name}, consecutive sequences", consecutive, runs // 2)

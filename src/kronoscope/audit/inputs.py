@@ -28,17 +28,20 @@ class Inputs:
     held_out: Tensor | None
     names: tuple[str, ...]
     units: tuple[str, ...]
+    consecutive: bool
     notes: tuple[str, ...]
 
 
-def check(real: Sequences, generated: Sequences, held_out: Sequences | None) -> Inputs:
+def check(real: Sequences, generated: Sequences, held_out: Sequences | None, consecutive: bool) -> Inputs:
     """The three sets as float64 tensors, if they are of one kind.
 
     Raises:
         InputError: Sets that differ in frames, features, units or time step (which, is said), too few sequences, or
             no feature that varies.
-        TypeError: Something that is no array.
+        TypeError: Something that is no array, or ``consecutive`` that is not True or False.
     """
+    if not isinstance(consecutive, bool):
+        raise TypeError(f"consecutive must be True or False, got {consecutive!r}")
     sets = {"real": _set("real", real), "generated": _set("generated", generated)}
     if held_out is not None:
         sets["held_out"] = _set("held_out", held_out)
@@ -67,6 +70,7 @@ def check(real: Sequences, generated: Sequences, held_out: Sequences | None) -> 
         tensors["held_out"][..., kept] if "held_out" in tensors else None,
         tuple(first.feature_names[j] for j in kept),
         tuple(units[j] or "" for j in kept),
+        consecutive,
         tuple(notes),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..report import Column, Number, Report, Section, Table, Text, Verdict
+from ..report import Bar, BarPanel, Column, Figure, Number, Report, Section, Table, Text, Verdict
 from ..report.records import Block, Cell
 from .records import AuditResult, Question
 
@@ -67,10 +67,23 @@ def _overview(result: AuditResult) -> Section:
         "as different.",
         highlight_rows=[i for i, q in enumerate(result.questions) if q.rejected],
     )
-    blocks: list[Block] = [table]
+    blocks: list[Block] = [_picture(result), table]
     if result.notes:
         blocks.append(Text("\n\n".join(result.notes), "note"))
     return Section("All questions", "", blocks)
+
+
+def _picture(result: AuditResult) -> Figure:
+    roles = {True: "second", False: "learnt"}
+    bars = [Bar(q.name, roles[q.rejected], max(0.0, q.excess)) for q in result.questions]
+    return Figure(
+        [BarPanel("", "largest deviation, in units of what chance allows one question", bars)],
+        "How far each question deviates. 1 is what sequences of one law exceed, in a question "
+        "taken by itself, with the "
+        "probability of the level. With so many questions some bar may pass 1 by chance; those that count as "
+        "different stand in the other colour.",
+        "Bars of the largest deviation in each question, in units of what chance allows.",
+    )
 
 
 def _section(result: AuditResult, question: Question) -> Section:

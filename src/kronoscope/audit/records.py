@@ -47,6 +47,7 @@ class Question:
         verdict: The answer in plain words.
         cells: Those that deviate most, worst first.
         num_cells: How many were looked at.
+        excess: Deviation of the worst cell over what alpha allows the question by itself: above 1 it deviates.
         compared: What the two sets are.
     """
 
@@ -63,6 +64,7 @@ class Question:
     verdict: str
     cells: tuple[Cell, ...]
     num_cells: int
+    excess: float
     compared: tuple[str, str] = ("real", "generated")
 
 

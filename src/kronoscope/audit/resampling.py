@@ -105,36 +105,27 @@ class Exchange(Relabelling):
 class Flips(Relabelling):
     """Sequences that follow each other in time: pairs of blocks change sides.
 
-    Both sets are cut into K blocks of neighbours. Block k of the one and block k of the other make a pair, and a
-    relabelling swaps the sides of each pair with probability 1/2. Dependence within a block is kept; what is assumed is
-    that blocks hardly depend on each other and that the difference of a pair is about symmetric under equal laws. A
-    contrast is then a sum of K differences with random signs, standardised by the root of their sum of squares, which
-    is equivalent to Student's t over the pairs.
+    Both sets are cut into K blocks of neighbours, all of one length. Block k of the one and block k of the other make a
+    pair, and a relabelling swaps the sides of each pair with probability 1/2. Dependence within a block is kept; what
+    is assumed is that blocks hardly depend on each other and that the difference of a pair is about symmetric under
+    equal laws, which is why both sides hold equally many. A contrast is then a sum of K differences with random signs,
+    standardised by the root of their sum of squares, which is equivalent to Student's t over the pairs.
 
     Source: Lehmann and Romano 2005, section 15.2 (randomisation by signs); Canay, Romano and Shaikh, "Randomization
     tests under an approximate symmetry assumption", Econometrica 85 (2017).
     """
 
-    def __init__(self, n: int, m: int, block: int, draws: int, generator: torch.Generator) -> None:
+    def __init__(self, n: int, block: int, draws: int, generator: torch.Generator) -> None:
+        """n real and n generated sequences, n a multiple of ``block``, the real ones in order of time."""
         pairs = n // block
-        if min(pairs, m) < FEWEST:
-            raise InputError(
-                f"consecutive sequences that depend on each other over about {block} need {FEWEST} blocks of that "
-                f"length, got {pairs} from {n} sequences (and {m} to compare them with)"
-            )
-        self.num_first, self.block_length = n, block
-        self.pair = torch.cat([torch.arange(size) * pairs // size for size in (n, m)])
-        sign = torch.cat([torch.ones(n), -torch.ones(m)])
-        self.share = torch.zeros(n + m, dtype=torch.float64)
-        for side in (sign > 0, sign < 0):
-            size = torch.bincount(self.pair[side], minlength=pairs)
-            self.share[side] = 0.5 / (pairs * size[self.pair[side]].double())
-        base = torch.zeros(pairs, n + m, dtype=DTYPE)
-        base[self.pair, torch.arange(n + m)] = (2 * self.share * sign).to(DTYPE)
-        self._pairs = base
+        self.num_first = n
+        self.pair = torch.arange(n).div(block, rounding_mode="floor").repeat(2)
+        self.share = torch.full((2 * n,), 0.5 / n, dtype=torch.float64)
+        self._pairs = torch.zeros(pairs, 2 * n, dtype=DTYPE)
+        self._pairs[self.pair, torch.arange(2 * n)] = torch.cat([torch.ones(n), -torch.ones(n)]).to(DTYPE) / n
         flips = torch.randint(2, (draws, pairs), generator=generator, device=generator.device).cpu()
         self._signs = torch.cat([torch.ones(1, pairs), 1.0 - 2.0 * flips]).to(DTYPE)
-        self.weights = self._signs @ base
+        self.weights = self._signs @ self._pairs
 
     def contrast(self, psi: Tensor) -> Tensor:
         return self._signs @ (self._pairs @ psi.to(DTYPE))
@@ -158,6 +149,26 @@ class Flips(Relabelling):
     def folds(self, number: int) -> list[Tensor]:
         part = self.pair * number // len(self._pairs)
         return [(part == k).nonzero().flatten() for k in range(number)]
+
+
+def paired_blocks(n: int, m: int, block: int) -> tuple[Tensor, Tensor]:
+    """Which of n consecutive and of m other sequences make pairs of blocks, as many as there can be.
+
+    Where n is greater, its blocks are taken at even distances; sequences that are left over are not used.
+
+    Raises:
+        InputError: Fewer than ``FEWEST`` pairs.
+    """
+    found = n // block
+    pairs = min(found, m // block)
+    if pairs < FEWEST:
+        raise InputError(
+            f"consecutive sequences that depend on each other over about {block} "
+            f"need {FEWEST} blocks of that length in "
+            f"both sets, got {pairs} from {n} and {m} sequences"
+        )
+    first = torch.arange(pairs) * found // pairs * block
+    return (first[:, None] + torch.arange(block)).flatten(), torch.arange(pairs * block)
 
 
 def block_length(x: Tensor) -> int:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .. import _checks
 from .._errors import InputError
 from . import family, joint, marginals, memory, moments, spectra, structure
 from .inputs import Inputs, Pool, Sequences, check
 from .records import AuditResult, Cell, Question
-from .resampling import FEWEST, Exchange, Flips, Relabelling, block_length
+from .resampling import FEWEST, Exchange, Flips, Relabelling, block_length, paired_blocks
 from .tally import Found, Tally
 from .verdicts import TITLES, verdict
 
@@ -44,7 +45,8 @@ def audit(
         held_out: (h, N, d) real sequences that the generator has not seen, while it has seen ``real``; switches the
             question of memorisation on.
         consecutive: The real sequences follow each other in time and depend on their neighbours: blocks of them, whose
-            length is read off the data, are kept together. Tests are then approximate.
+            length is read off the data, are kept together and compared with as many generated ones: generate as
+            many as there are. Tests are then approximate.
         alpha: Probability that a perfect generator fails.
         generator: None means seed 0.
         num_draws: Relabellings; p-values are multiples of 1 / (num_draws + 1).
@@ -64,7 +66,7 @@ def audit(
 
     Source: docs/theory.md, section 8; Westfall and Young, "Resampling-Based Multiple Testing" (1993).
     """
-    given = check(real, generated, held_out)
+    given = check(real, generated, held_out, consecutive)
     if not 0 < _checks.real("alpha", alpha) < 1:
         raise InputError(f"alpha must be greater than 0 and less than 1, got {alpha:g}")
     draws = _checks.count("num_draws", num_draws, least=math.ceil(1 / alpha) - 1)
@@ -86,15 +88,13 @@ def audit(
         given.names,
         block,
         draws,
-        given.notes,
+        (*given.notes, *_left_out(given, block)),
     )
 
 
 def ask(given: Inputs, block: int, draws: int, generator: torch.Generator) -> dict[str, Tally]:
     """Every question that can be asked of these sets, over one set of relabellings."""
-    n, m = len(given.real), len(given.generated)
-    pool = Pool(torch.cat([given.real, given.generated]), given.names, given.units)
-    relabelling = _relabelling(n, m, block, draws, generator)
+    pool, relabelling = _arrange(given, given.real, given.generated, block, draws, generator)
     tallies = {name: Tally(relabelling) for name in TITLES}
     several, longer = pool.features > 1, pool.frames > 1
     steps: list[tuple[bool, Callable[..., None], tuple[Any, ...]]] = [
@@ -115,16 +115,32 @@ def ask(given: Inputs, block: int, draws: int, generator: torch.Generator) -> di
             measure(pool, *(tallies[name] for name in names))
     joint.classifier(pool, tallies["classifier"], generator)
     if given.held_out is not None:
-        both = Pool(torch.cat([given.held_out, given.real]), given.names, given.units)
-        held = len(given.held_out)
-        own = _relabelling(held, n, min(block, held // FEWEST), draws, generator)  # a short held-out part is common
+        blocks = min(block, len(given.held_out) // FEWEST)  # what was held out is often short
+        both, own = _arrange(given, given.held_out, given.real, blocks, draws, generator)
         tallies["memorisation"] = Tally(own)
         memory.memorisation(both, given.generated, tallies["memorisation"])
     return tallies
 
 
-def _relabelling(n: int, m: int, block: int, draws: int, generator: torch.Generator) -> Relabelling:
-    return Exchange(n, m, draws, generator) if block == 1 else Flips(n, m, block, draws, generator)
+def _arrange(
+    given: Inputs, first: Tensor, second: Tensor, block: int, draws: int, generator: torch.Generator
+) -> tuple[Pool, Relabelling]:
+    if not given.consecutive:
+        relabelling: Relabelling = Exchange(len(first), len(second), draws, generator)
+    else:
+        one, two = paired_blocks(len(first), len(second), block)
+        first, second = first[one], second[two]
+        relabelling = Flips(len(first), block, draws, generator)
+    return Pool(torch.cat([first, second]), given.names, given.units), relabelling
+
+
+def _left_out(given: Inputs, block: int) -> list[str]:
+    if not given.consecutive:
+        return []
+    used = min(len(given.real), len(given.generated)) // block * block
+    left = {"real": len(given.real) - used, "generated": len(given.generated) - used}
+    many = [f"{count} {name}" for name, count in left.items() if count > used // 10]
+    return [f"Not used, since blocks are compared in pairs: {' and '.join(many)} sequences."] if many else []
 
 
 def _answer(name: str, tally: Tally, adjusted: float, alpha: float) -> Question:
@@ -149,11 +165,12 @@ def _answer(name: str, tally: Tally, adjusted: float, alpha: float) -> Question:
         verdict(name, worst, rejected, p <= alpha, compared),
         cells,
         tally.cells,
+        tally.worst[0].deviation / max(threshold, 1e-9),
         compared,
     )
 
 
-def _cell(found: Found, ordered: torch.Tensor, threshold: float) -> Cell:
+def _cell(found: Found, ordered: Tensor, threshold: float) -> Cell:
     reach = max(threshold, 0.0) * found.standard_error
     above = len(ordered) - int(torch.searchsorted(ordered, found.deviation * (1 - 1e-6), side="left"))
     return Cell(
