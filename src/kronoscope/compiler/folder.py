@@ -8,6 +8,7 @@ certificate.json      the certificate and its own hash: canonical JSON
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -53,7 +54,8 @@ def save(compiled: CompiledScore, folder: str | os.PathLike[str]) -> None:
             temporary.write_bytes(content)
             os.replace(temporary, path / name)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder itself may be what is wrong
+                temporary.unlink(missing_ok=True)
             raise InputError(f"{path / name} cannot be written: {error.strerror}") from None
 
 
