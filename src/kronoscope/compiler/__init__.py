@@ -4,6 +4,7 @@ from .certificate import Certificate, ErrorAtTime
 from .compiled import CompiledScore, compile_score
 from .folder import load, save, verify
 from .lowering import ITERATIONS, Lowered
+from .options import Options
 from .planning import Plan, plan
 from .reading import read
 
@@ -13,6 +14,7 @@ __all__ = [
     "CompiledScore",
     "ErrorAtTime",
     "Lowered",
+    "Options",
     "Plan",
     "compile_score",
     "load",

@@ -31,10 +31,12 @@ class Amplification:
 
     Attributes:
         last: sum_j max |P_Kj|: an error of norm 1 in every step leaves at most this.
+        independent: (sum_j max |P_Kj|^2)^(1/2), which takes its place where errors are independent.
         residual: max |r_k| over all k <= K.
     """
 
     last: float
+    independent: float
     residual: float
 
 
@@ -49,22 +51,25 @@ def amplification(builder: str, iterations: int, kappa: float) -> Amplification:
     """
     if builder == "gradient-descent":
         rate = (kappa - 1) / (kappa + 1)
-        return Amplification((1 - rate**iterations) / (1 - rate), 1.0)
+        squares = (1 - rate ** (2 * iterations)) / (1 - rate**2)
+        return Amplification((1 - rate**iterations) / (1 - rate), math.sqrt(squares), 1.0)
     if builder == "chebyshev":
         speed = _speed(kappa)
         n = torch.arange(1, iterations + 1, dtype=torch.float64)  # k - j
         grown = n * (_power(speed, n - 1) + _power(speed, 2 * iterations + 1 - n))
-        return Amplification(float(grown.sum() / (1 + _power(speed, 2.0 * iterations * torch.ones(1)))), 1.0)
+        grown = grown / (1 + _power(speed, 2 * n[-1]))
+        return Amplification(float(grown.sum()), float(grown.norm()), 1.0)
     factors = _step_factors(iterations, kappa)
-    total, response = 0.0, torch.ones_like(factors[0])
+    parts: list[float] = []
+    response = torch.ones_like(factors[0])
     for factor in factors.flip(0):
-        total += _largest(response)
+        parts.append(_largest(response))
         response = response * factor
     residuals, largest = torch.ones_like(factors[0]), 1.0
     for factor in factors:
         residuals = residuals * factor
         largest = max(largest, _largest(residuals))
-    return Amplification(total, largest)
+    return Amplification(math.fsum(parts), math.hypot(*parts), largest)
 
 
 @lru_cache(maxsize=256)

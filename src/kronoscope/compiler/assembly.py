@@ -93,7 +93,7 @@ class _Assembly:
             targets = tuple(n for n in (gates.PRODUCT, combination.COPY[gates.PRODUCT]) if n in layout)
             heads = self._product_heads(layout, lowered.operator, targets)
         if ranges is None:
-            return [self._block(heads, combination.step(layout, terms))]
+            return [self._block(heads, combination.step(layout, terms, 1 / self._condition().factor))]
         return [
             self._block(heads, products.load(layout, terms, ranges, self.num_weights)),
             *(self._block(None, products.tooth(layout, terms, ranges, r + 1)) for r in range(ranges.layers)),
@@ -135,14 +135,10 @@ class _Assembly:
     def _condition(self) -> Gates:
         lowered, ranges = self.lowered, self.ranges
         one = torch.ones(len(lowered.terms), dtype=torch.float64)
-        return Gates(
-            lowered.builder,
-            lowered.num_iterations,
-            lowered.ends,
-            lowered.diagonal,
-            lowered.terms,
-            offset=1.0 if ranges is None else 0.0,
-            scale=one if ranges is None else torch.tensor(ranges.gates, dtype=torch.float64),
-            repeats=1 if ranges is None else ranges.layers + 2,
-            after=int(lowered.basis is not None),
-        )
+        formula = (lowered.builder, lowered.num_iterations, lowered.ends, lowered.diagonal, lowered.terms)
+        after = int(lowered.basis is not None)
+        if ranges is None:
+            scale = gates.smallest(Gates(*formula, one), [lowered.min_time, lowered.max_time])
+            return Gates(*formula, scale, offset=1.0, after=after)
+        scale = torch.tensor(ranges.gates, dtype=torch.float64)
+        return Gates(*formula, scale, repeats=ranges.layers + 2, after=after)

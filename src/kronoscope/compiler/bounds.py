@@ -27,9 +27,8 @@ from .._errors import InputError
 from ..iterations import residual_bound
 from . import gates
 from .amplification import Amplification, amplification, largest_amplification
-from .lag_heads import cancellation
+from .lag_heads import rounding
 from .lowering import Lowered
-from .operators import norm
 from .products import Ranges
 
 TAIL_SHARE = 0.02  # of the tolerance, for sequences that leave the range of the products
@@ -82,13 +81,17 @@ def round_off(lowered: Lowered, heads: str, ranges: Ranges | None, dtype: torch.
     if ranges is not None:  # a product by teeth rounds at the size of its range, not of its value
         sawtooth = unit * 4.0 ** (ranges.layers + 2) * _product_error(lowered, ranges, _growth(lowered).last)
         layers = sawtooth / math.sqrt(_least_energy(lowered))
+    growth = _growth(lowered)
+    if lowered.mean is not None:  # x and its mean cancel, whatever their size
+        gate = _gate_bounds(lowered)[gates.RIGHT_SIDE]
+        layers += 2 * unit * gate * growth.independent * float(lowered.mean.norm()) / math.sqrt(_least_energy(lowered))
     if lowered.operator is None:
         return 4 * unit * math.sqrt(frames * features) * high / low + layers
-    growth = _growth(lowered)
     added = _largest_step(lowered) * _noised_spread(lowered) * (3 + growth.residual) + 4 * (1 + growth.residual)
-    steps = unit * math.sqrt(frames + features) * growth.last * added
-    entries = cancellation(heads, lowered.operator) if lowered.basis is None else norm(lowered.operator.temporal)
-    tables = unit * entries * math.sqrt(2 * frames * math.log(2 * frames)) / low
+    steps = unit * math.sqrt(frames + features) * growth.independent * added
+    entries = rounding("table" if lowered.basis is not None else heads, lowered.operator)
+    noised = math.exp(-lowered.min_time) * lowered.spectrum - math.expm1(-lowered.min_time)
+    tables = unit * entries * math.sqrt(frames) * float((1 / noised).square().mean().sqrt())
     return steps * math.sqrt(_weight_spread(lowered)) + tables + layers
 
 
@@ -210,7 +213,7 @@ def _largest_step(lowered: Lowered) -> float:
 
 def _growth(lowered: Lowered) -> Amplification:
     if lowered.num_iterations == 1:
-        return Amplification(1.0, 1.0)
+        return Amplification(1.0, 1.0, 1.0)
     return amplification(lowered.builder, lowered.num_iterations, condition_number(lowered))
 
 

@@ -1,12 +1,12 @@
 """One step of the iteration in a perceptron, where modulation by diffusion time multiplies exactly.
 
-Contract: with the modulated slots y_name = gate_name stream_name, and q = sum over terms of sign_name y_name,
+Contract: with q = sum over terms of sign_name gate_name stream_name,
 
     solution += q,  direction <- q,  product <- 0.
 
-Proof: modulation y = (1 + c S') stream with c = gate - 1 gives y_name = gate_name stream_name. Copies of direction and
-product, which are not modulated, hold the same numbers: direction += q - copy leaves q, and the copy too, so that the
-two stay equal; product -= copy leaves 0.
+Proof: modulation y = (1 + c S') stream with c = gate / scale - 1 gives scale_name y_name = gate_name stream_name.
+Copies of direction and product, which are not modulated, hold the same numbers: direction += q - copy leaves q, and the
+copy too, so that the two stay equal; product -= copy leaves 0.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ def slots(terms: tuple[str, ...], features: int) -> dict[str, int]:
     return dict.fromkeys(needed, features)
 
 
-def step(layout: Layout, terms: tuple[str, ...]) -> Hidden:
-    """The hidden units of one step."""
+def step(layout: Layout, terms: tuple[str, ...], scale: Tensor) -> Hidden:
+    """The hidden units of one step, for a condition c = gate / scale - 1 with a scale (terms,)."""
     eye = layout.identity("solution")
     moving = ("solution", *(name for name in (gates.MOMENTUM, COPY[gates.MOMENTUM]) if name in layout))
-    hidden = linear(layout, {name: gates.SIGNS[name] * eye for name in terms}, dict.fromkeys(moving, eye))
+    reads = {name: gates.SIGNS[name] * float(factor) * eye for name, factor in zip(terms, scale)}
+    hidden = linear(layout, reads, dict.fromkeys(moving, eye))
     for name, copy in COPY.items():
         if name in layout:
             hidden = hidden + linear(layout, {copy: eye}, {name: -eye, copy: -eye})

@@ -32,14 +32,15 @@ class Gates(nn.Module):
         ends: Smallest and largest eigenvalue: of K, or with a preconditioner of M^-1 A at every t.
         diagonal: Of K, (frames, features), for M = alpha^2 diagonal + sigma^2; None is no preconditioner.
         terms: Names from ``SIGNS``.
-        offset: Subtracted from every gate: 1 for modulation, which multiplies by 1 + c.
-        scale: (terms,), by which the gates are divided after that.
+        scale: (terms,), by which the gates are divided first.
+        offset: Subtracted from every gate after that: 1 for modulation, which multiplies by 1 + c.
         repeats: How many blocks each iteration takes.
         after: How many blocks follow the last iteration.
     """
 
     ends: Tensor
-    scale: Tensor
+    table: Tensor | None
+    factor: Tensor
     diagonal: Tensor | None
 
     def __init__(
@@ -49,21 +50,23 @@ class Gates(nn.Module):
         ends: Tensor,
         diagonal: Tensor | None,
         terms: tuple[str, ...],
-        offset: float,
         scale: Tensor,
+        offset: float = 0.0,
         repeats: int = 1,
         after: int = 0,
     ) -> None:
         super().__init__()
         self.builder, self.iterations, self.terms, self.offset = builder, iterations, terms, offset
         self.repeats, self.after = repeats, after
-        self.register_buffer("ends", ends)
-        self.register_buffer("scale", scale)
+        fixed = None if diagonal is None else BUILDERS[builder](float(ends[0]), float(ends[1]), iterations)
+        self.register_buffer("ends", ends if fixed is None else None)
+        self.register_buffer("table", None if fixed is None else torch.stack([fixed.step, fixed.momentum]))
+        self.register_buffer("factor", 1 / scale)
         self.register_buffer("diagonal", diagonal)
 
     def forward(self, t: Tensor) -> Tensor:
         """t (batch,), float64."""
-        gates = (self.gates(t) - self.offset) / self.scale[:, None]
+        gates = self.gates(t) * self.factor[:, None] - self.offset
         condition = gates.flatten(3)  # (batch, iterations, frames, terms x features)
         if condition.shape[1] == 1:
             return condition
@@ -72,30 +75,38 @@ class Gates(nn.Module):
 
     def gates(self, t: Tensor) -> Tensor:
         """(batch, iterations, frames or 1, terms, features or 1): one iteration where all are alike."""
-        alpha, noise = diffusion.alpha(t), diffusion.sigma_squared(t)
-        table = recurrence(self.builder, self.iterations, self.ends, t, self.diagonal is not None)
-        step, momentum = table.step, table.momentum
+        if self.table is None:
+            table = recurrence(self.builder, self.iterations, self.ends, t)
+            step, momentum = table.step, table.momentum
+        else:
+            step, momentum = self.table.expand(-1, len(t), -1)
         if not bool(momentum.any()) and bool((step == step[:, :1]).all()):
             step, momentum = step[:, :1], momentum[:, :1]
-        column = [c.expand(len(t))[:, None, None, None] for c in (alpha, noise)]
-        weight = torch.ones_like(column[0])
-        if self.diagonal is not None:
-            weight = 1 / (column[0] ** 2 * self.diagonal + column[1])
+        alpha, noise = (c.reshape(-1, 1, 1, 1) for c in (diffusion.alpha(t), diffusion.sigma_squared(t)))
+        weight = 1.0 if self.diagonal is None else 1 / (alpha**2 * self.diagonal + noise)
         scaled = step[..., None, None] * weight
         values = {
-            MOMENTUM: momentum[..., None, None].expand_as(scaled),
+            MOMENTUM: momentum[..., None, None],
             RIGHT_SIDE: scaled,
-            MEAN: scaled * column[0],
-            SOLUTION: scaled * column[1],
-            PRODUCT: scaled * column[0] ** 2,
+            MEAN: scaled * alpha,
+            SOLUTION: scaled * noise,
+            PRODUCT: scaled * alpha**2,
         }
         return torch.stack([values[name].expand_as(scaled) for name in self.terms], dim=3)
 
 
-def recurrence(builder: str, iterations: int, ends: Tensor, t: Tensor, fixed: bool) -> Recurrence:
-    """The table at times t (batch,), from the ends of K's spectrum, or ``fixed``, from ends that hold at every t."""
+def recurrence(builder: str, iterations: int, ends: Tensor, t: Tensor) -> Recurrence:
+    """The table at times t (batch,), one row each, from the ends of K's spectrum."""
     low, high = ends.unbind()
-    if fixed:
-        return BUILDERS[builder](low.expand(len(t)), high.expand(len(t)), iterations)
     scale, noise = torch.exp(-t), diffusion.sigma_squared(t)
     return BUILDERS[builder](scale * low + noise, scale * high + noise, iterations)
+
+
+def smallest(formula: Gates, times: list[float]) -> Tensor:
+    """The smallest gate of every term at the given times, (terms,), and 1 where that is 0.
+
+    Modulation computes 1 + c. With c = gate / smallest - 1 it rounds relative to the gate; with c = gate - 1 it would
+    round relative to 1, which a small gate cannot afford in float32.
+    """
+    found = formula.gates(torch.tensor(times, dtype=torch.float64)).abs().amin((0, 1, 2, 4))
+    return torch.where(found > 0, found, 1.0)

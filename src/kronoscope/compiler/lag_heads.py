@@ -43,8 +43,7 @@ def position_tables(kind: str, lags: LagTables) -> dict[str, Tensor]:
 def lag_heads(kind: str, layout: Layout, terms: KroneckerTerms, source: str, targets: tuple[str, ...]) -> Heads:
     """Heads that add the map of ``terms`` (which must have lags) of the source slot to each target slot."""
     assert terms.lags is not None
-    build = {"affine": _affine, "trapezoid": _trapezoid, "arc": _arc}[kind]
-    query, key, coefficients = build(layout, terms.lags)
+    query, key, coefficients = _BUILDERS[kind](layout, terms.lags)
     values = torch.einsum("mr,rab->mab", coefficients, terms.spatial)
     identity = layout.identity(source).expand_as(values)
     return Heads(query, key, layout.reading({source: values}), layout.writing(dict.fromkeys(targets, identity)))
@@ -105,21 +104,27 @@ def _arc_angle(frames: int) -> float:
     return math.pi / (frames + 1)
 
 
-def cancellation(kind: str, terms: KroneckerTerms) -> float:
-    """The largest sum of |value| times weight over heads: what unit round-off is multiplied by in an entry."""
+def rounding(kind: str, terms: KroneckerTerms) -> float:
+    """What unit round-off is multiplied by in an entry of the sum over heads, root mean square over some rows.
+
+    Independent errors add in squares: [sum_m (value_m (weight_m + e))^2]^(1/2), where e = 2 if logits are rounded too:
+    on the arc and at irregular times, not where positions and knots are whole numbers or quarters.
+    """
     lags = terms.lags
     if kind == "table" or lags is None:
-        return float((terms.temporal.abs().amax((1, 2)) * _sizes(terms)).sum())
+        return float((terms.temporal.square().mean((1, 2)).sqrt() * _sizes(terms)).sum())
     layout = Layout({"x": 1, **POSITION_SLOTS[kind]})
-    query, key, coefficients = {"affine": _affine, "trapezoid": _trapezoid, "arc": _arc}[kind](layout, lags)
-    table = layout.reading({name: part[[0, -1]] for name, part in position_tables(kind, lags).items()})
-    last, first = (query @ table[1]).unsqueeze(1), (key @ table[0]).unsqueeze(2)
-    weights = (last @ first).flatten().relu()  # at the longest lag, or the shortest for the arc
-    rounding = 2.0 if kind == "arc" else 0.0
-    if kind == "arc":
-        weights = ((query @ table[0]).unsqueeze(1) @ first).flatten().relu()
-    return float(((weights + rounding)[:, None] * coefficients.abs() * _sizes(terms)).sum())
+    query, key, coefficients = _BUILDERS[kind](layout, lags)
+    table = layout.reading(position_tables(kind, lags))
+    rows = torch.linspace(0, len(table) - 1, min(len(table), 8)).round().long()
+    logits = torch.einsum("mkd,id->mik", query, table[rows]) @ torch.einsum("mkd,jd->mkj", key, table)
+    rounded = kind == "arc" or not bool(torch.equal(4 * lags.knots, (4 * lags.knots).round()))
+    values = torch.einsum("mr,r->m", coefficients.abs(), _sizes(terms))
+    return float((values[:, None, None] * (logits.relu() + 2.0 * rounded)).square().sum(0).mean().sqrt())
 
 
 def _sizes(terms: KroneckerTerms) -> Tensor:
     return torch.linalg.matrix_norm(terms.spatial, 2)
+
+
+_BUILDERS = {"affine": _affine, "trapezoid": _trapezoid, "arc": _arc}

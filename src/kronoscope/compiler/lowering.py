@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import diffusion
 from .._typing import DiffusionTime
-from ..iterations import Recurrence, run
+from ..iterations import BUILDERS, Recurrence, run
 from . import gates
 from .operators import KroneckerTerms
 
@@ -90,7 +90,10 @@ class Lowered:
 
     def recurrence(self, t: Tensor) -> Recurrence:
         """The table of coefficients, one row for each of t (times,)."""
-        return gates.recurrence(self.builder, self.num_iterations, self.ends, t, self.diagonal is not None)
+        if self.diagonal is None:
+            return gates.recurrence(self.builder, self.num_iterations, self.ends, t)
+        low, high = self.ends[:, None].expand(-1, len(t))
+        return BUILDERS[self.builder](low, high, self.num_iterations)
 
     def score(self, x: Tensor, t: DiffusionTime) -> Tensor:
         """What the iteration computes, by the iterations' own runner and in float64: the network's yardstick."""

@@ -24,6 +24,7 @@ from .reading import Reading
 
 SHARE = 0.25
 MOST_HEADS = 8192
+MOST_ROUNDING = 0.5  # of the tolerance: beyond it nothing is left to share out
 _EPS = torch.finfo(torch.float64).eps
 
 
@@ -77,12 +78,13 @@ def _judge(found: Plan, options: Options, refusals: list[str]) -> None:
             f"{options.tolerance:g} at condition number {bounds.condition_number(lowered):.4g}; "
             f"{_shallower(lowered, found.ranges, options)}"
         )
-    if found.bound > options.tolerance and options.product_layers is None:
-        worst = max(found.parts, key=lambda name: found.parts[name])
-        unreachable = f" at {options.dtype}" if worst == "round-off" else ""
+    rounding = found.parts["round-off"]
+    if found.bound <= options.tolerance or options.product_layers is not None:
+        return
+    if rounding > MOST_ROUNDING * options.tolerance or not refusals:
         refusals.append(
-            f"tolerance {options.tolerance:g} is out of reach{unreachable}: the bound is {found.bound:.3g}, "
-            f"of which {found.parts[worst]:.3g} is {worst}"
+            f"tolerance {options.tolerance:g} is out of reach at {options.dtype}: the bound is {found.bound:.3g}, of "
+            f"which {rounding:.3g} is round-off, at condition number {bounds.condition_number(lowered):.4g}"
         )
 
 

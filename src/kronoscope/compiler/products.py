@@ -70,8 +70,7 @@ def tooth(layout: Layout, terms: tuple[str, ...], ranges: Ranges, layer: int) ->
     features = layout["step"].stop - layout["step"].start
     eye = torch.eye(features, dtype=torch.float64)
     size = 2 * len(terms) * features
-    signs = torch.tensor([gates.SIGNS[name] for name in terms], dtype=torch.float64)
-    weights = -signs * torch.tensor(ranges.gates) * torch.tensor(ranges.values) * 4.0**-layer
+    weights = [-gates.SIGNS[n] * a * r * 4.0**-layer for n, a, r in zip(terms, ranges.gates, ranges.values)]
     to_step = torch.cat([weight * sign * eye for weight in weights for sign in (1.0, -1.0)], dim=1)
     unit = torch.eye(size, dtype=torch.float64)
     inner = layout.reading({"teeth": unit}).repeat(3, 1)
