@@ -251,3 +251,15 @@ def test_stream_converges_to_the_exact_score():
 def test_equal_input_gives_equal_weights():
     one, other = (ks.compile_score(separable()).weights() for _ in range(2))
     assert hashlib.sha256(one).digest() == hashlib.sha256(other).digest()
+
+
+def test_each_product_layer_takes_a_quarter_of_the_error():
+    """gates="relu" against the same iteration run exactly, until round-off."""
+    process = separable(features=1)
+    x = process.sample(8)
+    errors = {}
+    for layers in (8, 14, 20, 26):
+        compiled = ks.compile_score(process, "chebyshev", gates="relu", product_layers=layers, tolerance=0.5)
+        errors[layers] = relative(compiled.score(x, 0.05), compiled.iteration.score(x, 0.05))
+    assert 0.9 < math.log(errors[8] / errors[20]) / (12 * math.log(4)) < 1.1
+    assert errors[26] < 1e-9
