@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 from .. import data, report
-from .._errors import InputError
 from .control import run_control
 from .demo_page import demo_report
+from .folders import fresh_folder
 from .stages import Stage, quiet
 from .weather import run_weather
 
@@ -53,7 +52,7 @@ def demo(
     """
     began = time.monotonic()
     data.demo_weather_path()
-    path = _new_folder(Path(folder), force)
+    path = fresh_folder(Path(folder), {PAGE, RECORDS, RESULTS, DAYS, RUN}, force, "demo")
     sizes = REHEARSAL if quick else {"weather": {}, "control": {}}
     weather = run_weather(path / RUN, seed=seed, stage=stage, **sizes["weather"])
     control = run_control(seed=seed, stage=stage, **sizes["control"])
@@ -75,24 +74,3 @@ def demo(
         target = report.write(page, path / PAGE)
         show(1.0, "")
     return target
-
-
-def _new_folder(path: Path, force: bool) -> Path:
-    """An empty folder; with ``force`` the files of an earlier demo are taken away, and nothing else."""
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} exists and is a file; the demo needs a folder")
-    if path.is_dir() and any(path.iterdir()):
-        ours = {PAGE, RECORDS, RESULTS, DAYS, RUN}
-        strange = sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
-        if not force:
-            raise InputError(f"{path} exists already; --force replaces the demo in it")
-        if strange:
-            raise InputError(f"{path} holds files that are no demo's ({strange[0]}), so --force does not replace it")
-        for name in ours - {RUN}:
-            (path / name).unlink(missing_ok=True)
-        shutil.rmtree(path / RUN, ignore_errors=True)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path} cannot be made: {error.strerror}") from None
-    return path

@@ -1,0 +1,45 @@
+"""``kronoscope reproduce``. Importing this module registers the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .._errors import InputError
+from .app import Force, Quiet, Seed, app
+from .progress import progress, say
+
+__all__ = ["app", "reproduce"]
+
+
+@app.command()
+def reproduce(
+    name: Annotated[str | None, typer.Argument(help="Which experiment; --list names them.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the page and its numbers. [default: reproduce-NAME]")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A smaller version; the page says so.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="Name the experiments, their claims and their minutes.")] = False,
+    seed: Seed = 0,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put a claim of the theory to the test: run an experiment and write its page."""
+    from .. import experiments
+
+    if show:
+        for key, told in sorted(experiments.REPRODUCTIONS.items()):
+            full, small = told.minutes
+            say(f"{key}: {told.claim} ({full:g} min, --quick {small:g} min)", quiet=False)
+        return
+    if name is None:
+        raise InputError("NAME is missing: --list names the experiments")
+
+    def stage(title: str) -> Any:
+        return progress(title, quiet)
+
+    target = out or Path(f"reproduce-{name}")
+    page = experiments.reproduce(name, target, quick=quick, seed=seed, force=force, stage=stage)
+    say(f"report: {page}", quiet)
