@@ -121,8 +121,9 @@ class Model:
             generator: None means seed 0. A draw does not depend on ``batch_size``.
             **options: sampler (a name in ``sampling.SAMPLERS``), num_calls (besides one
                 call that corrects the start), batch_size, progress, and denoise: whether
-                the last step goes from min_time to 0 by Tweedie's formula; without it the sequences keep the noise of
-                min_time, of variance 1 - exp(-min_time) in scaled coordinates.
+                the last step goes from min_time to 0, by Tweedie's formula after fresh noise that keeps the variance;
+                without it the sequences keep the noise of min_time, of variance 1 - exp(-min_time) in scaled
+                coordinates.
 
         Returns:
             A tensor, numpy array or xarray object like what :func:`kronoscope.fit` was given. With a seasonal cycle

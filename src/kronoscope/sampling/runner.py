@@ -41,7 +41,8 @@ def sample(
         dtype: Of the state.
         device: Of the state.
         batch_size: Sequences a score call; None means as many as hold 2^22 values.
-        denoise: End with one more call, at the table's end time, that replaces x by E[x_0 | x] (Tweedie).
+        denoise: End with one more call, at the table's end time, that leaves its noise behind
+            (:meth:`SamplerTable.with_denoising`).
         progress: Called as progress(calls done, calls in all) after each score call.
 
     Returns:

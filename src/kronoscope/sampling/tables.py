@@ -95,12 +95,15 @@ class SamplerTable:
         )
 
     def with_denoising(self) -> SamplerTable:
-        """The table with one more call, which replaces the result by its denoised mean (Tweedie), at t = 0.
+        """The table with one more call, at its end time t0, that leaves the noise of t0 behind: x <- D(x + sigma_t0 z).
 
-        The mean has less variance than the data: the step suits data for the eye, not the exactness of a law.
+        D alone (Tweedie's formula) is the mean of the data given x, so it lacks the variance that they have around it.
+        Noise of the variance that x has already, added first, puts that back: a direction in which the data have
+        variance v keeps it up to sigma_t0^4 / v (without the noise up to sigma_t0^2).
         """
         if self.end_time == 0:
             raise InputError(f"{self.name} ends at diffusion time 0 already: there is nothing left to denoise")
+        again = -math.expm1(-self.end_time)
         return replace(
             self,
             name=f"{self.name}+denoise",
@@ -108,6 +111,6 @@ class SamplerTable:
             from_state=(*self.from_state, 0.0),
             from_denoised=(*self.from_denoised, 1.0),
             from_previous=(*self.from_previous, 0.0),
-            noise=(*self.noise, 0.0),
+            noise=(*self.noise[:-1], math.hypot(self.noise[-1], math.sqrt(again)), 0.0),
             end_time=0.0,
         )
