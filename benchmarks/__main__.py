@@ -9,7 +9,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("exact", "samplers", "learners", "unrolled", "weather", "audit")
+NAMES = ("exact", "samplers", "learners", "unrolled", "weather", "audit", "compiler")
 COLUMNS = ("name", "value", "unit", "baseline", "ratio", "floor", "note")
 
 

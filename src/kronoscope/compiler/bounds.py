@@ -111,7 +111,9 @@ def choose_ranges(lowered: Lowered, tolerance: float, share: float, layers: int 
         ranges = _ranges(lowered, tolerance, m)
         if ranges is not None and (layers is not None or _products(lowered, ranges)[0] <= share):
             return ranges
-    wanted = f"{MOST_LAYERS} product layers are" if layers is None else f"product_layers={layers} is"
+    blocks = lowered.num_iterations * (MOST_LAYERS + 2)
+    most = f"{MOST_LAYERS} product layers, {blocks} blocks in all, are"
+    wanted = most if layers is None else f"product_layers={layers} is"
     raise InputError(f"{wanted} too few: the error of a product would leave the range that the next one takes")
 
 

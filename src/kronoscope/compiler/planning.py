@@ -24,6 +24,7 @@ from .reading import Reading
 
 SHARE = 0.25
 MOST_HEADS = 8192
+SHALLOW = ("chebyshev", "preconditioned-chebyshev", "spectral")  # the others are never shallower than the first
 MOST_ROUNDING = 0.5  # of the tolerance: beyond it nothing is left to share out
 _EPS = torch.finfo(torch.float64).eps
 
@@ -50,6 +51,27 @@ def plan(reading: Reading, options: Options, refusals: list[str]) -> Plan | None
         options: Options without refusals of their own.
         refusals: Reasons, in words for people.
     """
+    try:
+        found = _sized(reading, options, refusals)
+    except InputError as error:
+        found = None
+        refusals.append(
+            f"tolerance {options.tolerance:g} is out of reach with gates='relu': {error}; "
+            f"{_shallower(reading, options)}"
+        )
+    if found is None:
+        return None
+    too_deep = _too_deep(found, options)
+    if too_deep:
+        refusals.append(f"{too_deep}; {_shallower(reading, options)}")
+    out_of_reach = _out_of_reach(found, options)
+    if out_of_reach and (found.parts["round-off"] > MOST_ROUNDING * options.tolerance or not refusals):
+        refusals.append(out_of_reach)
+    return None if refusals else found
+
+
+def _sized(reading: Reading, options: Options, refusals: list[str]) -> Plan | None:
+    """The plan, however deep and inexact it turns out; InputError where no number of product layers does."""
     form = _unsized(reading, options, refusals)
     if form is None:
         return None
@@ -58,46 +80,46 @@ def plan(reading: Reading, options: Options, refusals: list[str]) -> Plan | None
     sized = _with_iterations(form, options, reserved, refusals)
     ranges = None
     if options.gates == "relu":
-        try:
-            ranges = bounds.choose_ranges(sized, options.tolerance, share, options.product_layers)
-        except InputError as error:
-            refusals.append(f"tolerance {options.tolerance:g} is out of reach with gates='relu': {error}")
-            return None
-    parts = bounds.prove(sized, options.heads, ranges, getattr(torch, options.dtype))
-    found = Plan(sized, ranges, parts)
-    _judge(found, options, refusals)
-    return None if refusals else found
+        ranges = bounds.choose_ranges(sized, options.tolerance, share, options.product_layers)
+    return Plan(sized, ranges, bounds.prove(sized, options.heads, ranges, getattr(torch, options.dtype)))
 
 
-def _judge(found: Plan, options: Options, refusals: list[str]) -> None:
-    """Depth and tolerance, where the plan misses them."""
-    lowered, depth = found.lowered, assembly.depth(found.lowered, found.ranges)
-    if depth > options.max_depth:
-        refusals.append(
-            f"max_depth is {options.max_depth}, but {options.iteration} needs {depth} blocks for tolerance "
-            f"{options.tolerance:g} at condition number {bounds.condition_number(lowered):.4g}; "
-            f"{_shallower(lowered, found.ranges, options)}"
-        )
-    rounding = found.parts["round-off"]
+def _too_deep(found: Plan, options: Options) -> str:
+    """How deep, if deeper than is allowed."""
+    depth = assembly.depth(found.lowered, found.ranges)
+    if depth <= options.max_depth:
+        return ""
+    return (
+        f"max_depth is {options.max_depth}, but {options.iteration} needs {depth} blocks for tolerance "
+        f"{options.tolerance:g} at condition number {bounds.condition_number(found.lowered):.4g}"
+    )
+
+
+def _out_of_reach(found: Plan, options: Options) -> str:
+    """By how much the bound misses the tolerance; whoever chooses ``product_layers`` takes what comes of it."""
     if found.bound <= options.tolerance or options.product_layers is not None:
-        return
-    if rounding > MOST_ROUNDING * options.tolerance or not refusals:
-        refusals.append(
-            f"tolerance {options.tolerance:g} is out of reach at {options.dtype}: the bound is {found.bound:.3g}, of "
-            f"which {rounding:.3g} is round-off, at condition number {bounds.condition_number(lowered):.4g}"
-        )
+        return ""
+    return (
+        f"tolerance {options.tolerance:g} is out of reach at {options.dtype}: the bound is {found.bound:.3g}, of which "
+        f"{found.parts['round-off']:.3g} is round-off, at condition number "
+        f"{bounds.condition_number(found.lowered):.4g}"
+    )
 
 
-def _shallower(lowered: Lowered, ranges: Ranges | None, options: Options) -> str:
-    """Which other iterations would fit, with their depths."""
-    each, offers = 1 if ranges is None else ranges.layers + 2, []
-    kappa = bounds.condition_number(lowered)
-    if lowered.diagonal is None:
-        needed = int(iterations_needed("chebyshev", kappa, SHARE * options.tolerance)) * each
-        if needed <= options.max_depth and options.iteration != "chebyshev":
-            offers.append(f"iteration='chebyshev' would need about {needed}")
-    if options.iteration != "spectral" and each + 1 <= options.max_depth:
-        offers.append(f"iteration='spectral' needs {each + 1}")
+def _shallower(reading: Reading, options: Options) -> str:
+    """Which other iterations would do, with the depths that they take: each is planned to the end."""
+    offers = []
+    for iteration in SHALLOW:
+        max_lag, faults = None if iteration in BASED else options.max_lag, list[str]()
+        other = replace(options, iteration=iteration, max_lag=max_lag)
+        if iteration == options.iteration:
+            continue
+        try:
+            found = _sized(reading, other, faults)
+        except InputError:
+            continue
+        if found is not None and not (faults or _too_deep(found, other) or _out_of_reach(found, other)):
+            offers.append(f"iteration='{iteration}' needs {assembly.depth(found.lowered, found.ranges)}")
     return ", ".join(offers) if offers else "no iteration here would do with so few"
 
 
