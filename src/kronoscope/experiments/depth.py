@@ -6,10 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from .. import compiler, diffusion
-from ..compiler import CompiledScore
+from ..compiler import compile_score
 from . import depth_page
 from .depth_cases import (
     KERNELS,
@@ -19,6 +17,7 @@ from .depth_cases import (
     Spectra,
     condition_number,
     depths,
+    network_error,
     process_of,
     slope,
 )
@@ -30,7 +29,6 @@ FRAMES = 64
 LEAST_FITTED = 30.0  # condition number from which the lines are straight
 TIMES = (1e-5, 1.0)
 SPECTRAL_LAYERS = 2
-DRAWS = 16
 
 
 @dataclass(frozen=True)
@@ -116,15 +114,8 @@ def _check(reference: Reference) -> Checked:
 
 def _network(reference: Reference, iteration: str, seed: int) -> Network:
     process = process_of(reference.kernel, reference.frames)
-    compiled: CompiledScore = compiler.compile_score(
-        process, iteration, TOLERANCE, reference.time, heads="table", max_depth=20_000
-    )
-    generator = torch.Generator().manual_seed(seed)
-    data = process.sample(DRAWS, generator=generator)
-    x = diffusion.noise(data, reference.time, torch.randn(data.shape, dtype=data.dtype, generator=generator))
-    exact = process.score(x, reference.time)
-    with torch.no_grad():
-        error = float((compiled.score(x, reference.time) - exact).norm() / exact.norm())
+    compiled = compile_score(process, iteration, TOLERANCE, reference.time, heads="table", max_depth=20_000)
+    error = network_error(compiled, reference.time, seed)
     return Network(iteration, compiled.network.depth, compiled.bound, error)
 
 

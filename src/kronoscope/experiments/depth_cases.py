@@ -10,6 +10,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from .. import diffusion
+from ..compiler import CompiledScore
 from ..compiler.planning import cosine_basis
 from ..iterations import (
     chebyshev,
@@ -169,6 +171,17 @@ def condition_number(spectra: Spectra, t: float) -> float:
     """kappa_t."""
     eigenvalues = spectra.noised(t)
     return float(eigenvalues.max() / eigenvalues.min())
+
+
+def network_error(compiled: CompiledScore, t: float, seed: int, draws: int = 16) -> float:
+    """Relative error of the network's score on drawn sequences, |s - s*| / |s*| over all of them."""
+    process, generator = compiled.process, torch.Generator().manual_seed(seed)
+    data = process.sample(draws, generator=generator)
+    times = torch.full((draws,), t, dtype=torch.float64)
+    x = diffusion.noise(data, times, torch.randn(data.shape, dtype=data.dtype, generator=generator))
+    exact = process.score(x, t)
+    with torch.no_grad():
+        return float((compiled.score(x, t) - exact).norm() / exact.norm())
 
 
 def _gradient_descent(eigenvalues: Tensor, low: float, high: float, tolerance: float) -> int:

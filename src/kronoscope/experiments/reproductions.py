@@ -49,6 +49,7 @@ class Reproduction:
 
 REPRODUCTIONS: dict[str, Reproduction] = {
     "depth": Reproduction("depth", "Layers grow like kappa by gradient descent, like its root by Chebyshev.", (1, 0.2)),
+    "heads": Reproduction("heads", "Heads grow like lengthscale log(1/accuracy)^(1/nu) with the decay.", (1, 0.2)),
 }
 
 
