@@ -50,6 +50,7 @@ class Reproduction:
 REPRODUCTIONS: dict[str, Reproduction] = {
     "depth": Reproduction("depth", "Layers grow like kappa by gradient descent, like its root by Chebyshev.", (1, 0.2)),
     "heads": Reproduction("heads", "Heads grow like lengthscale log(1/accuracy)^(1/nu) with the decay.", (1, 0.2)),
+    "noise-depth": Reproduction("noise_depth", "Less depth is needed the more noise there is.", (1, 0.2)),
 }
 
 
