@@ -280,6 +280,20 @@ def test_a_strangers_network_with_running_moments(tmp_path):
     assert_same(whole, quick(network=copy.deepcopy(start), checkpoint=tmp_path, resume=True))
 
 
+def test_the_last_weights_are_kept_where_that_is_asked_for():
+    torch.manual_seed(0)
+    x, held_out = sequences(6, 50)
+    config = replace(QUICK, max_steps=300, learning_rate=1e-2, ema_decay=0.5, held_out_draws=500, keep="last")
+    result = train(DiT(4, 2, width=32, num_blocks=2), x, held_out, config)
+    losses = [row["held_out_loss"] for row in result.history]
+    assert result.best_step == 300 == result.steps
+    assert min(losses) < losses[-1] - 0.1  # so that the best and the last differ here
+    with pytest.raises(InputError, match='patience goes with keep="best"'):
+        replace(config, patience=3)
+    with pytest.raises(InputError, match="keep must be .* got 'worst'"):
+        replace(config, keep="worst")
+
+
 def test_early_stopping_keeps_the_best():
     """A big network on 6 sequences overfits: the held-out loss turns, and the weights of its lowest value are kept."""
     torch.manual_seed(0)

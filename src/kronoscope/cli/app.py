@@ -119,6 +119,12 @@ def fit(
     learning_rate: Annotated[
         float | None, typer.Option(help="Peak of the cosine schedule; default: by network.", rich_help_panel=TRAINING)
     ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights to keep: best (by held-out loss) or last; default: by network.", rich_help_panel=TRAINING
+        ),
+    ] = None,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.", rich_help_panel=TRAINING)] = "float32",
     device: Device = None,
     seed: Seed = 0,
@@ -164,6 +170,7 @@ def fit(
                 "max_seconds": max_seconds,
                 "batch_size": batch_size,
                 "learning_rate": learning_rate,
+                "keep": keep,
                 "precision": precision,
             },
         )

@@ -26,7 +26,7 @@ class NetworkPreset:
 NETWORKS: dict[str, NetworkPreset] = {
     "unrolled": NetworkPreset(
         UnrolledTransformer,
-        TrainingConfig(max_steps=2500, batch_size=512, learning_rate=2e-2, ema_decay=0.998, evaluate_every=2500),
+        TrainingConfig(max_steps=2500, batch_size=512, learning_rate=2e-2, ema_decay=0.998, evaluate_every=500, keep="last"),
         "solver of the score's linear system with a learnt covariance: Gaussian dependence from the fewest sequences",
     ),
     "position": NetworkPreset(
@@ -64,6 +64,8 @@ def build_network(
 
 def training_config(name: str | None, overrides: dict[str, Any]) -> TrainingConfig:
     """The preset's training settings with the overrides; None keeps the preset, but for ``patience``: never stop."""
+    if overrides.get("keep") == "last":
+        overrides = {"patience": None, **overrides}
     base = TrainingConfig(patience=10) if name is None else preset(name).training
     known = set(base.to_json())
     unknown = sorted(set(overrides) - known)

@@ -27,6 +27,8 @@ class TrainingConfig:
         clip_norm: Largest gradient norm.
         min_time, max_time: Range of diffusion time; uniform on the clock.
         evaluate_every: Train steps between evaluations of the held-out loss.
+        keep: "best": the averaged weights of the least held-out loss. "last": those of the last evaluation, for a network
+            that cannot overfit much, or where little is held out.
         patience: Evaluations without a better held-out loss after which training stops; None for never.
         held_out_draws: Noised copies of the held-out sequences (in all) that the held-out loss averages.
         precision: "float32" or "bfloat16" (autocast).
@@ -44,6 +46,7 @@ class TrainingConfig:
     min_time: float = 1e-2
     max_time: float = 8.0
     evaluate_every: int = 100
+    keep: str = "best"
     patience: int | None = None
     held_out_draws: int = 4096
     precision: str = "float32"
@@ -67,6 +70,10 @@ class TrainingConfig:
             raise _checks.InputError(
                 f"min_time must be less than max_time, got {self.min_time:g} and {self.max_time:g}"
             )
+        if self.keep not in ("best", "last"):
+            raise _checks.InputError(f'keep must be "best" or "last", got {self.keep!r}')
+        if self.keep == "last" and self.patience is not None:
+            raise _checks.InputError('patience goes with keep="best", which waits for a better held-out loss')
         if self.precision not in ("float32", "bfloat16"):
             raise _checks.InputError(f'precision must be "float32" or "bfloat16", got {self.precision!r}')
 

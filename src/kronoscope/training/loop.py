@@ -35,7 +35,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The best averaged network by held-out loss, and how it came about.
+    """The averaged network that was kept (by default the best by held-out loss), and how it came about.
 
     Attributes:
         network: In evaluation mode, without gradients.
@@ -217,7 +217,7 @@ class _Run:
         state.history.append(record | ({"train_loss": state.recent_loss} if state.step else {}))
         if not math.isfinite(loss):
             raise DivergenceError(f"training diverged by step {state.step}: the held-out loss is {loss:g}")
-        if loss < state.best_loss:
+        if loss < state.best_loss or self.config.keep == "last":
             state.keep_best(loss)
         if self.on_evaluation is not None:
             self.on_evaluation(state.average.module, state.step)
