@@ -22,7 +22,10 @@ def main(asked: list[str]) -> int:
     console = Console(width=None if sys.stdout.isatty() else 200)
     for name in asked or NAMES:
         began = time.monotonic()
-        rows = importlib.import_module(f"benchmarks.{name}").run()
+        rows = []
+        for row in importlib.import_module(f"benchmarks.{name}").run():
+            rows.append(row)
+            print(f"{name}: {row['name']}: {_cell(row['value'])} ({row['note']})", file=sys.stderr, flush=True)
         table = Table(title=f"{name} ({time.monotonic() - began:.0f} s)")
         for column in COLUMNS:
             table.add_column(column, justify="right" if column in ("value", "ratio") else "left")

@@ -290,7 +290,7 @@ def test_the_last_weights_are_kept_where_that_is_asked_for():
     assert min(losses) < losses[-1] - 0.1  # so that the best and the last differ here
     with pytest.raises(InputError, match='patience goes with keep="best"'):
         replace(config, patience=3)
-    with pytest.raises(InputError, match="keep must be .* got 'worst'"):
+    with pytest.raises(InputError, match=r"keep must be .* got 'worst'"):
         replace(config, keep="worst")
 
 
