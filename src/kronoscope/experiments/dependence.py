@@ -18,11 +18,13 @@ from ..processes import DenseGaussian, GaussianLaw
 FEWEST_BLOCKS = 5  # of held-out sequences, for a jackknife over blocks
 CHUNK_ROWS = 512
 GENERATED, TRAINING, HELD_OUT, INDEPENDENT = "generated", "training", "held-out", "independent frames"
+OUT_OF_FOLD = "sample covariance, out of fold"
 ROLES = {
     GENERATED: "learnt",
     TRAINING: "truth",
     HELD_OUT: "held-out",
     "sample covariance": "baseline",
+    OUT_OF_FOLD: "baseline",
     "separable": "baseline-2",
     "block-Toeplitz": "baseline-3",
     INDEPENDENT: "null",

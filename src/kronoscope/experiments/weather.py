@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import data, models
-from .dependence import INDEPENDENT, Comparison, baselines, compare
+from .. import data, estimators, models
+from .dependence import INDEPENDENT, OUT_OF_FOLD, Comparison, baselines, compare
 from .stages import Stage, quiet, training_steps
 
 # The network that learns the weather, its options, and the training settings that differ from its preset.
@@ -122,7 +122,11 @@ def run_weather(
 def compare_days(
     model: models.Model, sequences: data.SequenceSet, generated: np.ndarray, starts: Any, generator: torch.Generator
 ) -> tuple[Comparison, np.ndarray]:
-    """The comparison in anomalies, and as many scaled draws of the sample covariance."""
+    """The comparison in anomalies, and as many scaled draws of the sample covariance.
+
+    The network learns from anomalies of days about a cycle fitted without them; a sample covariance of the same
+    anomalies stands beside the plain one, so that what this gives is not taken for the network's.
+    """
     parts = model.record["split"]
     seen = sequences.subset(sorted(parts["train"] + parts["validation"]))
     test = sequences.subset(parts["test"])
@@ -131,6 +135,9 @@ def compare_days(
         for values, dates in ((seen.values, seen.starts), (test.values, test.starts), (generated, starts))
     )
     laws = baselines(training, BASELINES)
+    laws[OUT_OF_FOLD] = estimators.SampleCovariance().fit(
+        torch.from_numpy(model.transform.out_of_fold(seen.values, seen.starts, mean=SPLIT_AND_SCALE["mean"]))
+    )
     places = np.asarray(parts["test"])
     comparison = compare(new, training, held_out, laws, block=BLOCK_DAYS, places=places, generator=generator)
     drawn = laws["sample covariance"].sample(len(generated), generator=generator).numpy()

@@ -277,7 +277,7 @@ def prepare(
     return Prepared(
         sequences,
         transform,
-        torch.from_numpy(transform.apply(part.values, part.starts)).float(),
+        torch.from_numpy(transform.out_of_fold(part.values, part.starts, mean=mean)).float(),
         torch.from_numpy(transform.apply(held_out.values, held_out.starts)).float(),
         part.starts if isinstance(part.starts, pd.DatetimeIndex) else None,
         record,
