@@ -164,11 +164,11 @@ def _anatomy(process: GaussianSequence, compiled: CompiledScore, seed: int) -> A
     terms = sizes[:, None, None] * weights
     largest = int(sizes.abs().argmax())
     gap = (values - sizes[:, None, None] * sigma).abs().max() / (sizes.abs().max() * sigma.abs().max())
-    picked = [len(sizes) // 4, len(sizes) // 2, 3 * len(sizes) // 4]
+    aside = len(sizes) // 4  # the largest is where the kernel bends most, at lag 0
     return Anatomy(
         terms.sum(0),
         process.temporal_covariance,
-        {m: terms[m] for m in picked},
+        {m: terms[m] for m in (largest - aside, largest, largest + aside)},
         values[largest] / sizes[largest],
         sigma,
         float(gap),
