@@ -28,7 +28,13 @@ READING: dict[str, Any] = {
     "frames": 24,
     "limits": ["wind_speed=0:253"],
 }
-SPLIT_AND_SCALE: dict[str, Any] = {"mean": "free", "scaling": "standard", "harmonics": 2, "test": "weeks:5", "validation": 0.02}
+SPLIT_AND_SCALE: dict[str, Any] = {
+    "mean": "free",
+    "scaling": "standard",
+    "harmonics": 2,
+    "test": "weeks:5",
+    "validation": 0.02,
+}
 COMMAND = (
     "kronoscope fit weather.csv --time time_hour --columns temp,dewp,wind_speed --pivot origin "
     "--timezone America/New_York --frames 24 --limits wind_speed=0:253 --harmonics 2 --test weeks:5 "

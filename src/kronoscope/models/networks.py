@@ -26,7 +26,9 @@ class NetworkPreset:
 NETWORKS: dict[str, NetworkPreset] = {
     "unrolled": NetworkPreset(
         UnrolledTransformer,
-        TrainingConfig(max_steps=2500, batch_size=512, learning_rate=2e-2, ema_decay=0.998, evaluate_every=500, keep="last"),
+        TrainingConfig(
+            max_steps=2500, batch_size=512, learning_rate=2e-2, ema_decay=0.998, evaluate_every=500, keep="last"
+        ),
         "solver of the score's linear system with a learnt covariance: Gaussian dependence from the fewest sequences",
     ),
     "position": NetworkPreset(
