@@ -9,7 +9,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("exact", "samplers", "learners", "unrolled", "weather", "audit", "compiler")
+NAMES = ("exact", "samplers", "learners", "unrolled", "weather", "wind", "audit", "compiler", "compiler-speed")
 COLUMNS = ("name", "value", "unit", "baseline", "ratio", "floor", "note")
 
 
@@ -23,7 +23,7 @@ def main(asked: list[str]) -> int:
     for name in asked or NAMES:
         began = time.monotonic()
         rows = []
-        for row in importlib.import_module(f"benchmarks.{name}").run():
+        for row in importlib.import_module(f"benchmarks.{name.replace('-', '_')}").run():
             rows.append(row)
             print(f"{name}: {row['name']}: {_cell(row['value'])} ({row['note']})", file=sys.stderr, flush=True)
         table = Table(title=f"{name} ({time.monotonic() - began:.0f} s)")
