@@ -106,9 +106,10 @@ def _likelihoods(days: Tensor, frames: int) -> Iterator[dict]:
         seconds.append(time.monotonic() - began)
     gaps = torch.stack([score - reference for score in scores])
     spread = [float(score.mean()) for score in scores]
+    error = float(gaps.mean(dim=0).std()) / len(test) ** 0.5
     note = (
         f"{heads} heads, {min(spread):.2f} to {max(spread):.2f} over {SEEDS} seeds, {max(seconds):.0f} s; less "
-        f"block-Toeplitz of windows {float(gaps.mean()):+.3f} ± {float(gaps.mean(dim=0).std()) / len(test) ** 0.5:.3f}, paired"
+        f"block-Toeplitz of windows {float(gaps.mean()):+.3f} ± {error:.3f}, paired"
     )
     yield _row(f"denoising score matching, unrolled, N = {frames}", float(np.mean(spread)), "nats", target, note)
 
