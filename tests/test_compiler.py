@@ -263,3 +263,16 @@ def test_each_product_layer_takes_a_quarter_of_the_error():
         errors[layers] = relative(compiled.score(x, 0.05), compiled.iteration.score(x, 0.05))
     assert 0.9 < math.log(errors[8] / errors[20]) / (12 * math.log(4)) < 1.1
     assert errors[26] < 1e-9
+
+
+@pytest.mark.parametrize("iteration", ["gradient-descent", "chebyshev", "preconditioned-chebyshev", "spectral"])
+def test_what_float32_loses_stays_below_its_part_of_the_bound(iteration):
+    """Plain and merged, where the condition number is in the thousands."""
+    process = ks.GaussianSequence(ks.kernels.PowerExponential(32.0), sigma(2), times=32)
+    compiled = ks.compile_score(process, iteration, tolerance=5e-2, dtype=torch.float32)
+    assert process.condition_number(1e-2) > 1000
+    x = process.sample(4, generator=torch.Generator().manual_seed(1))
+    own = compiled.iteration.score(x, 1e-2)
+    allowed = compiled.plan.parts["round-off"]
+    for got in (compiled.score(x.float(), 1e-2), compiled.network(x.float(), 1e-2).detach()):
+        assert 1e-9 < relative(got, own) < allowed

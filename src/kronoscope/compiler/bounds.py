@@ -87,7 +87,7 @@ def round_off(lowered: Lowered, heads: str, ranges: Ranges | None, dtype: torch.
         layers += 2 * unit * gate * growth.independent * float(lowered.mean.norm()) / math.sqrt(_least_energy(lowered))
     if lowered.operator is None:
         return 4 * unit * math.sqrt(frames * features) * high / low + layers
-    added = _largest_step(lowered) * _noised_spread(lowered) * (3 + growth.residual) + 4 * (1 + growth.residual)
+    added = _reach_of_a_step(lowered) * (3 + growth.residual) + 4 * (1 + growth.residual)
     steps = unit * math.sqrt(frames + features) * growth.independent * added
     entries = rounding("table" if lowered.basis is not None else heads, lowered.operator)
     noised = math.exp(-lowered.min_time) * lowered.spectrum - math.expm1(-lowered.min_time)
@@ -227,8 +227,11 @@ def _noised(lowered: Lowered, t: float) -> tuple[float, float]:
     return float(spectrum.min()), float(spectrum.max())
 
 
-def _noised_spread(lowered: Lowered) -> float:
-    return max(lowered.noised_ends(t)[1] for t in (lowered.min_time, lowered.max_time))
+def _reach_of_a_step(lowered: Lowered) -> float:
+    """max of step_k(t) high(t): it depends on t through kappa alone, with which it grows, so min_time has the most."""
+    kappa = condition_number(lowered)
+    known = {"gradient-descent": 2 * kappa / (kappa + 1), "chebyshev": 4 * kappa / (kappa + 3)}
+    return known.get(lowered.builder, kappa)
 
 
 def _weights(lowered: Lowered) -> Tensor:
