@@ -1,7 +1,7 @@
 """The audit's error rates and powers, question by question, on processes whose law is known; its speed and memory.
 
 ``python -m benchmarks audit`` runs 2000 audits of equal laws in each of four settings and 200 of each planted defect:
-about 40 minutes on two cores. ``python -m benchmarks.audit null 200``, ``power 20`` and ``speed`` run one part, smaller.
+about 40 minutes on two cores. ``python -m benchmarks.audit null 200``, ``power 20`` and ``speed`` run a part of that.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class Autoregression:
 
 
 def planted(frames: int = 32, features: int = 4) -> tuple[Defect, ...]:
-    """Nothing wrong first, then every defect; real sequences follow the yardstick's law unless the defect needs another.
+    """Nothing wrong first, then every defect; real sequences follow the yardstick's law wherever the defect allows.
 
     The yardstick: exponential kernel, lengthscale 8, and ``spatial_covariance``.
     """

@@ -2,19 +2,24 @@
 
 from .dependence import CorrelationBand, correlation_band, lagged_correlation
 from .gaussian import bures_wasserstein, gaussian_kl, total_variation_bound
+from .published import PUBLISHED, TRAINED, PublishedMetric, published_metrics
 from .samples import EnergyDistance, energy_distance
 from .score_error import ErrorByTime, ScoreKL, score_kl
 
 __all__ = [
+    "PUBLISHED",
+    "TRAINED",
     "CorrelationBand",
     "EnergyDistance",
     "ErrorByTime",
+    "PublishedMetric",
     "ScoreKL",
     "bures_wasserstein",
     "correlation_band",
     "energy_distance",
     "gaussian_kl",
     "lagged_correlation",
+    "published_metrics",
     "score_kl",
     "total_variation_bound",
 ]
