@@ -74,8 +74,8 @@ def fit(
     Args:
         x: Sequences (n, N, d) as tensor, numpy array or xarray object; a 2-D array is one long series and needs
             ``frames``.
-        network: "position" or "dit" (see ``models.NETWORKS``), or any module (x, t) -> epsilon like x, t of shape
-            (batch,).
+        network: A name in ``models.NETWORKS`` ("unrolled", "position", "dit", "unet", "linear", "mlp"), or any module
+            (x, t) -> epsilon like x, t of shape (batch,).
         mean: What is subtracted: "zero" (nothing), "feature" (one number a feature) or "free" (one a frame and
             feature).
         scaling: None, or "standard": one standard deviation a feature.

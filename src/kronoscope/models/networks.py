@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from .. import _checks
-from ..nn import DiT, PositionTransformer, UnrolledTransformer
+from ..nn import MLP, DiT, LinearScore, PositionTransformer, UNet, UnrolledTransformer
 from ..training import TrainingConfig
 
 
@@ -40,6 +40,21 @@ NETWORKS: dict[str, NetworkPreset] = {
         DiT,
         TrainingConfig(max_steps=1500, batch_size=64, learning_rate=3e-3, patience=None),
         "diffusion transformer, softmax attention and perceptrons beside a linear path: learns other laws too",
+    ),
+    "unet": NetworkPreset(
+        UNet,
+        TrainingConfig(max_steps=1500, batch_size=64, learning_rate=1e-3, patience=None),
+        "one-dimensional U-Net of convolutions over the frames: the usual network, to compare with",
+    ),
+    "linear": NetworkPreset(
+        LinearScore,
+        TrainingConfig(max_steps=3000, batch_size=512, learning_rate=3e-3, patience=None),
+        "a free matrix at every noise level, linear in x: no structure, to compare with",
+    ),
+    "mlp": NetworkPreset(
+        MLP,
+        TrainingConfig(max_steps=3000, batch_size=128, learning_rate=1e-3, patience=None),
+        "perceptron on the flattened sequence: no structure, to compare with",
     ),
 }
 

@@ -1,22 +1,28 @@
 """Networks (x, t) -> epsilon, and the ReLU transformer. They know sequences and diffusion time, and no process."""
 
 from .dit import DiT
+from .linear import LinearScore
+from .mlp import MLP
 from .position import PositionTransformer
 from .records import BlockRecord, NetworkRecord, TransformerRecord
 from .relu_block import ReLUBlock
 from .relu_merged import MergedTransformer, merged
 from .relu_transformer import ReLUTransformer
+from .unet import UNet
 from .unrolled import UnrolledTransformer
 
 __all__ = [
+    "MLP",
     "BlockRecord",
     "DiT",
+    "LinearScore",
     "MergedTransformer",
     "NetworkRecord",
     "PositionTransformer",
     "ReLUBlock",
     "ReLUTransformer",
     "TransformerRecord",
+    "UNet",
     "UnrolledTransformer",
     "merged",
 ]
