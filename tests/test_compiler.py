@@ -11,6 +11,7 @@ from compiler_cases import ITERATIONS, KERNELS, PROCESSES, relative, separable, 
 
 import kronoscope as ks
 from kronoscope import compiler, sampling
+from kronoscope.compiler.amplification import amplification
 
 RELU_ITERATIONS = {"chebyshev", "preconditioned-chebyshev", "spectral"}  # the others by a case of their own: deep
 
@@ -246,6 +247,41 @@ def test_stream_converges_to_the_exact_score():
     distance = [relative(b.stream.detach() @ place.T, target) for b in compiled.network.record(x, t).blocks]
     assert distance[-1] < 1e-2 < distance[0]
     assert all(later < earlier * 1.05 for earlier, later in pairwise(distance))
+
+
+@pytest.mark.parametrize(("iteration", "depths"), [("heavy-ball", 1), ("gradient-descent", 1), ("chebyshev", 2)])
+def test_gates_know_the_depth_only_where_the_iteration_does(iteration, depths):
+    """The heavy ball is one block in a loop: neither its weights nor its gates depend on the depth."""
+    network = ks.compile_score(separable(), iteration).network
+    gates = network.condition(torch.tensor([0.1], dtype=torch.float64))
+    assert len(network.blocks) == 1
+    assert gates.shape[1] == (1 if depths == 1 else network.depth)
+
+
+@pytest.mark.parametrize("iteration", ["gradient-descent", "heavy-ball", "chebyshev", "chebyshev-steps"])
+@pytest.mark.parametrize("kappa", [1.5, 40.0, 900.0])
+def test_errors_of_steps_grow_no_more_than_is_proven(iteration, kappa):
+    """An error in the direction of step j, by brute force: the difference of two runs on a grid of eigenvalues."""
+    count = 24
+    grid = torch.linspace(1.0, kappa, 801, dtype=torch.float64)
+    table = ks.iterations.BUILDERS[iteration](1.0, kappa, count)
+    grown = []
+    for j in range(count):
+        solution, direction = torch.zeros_like(grid), torch.zeros_like(grid)
+        for k in range(count):
+            direction = table.momentum[0, k] * direction - table.step[0, k] * grid * solution + (k == j)
+            solution = solution + direction
+        grown.append(float(solution.abs().max()))
+    residual = float(ks.iterations.residual_factors(table, grid).abs().max())
+    proven = amplification(iteration, count, kappa)
+    slack = 1.5 if iteration == "chebyshev-steps" else 1.001  # read off a grid there, with a factor of sqrt 2
+    for got, bound in (
+        (sum(grown), proven.last),
+        (math.hypot(*grown), proven.independent),
+        (residual, proven.residual),
+    ):
+        assert got <= bound * (1 + 1e-9)
+        assert bound <= max(slack, 2.0 if iteration == "chebyshev" else slack) * max(got, 1.0)
 
 
 def test_equal_input_gives_equal_weights():

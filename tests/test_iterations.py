@@ -17,6 +17,7 @@ from kronoscope.iterations import (
     chebyshev,
     chebyshev_steps,
     gradient_descent,
+    heavy_ball,
     iterations_needed,
     krylov_floor,
     residual_bound,
@@ -50,6 +51,17 @@ def test_gradient_descent_is_the_loop_of_the_textbook():
     for _ in range(25):
         s = s - 2 / (0.3 + 5.0) * (a @ s - b)
     assert relative_error(run(gradient_descent(0.3, 5.0, 25), lambda v: a @ v, b), s) < 1e-13
+
+
+def test_heavy_ball_is_the_loop_of_the_textbook():
+    """Polyak: s_{k+1} = s_k - step grad + momentum (s_k - s_{k-1}), the same numbers throughout."""
+    a, b = matrix(0.3, 5.0)[0], normal(30)
+    roots = math.sqrt(0.3), math.sqrt(5.0)
+    step, momentum = 4 / sum(roots) ** 2, ((roots[1] - roots[0]) / sum(roots)) ** 2
+    s = before = torch.zeros(30, dtype=torch.float64)
+    for _ in range(25):
+        s, before = s - step * (a @ s - b) + momentum * (s - before), s
+    assert relative_error(run(heavy_ball(0.3, 5.0, 25), lambda v: a @ v, b), s) < 1e-13
 
 
 def residual_of_chebyshev(low, high, count, points):
@@ -373,7 +385,9 @@ def test_bad_rows_spectra_and_rates_are_refused():
         residual_factors(table, torch.tensor([math.nan]))
     with pytest.raises(InputError, match="eigenvalues must be greater than 0, got 0"):
         score_error(table, torch.tensor([0.0, 1.0]))
-    with pytest.raises(InputError, match="name must be one of gradient-descent, chebyshev, chebyshev-steps, got 'cg'"):
+    with pytest.raises(
+        InputError, match="name must be one of gradient-descent, heavy-ball, chebyshev, chebyshev-steps, got 'cg'"
+    ):
         residual_bound("cg", 2.0, 3)
     with pytest.raises(InputError, match=r"condition_number must be at least 1, got 0\.5"):
         residual_bound("chebyshev", 0.5, 3)

@@ -37,7 +37,7 @@ def compile_process(
     iteration: Annotated[
         str,
         typer.Option(
-            help="gradient-descent, chebyshev, chebyshev-steps, preconditioned-chebyshev or spectral.",
+            help="gradient-descent, heavy-ball, chebyshev, chebyshev-steps, preconditioned-chebyshev or spectral.",
             rich_help_panel=NETWORK,
         ),
     ] = "chebyshev",

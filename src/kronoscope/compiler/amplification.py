@@ -4,12 +4,13 @@ An error e in the direction of step j reaches the solution after k > j steps as 
 eta = (kappa + 1)/(kappa - 1) and the interval mapped to x in [-1, 1]:
 
     gradient descent   P_kj = (1 - step lambda)^(k-1-j)               at most ((kappa - 1)/(kappa + 1))^(k-1-j)
+    heavy ball         P_kj = q^(k-j-1) U_{k-j-1}(x)                  at most (k - j) q^(k-j-1)
     Chebyshev          P_kj = U_{k-j-1}(x) T_{j+1}(eta) / T_k(eta)    at most (k - j) T_{j+1}(eta) / T_k(eta)
     Chebyshev steps    P_kj = prod_{j<i<k} (x_i - x) / (x_i + eta)    read off a grid: no closed form
 
-The second follows from T_k(eta) e_k = y_k with y_{k+1} = 2 x y_k - y_{k-1}, y_j = 0; |U_n| <= n + 1 on [-1, 1]. On a
+Chebyshev's follows from T_k(eta) e_k = y_k with y_{k+1} = 2 x y_k - y_{k-1}, y_j = 0; |U_n| <= n + 1 on [-1, 1]. On a
 grid of 2 n + 1 Chebyshev points or more a polynomial of degree n stays below sqrt(2) times its largest value there
-(Ehlich and Zeller, Math. Z. 86 (1964) 41). All three fall as eta grows, so the largest kappa on a range of t covers the
+(Ehlich and Zeller, Math. Z. 86 (1964) 41). All fall as eta grows, so the largest kappa on a range of t covers the
 range.
 """
 
@@ -22,7 +23,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..iterations import BUILDERS
+from ..iterations import BUILDERS, residual_bound
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def amplification(builder: str, iterations: int, kappa: float) -> Amplification:
         rate = (kappa - 1) / (kappa + 1)
         squares = (1 - rate ** (2 * iterations)) / (1 - rate**2)
         return Amplification((1 - rate**iterations) / (1 - rate), math.sqrt(squares), 1.0)
+    if builder == "heavy-ball":
+        return _heavy_ball(iterations, kappa)
     if builder == "chebyshev":
         speed = _speed(kappa)
         n = torch.arange(1, iterations + 1, dtype=torch.float64)  # k - j
@@ -78,7 +81,7 @@ def largest_amplification(builder: str, iterations: int, kappa: float) -> float:
 
     For Chebyshev T_{j+1}(eta) / T_k(eta) <= 2 q^(k-j-1), q = exp(-arccosh(eta)), whatever k is.
     """
-    if builder == "gradient-descent":
+    if builder in ("gradient-descent", "heavy-ball"):
         return amplification(builder, iterations, kappa).last
     if builder == "chebyshev":
         n = torch.arange(1, iterations + 1, dtype=torch.float64)
@@ -89,6 +92,15 @@ def largest_amplification(builder: str, iterations: int, kappa: float) -> float:
         responses = torch.cat([responses * factor, torch.ones_like(factor)[None]])
         most = max(most, sum(map(_largest, responses)))
     return most
+
+
+def _heavy_ball(iterations: int, kappa: float) -> Amplification:
+    """From P_kj = q^(n-1) U_{n-1}, n = k - j, and the bound of r_k (iterations/rates.py), which may rise above 1."""
+    speed = _speed(kappa)
+    n = torch.arange(1, iterations + 1, dtype=torch.float64)
+    grown = n * _power(speed, n - 1)
+    residuals = residual_bound("heavy-ball", kappa, torch.arange(iterations + 1))
+    return Amplification(float(grown.sum()), float(grown.norm()), float(residuals.max()))
 
 
 def _speed(kappa: float) -> float:

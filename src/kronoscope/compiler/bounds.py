@@ -207,9 +207,12 @@ def _largest_step(lowered: Lowered) -> float:
     found = []
     for t in (lowered.min_time, lowered.max_time):
         low, high = lowered.noised_ends(t)
-        found.append(
-            {"gradient-descent": 2 / (low + high), "chebyshev": 4 / (high + 3 * low)}.get(lowered.builder, 1 / low)
-        )
+        known = {
+            "gradient-descent": 2 / (low + high),
+            "heavy-ball": 4 / (math.sqrt(low) + math.sqrt(high)) ** 2,
+            "chebyshev": 4 / (high + 3 * low),
+        }
+        found.append(known.get(lowered.builder, 1 / low))
     return max(found)
 
 
@@ -230,7 +233,11 @@ def _noised(lowered: Lowered, t: float) -> tuple[float, float]:
 def _reach_of_a_step(lowered: Lowered) -> float:
     """max of step_k(t) high(t): it depends on t through kappa alone, with which it grows, so min_time has the most."""
     kappa = condition_number(lowered)
-    known = {"gradient-descent": 2 * kappa / (kappa + 1), "chebyshev": 4 * kappa / (kappa + 3)}
+    known = {
+        "gradient-descent": 2 * kappa / (kappa + 1),
+        "heavy-ball": 4 * kappa / (1 + math.sqrt(kappa)) ** 2,
+        "chebyshev": 4 * kappa / (kappa + 3),
+    }
     return known.get(lowered.builder, kappa)
 
 

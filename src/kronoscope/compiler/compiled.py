@@ -48,8 +48,9 @@ def compile_score(
 
     Args:
         process: Any Gaussian law: stationary separable, irregular, a Kronecker sum, block-Toeplitz, dense.
-        iteration: "gradient-descent", "chebyshev", "chebyshev-steps", "preconditioned-chebyshev" (in a fixed cosine
-            basis) or "spectral" (in the exact eigenvectors, two attention layers).
+        iteration: "gradient-descent", "heavy-ball" (the same gates in every block), "chebyshev", "chebyshev-steps",
+            "preconditioned-chebyshev" (in a fixed cosine basis) or "spectral" (in the exact eigenvectors, two attention
+            layers).
         tolerance: Of the proven bound: relative root-mean-square score error under p_t, for every t in the range.
         min_time, max_time: The diffusion times that the network is for.
         gates: How time multiplies: "modulated" (scale by the condition) or "relu" (layers of ReLU, as in [F]).

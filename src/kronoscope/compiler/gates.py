@@ -80,8 +80,9 @@ class Gates(nn.Module):
             step, momentum = table.step, table.momentum
         else:
             step, momentum = self.table.expand(-1, len(t), -1)
-        if not bool(momentum.any()) and bool((step == step[:, :1]).all()):
-            step, momentum = step[:, :1], momentum[:, :1]
+        usual = momentum[:, 1:2] if momentum.shape[1] > 1 else momentum  # the first multiplies a direction of 0
+        if bool((step == step[:, :1]).all()) and bool((momentum[:, 1:] == usual).all()):
+            step, momentum = step[:, :1], usual
         alpha, noise = (c.reshape(-1, 1, 1, 1) for c in (diffusion.alpha(t), diffusion.sigma_squared(t)))
         weight = 1.0 if self.diagonal is None else 1 / (alpha**2 * self.diagonal + noise)
         scaled = step[..., None, None] * weight

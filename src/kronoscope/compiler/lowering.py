@@ -15,7 +15,8 @@ from . import gates
 from .operators import KroneckerTerms
 
 BASED = ("preconditioned-chebyshev", "spectral")
-ITERATIONS = ("gradient-descent", "chebyshev", "chebyshev-steps", *BASED)
+WITH_MOMENTUM = ("heavy-ball", "chebyshev")
+ITERATIONS = ("gradient-descent", "heavy-ball", "chebyshev", "chebyshev-steps", *BASED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ class Lowered:
     def terms(self) -> tuple[str, ...]:
         """The terms of a step, in the names of ``gates.SIGNS``."""
         wanted = {
-            gates.MOMENTUM: self.builder == "chebyshev" and self.num_iterations > 1,
+            gates.MOMENTUM: self.builder in WITH_MOMENTUM and self.num_iterations > 1,
             gates.RIGHT_SIDE: True,
             gates.MEAN: self.mean is not None,
             gates.SOLUTION: self.num_iterations > 1,

@@ -1,6 +1,6 @@
 """Linear iterations as data: frozen tables of coefficients, one runner, proven rates, and the floor under them all."""
 
-from .builders import BUILDERS, chebyshev, chebyshev_steps, gradient_descent
+from .builders import BUILDERS, chebyshev, chebyshev_steps, gradient_descent, heavy_ball
 from .rates import iterations_needed, residual_bound
 from .runner import relative_error, residual_factors, run
 from .spectrum import krylov_floor, spectrum_optimal
@@ -16,6 +16,7 @@ __all__ = [
     "chebyshev_steps",
     "cyclic_reduction",
     "gradient_descent",
+    "heavy_ball",
     "iterations_needed",
     "krylov_floor",
     "markov_recurrence",

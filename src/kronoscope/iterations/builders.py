@@ -37,6 +37,37 @@ def gradient_descent(low: float | Tensor, high: float | Tensor, iterations: int)
     return Recurrence("gradient-descent", step, torch.zeros_like(step))
 
 
+def heavy_ball(low: float | Tensor, high: float | Tensor, iterations: int) -> Recurrence:
+    """Gradient descent with the best constant step and momentum: every iteration is the same, whatever its number.
+
+        step = 4 / (sqrt(low) + sqrt(high))^2,    momentum = q^2,
+        q = (sqrt(high) - sqrt(low)) / (sqrt(high) + sqrt(low))
+
+    After k iterations r_k = q^k (U_k(x) - q U_{k-1}(x)) with lambda mapped to x in [-1, 1]: Chebyshev's rate q, but for
+    a factor that grows with k, and without coefficients that depend on k.
+
+    Args:
+        low: Smallest eigenvalue of A, or a lower bound; greater than 0. A number or (times,).
+        high: Largest eigenvalue of A, or an upper bound. A number or (times,).
+        iterations: K, at least 1.
+
+    Raises:
+        InputError: Not 0 < low <= high, or an argument has another shape.
+
+    Source: Polyak, *USSR Comput. Math. Math. Phys.* 4 (1964) 1, section 3.
+
+    Example:
+        >>> heavy_ball(1.0, 9.0, iterations=3).momentum.tolist()
+        [[0.0, 0.25, 0.25]]
+    """
+    low, high = interval(low, high)
+    count = _checks.count("iterations", iterations)
+    scale = (low.sqrt() + high.sqrt()) ** 2
+    step, momentum = ((values[:, None]).expand(-1, count) for values in (4 / scale, ((high - low) / scale) ** 2))
+    begun = (torch.arange(count, device=low.device) > 0).to(momentum)
+    return Recurrence("heavy-ball", step, momentum * begun)
+
+
 def chebyshev(low: float | Tensor, high: float | Tensor, iterations: int) -> Recurrence:
     """Chebyshev semi-iteration: after every k the polynomial that is smallest on [low, high] among those with r(0) = 1.
 
@@ -96,6 +127,7 @@ def chebyshev_steps(low: float | Tensor, high: float | Tensor, iterations: int) 
 
 BUILDERS: dict[str, Callable[[float | Tensor, float | Tensor, int], Recurrence]] = {
     "gradient-descent": gradient_descent,
+    "heavy-ball": heavy_ball,
     "chebyshev": chebyshev,
     "chebyshev-steps": chebyshev_steps,
 }
