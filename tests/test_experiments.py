@@ -197,7 +197,7 @@ def test_the_demo_leaves_its_files(rehearsal):
     shares = {row["name"]: row["share_inside"] for row in results["weather"]["comparison"]}
     assert shares["training"] == 1.0
     assert shares["sample covariance"] > shares["separable"]
-    assert results["weather"]["parts"] == {"train": 240, "validation": 27, "test": 67}
+    assert results["weather"]["parts"] == {"train": 262, "validation": 5, "test": 67}
 
 
 def test_generated_days_read_back(rehearsal):
