@@ -1,7 +1,8 @@
-"""Laws fitted to sequences by maximum likelihood, and the information floor of their structures."""
+"""Laws fitted to sequences by maximum likelihood or shrinkage, and the information floor of their structures."""
 
 from .base import Estimator
 from .floor import sample_covariance_kl, score_kl_floor
+from .regularised import LedoitWolf, Tapered
 from .sample_covariance import SampleCovariance
 from .separable import Separable
 from .stationary import BlockToeplitz, StationarySeparable
@@ -9,9 +10,11 @@ from .stationary import BlockToeplitz, StationarySeparable
 __all__ = [
     "BlockToeplitz",
     "Estimator",
+    "LedoitWolf",
     "SampleCovariance",
     "Separable",
     "StationarySeparable",
+    "Tapered",
     "sample_covariance_kl",
     "score_kl_floor",
 ]

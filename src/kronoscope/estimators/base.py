@@ -28,11 +28,13 @@ class Moments:
         roots: R, (rank, frames, features), with sum_r vec(R_r) vec(R_r)' = S, the second moment about ``mean``.
         min_time: t0; the likelihood is that of x at t0, with the noise integrated out exactly: its second moment
             is alpha^2 S + sigma^2 I (docs/theory.md, section 5).
+        centred: The sequences themselves less ``mean``, (n, frames, features), for who needs more than ``S``.
     """
 
     mean: Tensor
     roots: Tensor
     min_time: float
+    centred: Tensor
 
     @property
     def scale(self) -> float:
@@ -105,7 +107,7 @@ class Estimator(ABC):
                 f"{features} features, got {n}"
             )
         mean = self._mean_of(data)
-        moments = Moments(mean, _roots(data - mean), float(self.min_time))
+        moments = Moments(mean, _roots(data - mean), float(self.min_time), data - mean)
         if not bool(moments.roots.any()):
             raise InputError("x must vary: it equals its mean everywhere")
         return self._fit(moments, self.count_parameters(frames, features))
