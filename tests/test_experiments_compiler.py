@@ -120,6 +120,7 @@ def test_slopes_have_the_interval_of_the_textbook():
         (found.lower - fit.slope) / fit.stderr, 3
     )
     assert inside == pytest.approx(0.95)
+    assert depth_cases.slope(x, [4.0] * 5) == depth_cases.Slope(0.0, 0.0, 0.0)
 
 
 def test_the_error_of_the_preconditioned_solver_by_brute_force():

@@ -16,6 +16,7 @@ from ..compiler.planning import cosine_basis
 from ..iterations import (
     chebyshev,
     gradient_descent,
+    heavy_ball,
     iterations_needed,
     krylov_floor,
     relative_error,
@@ -80,9 +81,11 @@ class Slope:
 
 def slope(x: list[float], y: list[float]) -> Slope:
     """Of y against x, by the t law on len(x) - 2 degrees of freedom."""
-    fit = stats.linregress(x, y)
-    reach = float(stats.t.ppf(0.975, len(x) - 2) * fit.stderr)
-    return Slope(float(fit.slope), float(fit.slope) - reach, float(fit.slope) + reach)
+    across, along = np.array(x) - np.mean(x), np.array(y) - np.mean(y)
+    value = float(across @ along / (across @ across))
+    scatter = float(((along - value * across) ** 2).sum() / (len(x) - 2) / (across @ across))
+    reach = float(stats.t.ppf(0.975, len(x) - 2)) * math.sqrt(scatter)
+    return Slope(value, value - reach, value + reach)
 
 
 def spatial_covariance() -> Tensor:
@@ -155,6 +158,8 @@ def depths(spectra: Spectra, t: float, tolerance: float, robust: bool = True) ->
         "gradient-descent": _gradient_descent(eigenvalues, low, high, tolerance),
         "chebyshev": _first(relative_error(chebyshev(low, high, most), eigenvalues)[0], tolerance),
     }
+    longer = int(iterations_needed("heavy-ball", high / low, tolerance))
+    found["heavy-ball"] = _first(relative_error(heavy_ball(low, high, longer), eigenvalues)[0], tolerance)
     inside, counts = spectra.preconditioned(t)
     ends = float(inside.min()), float(inside.max())
     fewer = int(iterations_needed("chebyshev", ends[1] / ends[0], tolerance))

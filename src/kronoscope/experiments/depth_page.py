@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ROLES = {
     "gradient-descent": "null",
+    "heavy-ball": "baseline-3",
     "chebyshev": "learnt",
     "spectrum-optimal": "second",
     "preconditioned-chebyshev": "baseline",
@@ -21,6 +22,7 @@ ROLES = {
 }
 LABELS = {
     "gradient-descent": "gradient descent",
+    "heavy-ball": "heavy ball",
     "chebyshev": "Chebyshev",
     "spectrum-optimal": "spectrum-optimal, in float64",
     "preconditioned-chebyshev": "Chebyshev, preconditioned by cosines",
@@ -92,10 +94,11 @@ def _curves(result: DepthResult, least: float) -> Section:
         "line is what gradient descent pays; Chebyshev's line climbs half as steeply. The floor is the least that any "
         "network can do whose coefficients do not depend on x and that touches the data through products with the "
         "covariance alone; the lines below it, preconditioned and spectral, have a cosine or an eigenvector basis "
-        "written into their position table and so leave that class. Where a kernel's own smallest eigenvalue ends the "
+        "written into their position table and so leave that class. The heavy ball pays for coefficients that are the "
+        "same in every layer. Where a kernel's own smallest eigenvalue ends the "
         "growth of κ its lines stop early."
     )
-    figure = Figure(panels, caption, "Depth against condition number for six solvers.", columns=min(2, len(panels)))
+    figure = Figure(panels, caption, "Depth against condition number for seven solvers.", columns=min(2, len(panels)))
     columns: list[Column | str] = ["kernel", "solver", Column("slope", decimals=3), Column("95 % from", decimals=3)]
     columns += [Column("to", decimals=3), Column("decades of κ", decimals=1)]
     rows: list[list[Cell]] = []
