@@ -8,9 +8,11 @@ import torch
 from tolerances import relative_error
 
 from kronoscope import metrics
+from kronoscope._errors import InputError
 from kronoscope.audit import joint, marginals, memory, moments, spectra, structure
 from kronoscope.audit.inputs import Pool
 from kronoscope.audit.resampling import Exchange, Flips
+from kronoscope.audit.run import audit
 from kronoscope.audit.tally import Tally
 
 FLOAT32 = 2e-5  # products over relabellings are in float32
@@ -296,3 +298,45 @@ def test_scale_is_the_spread_over_relabellings(setting):
     pairs = Flips(20, 2, 20000, generator(6))
     root = pairs.contrast(psi)[1:].square().mean(dim=0).sqrt()
     np.testing.assert_allclose(pairs.scale(psi), root, rtol=0.03)  # all 40 sequences: 10 pairs of 2 and 2
+
+
+def test_ties_do_not_side_with_a_set():
+    """A set against itself, all sequences but one alike: every neighbour is a tie, which order must not break."""
+    x = torch.zeros(60, 3, 1, dtype=torch.float64)
+    x[7] = 1
+    assert audit(x, x, num_draws=199).passed
+
+
+def test_what_was_trained_on_can_be_told_in_either_way():
+    g = generator()
+    seen, unseen = (torch.randn(40, 4, 2, generator=g) for _ in range(2))
+    copies = seen[torch.randint(40, (40,), generator=g)] + 0.01 * torch.randn(40, 4, 2, generator=g)
+    one = audit(seen, copies, unseen, num_draws=199)
+    two = audit(unseen, copies, training=seen, num_draws=199)
+    assert one.question("memorisation").rejected
+    assert two.question("memorisation").rejected
+    assert (one.num_held_out, one.num_training) == (two.num_held_out, two.num_training) == (40, 40)
+    fresh = audit(unseen, torch.randn(40, 4, 2, generator=g), training=seen, num_draws=199)
+    assert not fresh.question("memorisation").rejected
+    with pytest.raises(InputError, match="not both"):
+        audit(seen, copies, unseen, training=seen)
+    with pytest.raises(InputError, match="training must hold at least 10"):
+        audit(unseen, copies, training=seen[:5])
+
+
+def test_the_metrics_of_papers_stand_on_the_page_and_decide_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(metrics.learners, "STEPS", 3)
+    x = torch.randn(80, 3, 2, generator=generator())
+    plain, told = (audit(x[:40], x[40:], num_draws=99, published=wanted) for wanted in (False, True))
+    assert plain.questions == told.questions
+    assert [one.name for one in told.published] == list(metrics.PUBLISHED)
+    page = told.to_html(tmp_path / "a.html").read_text()
+    assert "Context-FID" in page
+    assert "The metrics that papers report" not in plain.to_html(tmp_path / "b.html").read_text()
+
+
+def test_area_counts_ties_half():
+    scores = torch.tensor([0.0, 1.0, 1.0, 2.0, 1.0, 1.0, 0.0, 3.0])
+    area, _ = joint._area(scores, Exchange(4, 4, 3, generator()))
+    u = scipy.stats.mannwhitneyu(scores[4:], scores[:4]).statistic
+    assert area == pytest.approx(u / 16)

@@ -59,7 +59,11 @@ def test_a_run_audits_what_it_held_out(files, capsys):
     fitted = ["fit", "real.npy", "--out", "RUN", "--max-steps", "1", "--test", "0.5", "--quiet"]
     assert run(fitted) == 0
     assert run(["audit", "real.npy", "good.npy", "--run", "RUN", "--out", "a.html", "--json", "a.json"]) in (0, 1)
-    assert json.loads((files / "a.json").read_text())["num_real"] == 30
+    told = json.loads((files / "a.json").read_text())
+    assert (told["num_real"], told["num_held_out"]) == (30, 30)
+    split = json.loads((files / "RUN" / "run.json").read_text())["split"]
+    assert told["num_training"] == len(split["train"])
+    assert "memorisation" in {question["name"] for question in told["questions"]}
     np.save("other.npy", np.load("real.npy")[:40])
     assert run(["audit", "other.npy", "good.npy", "--run", "RUN", "--out", "b.html"]) == 2
     assert "the file that the run was fitted to" in capsys.readouterr().err

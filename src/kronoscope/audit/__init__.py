@@ -10,9 +10,10 @@ from types import ModuleType
 from typing import Any
 
 from .records import AuditResult, Cell, Question
+from .resampling import FEWEST
 from .run import audit
 
-__all__ = ["AuditResult", "Cell", "Question", "audit"]
+__all__ = ["FEWEST", "AuditResult", "Cell", "Question", "audit"]
 
 
 class _Callable(ModuleType):

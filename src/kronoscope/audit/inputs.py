@@ -21,30 +21,40 @@ FLOOR = 1e-3  # share of the mean variance below which a direction is not blown 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Real, generated and held-out sequences in their own units, and the names of their features."""
+    """Sequences in their own units, and their features; ``unseen`` and ``seen``: by the generator, if that is told."""
 
     real: Tensor
     generated: Tensor
-    held_out: Tensor | None
+    unseen: Tensor | None
+    seen: Tensor | None
     names: tuple[str, ...]
     units: tuple[str, ...]
     consecutive: bool
     notes: tuple[str, ...]
 
 
-def check(real: Sequences, generated: Sequences, held_out: Sequences | None, consecutive: bool) -> Inputs:
-    """The three sets as float64 tensors, if they are of one kind.
+def check(
+    real: Sequences,
+    generated: Sequences,
+    held_out: Sequences | None,
+    training: Sequences | None,
+    consecutive: bool,
+) -> Inputs:
+    """The sets as float64 tensors, if they are of one kind.
 
     Raises:
         InputError: Sets that differ in frames, features, units or time step (which, is said), too few sequences, or
-            no feature that varies.
+            no feature that varies, or both ``held_out`` and ``training``.
         TypeError: Something that is no array, or ``consecutive`` that is not True or False.
     """
     if not isinstance(consecutive, bool):
         raise TypeError(f"consecutive must be True or False, got {consecutive!r}")
     sets = {"real": _set("real", real), "generated": _set("generated", generated)}
-    if held_out is not None:
-        sets["held_out"] = _set("held_out", held_out)
+    if held_out is not None and training is not None:
+        raise InputError("give held_out (real is what was trained on) or training (real was held out), not both")
+    for name, other in (("held_out", held_out), ("training", training)):
+        if other is not None:
+            sets[name] = _set(name, other)
     first = sets["real"]
     for name, other in sets.items():
         _same(first, other, name)
@@ -64,10 +74,13 @@ def check(real: Sequences, generated: Sequences, held_out: Sequences | None, con
     if constant:
         notes.append(f"Left out, since constant and equal in both sets: {', '.join(constant)}.")
     units = _units(first)
+    pairs = {"held_out": ("held_out", "real"), "training": ("real", "training")}
+    unseen, seen = next((pair for name, pair in pairs.items() if name in sets), (None, None))
     return Inputs(
         tensors["real"][..., kept],
         tensors["generated"][..., kept],
-        tensors["held_out"][..., kept] if "held_out" in tensors else None,
+        tensors[unseen][..., kept] if unseen else None,
+        tensors[seen][..., kept] if seen else None,
         tuple(first.feature_names[j] for j in kept),
         tuple(units[j] or "" for j in kept),
         consecutive,

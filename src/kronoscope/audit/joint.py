@@ -51,7 +51,8 @@ def _neighbours(distance: Tensor, tally: Tally) -> None:
     """Sequences whose nearest neighbours are of their own set: generated less real."""
     relabelling = tally.relabelling
     number = min(NEIGHBOURS, len(distance) - 1)
-    index = distance.topk(number, largest=False).indices
+    order = torch.randperm(len(distance), generator=torch.Generator().manual_seed(0))  # ties must not follow the labels
+    index = order[distance[:, order].topk(number, largest=False).indices]
     generated = relabelling.weights < 0
     shares: list[Tensor] = []
     for side in (~generated, generated):
@@ -146,9 +147,16 @@ def _area(scores: Tensor, relabelling: Relabelling) -> tuple[float, float]:
     """Area under the curve and its standard error (Hanley and McNeil 1982, by the placements of DeLong 1988)."""
     n = relabelling.num_first
     real, generated = scores[:n], scores[n:]
-    placed = (torch.searchsorted(real.sort().values, generated) / n).clamp(0, 1)
-    passed = 1 - torch.searchsorted(generated.sort().values, real) / len(generated)
+    placed = _below(real, generated)
+    passed = 1 - _below(generated, real)
     return float(placed.mean()), math.sqrt(float(placed.var() / len(generated) + passed.var() / n))
+
+
+def _below(values: Tensor, thresholds: Tensor) -> Tensor:
+    """Share of ``values`` below each threshold, equal ones counted half."""
+    ordered = values.sort().values
+    places = [torch.searchsorted(ordered, thresholds, side=side) for side in ("left", "right")]
+    return (places[0] + places[1]) / (2 * len(values))
 
 
 def _within(kernel: Tensor, relabelling: Relabelling) -> tuple[float, float, float]:

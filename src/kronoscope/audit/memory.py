@@ -30,12 +30,14 @@ def memorisation(pool: Pool, generated: Tensor, tally: Tally) -> None:
     centre = pool.values.mean(dim=0)
     known = (pool.values - centre).div(pool.scale).flatten(1) / root
     new = (generated - centre).div(pool.scale).flatten(1) / root
+    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0))  # ties must not follow the labels
     nearest = torch.full((len(known),), torch.inf, dtype=torch.float64)
     count, close, near = (torch.zeros(len(known), dtype=torch.float64) for _ in range(3))
     for rows in new.split(ROWS):
         distance = _exactly(rows, known)
         nearest = torch.minimum(nearest, distance.amin(dim=0))
-        two, index = distance.topk(2, largest=False)
+        two, index = distance[:, order].topk(2, largest=False)
+        index = order[index]
         ratio = two[:, 0] / two[:, 1].clamp_min(1e-300)
         count.index_add_(0, index[:, 0], torch.ones_like(ratio))
         near.index_add_(0, index[:, 0], 1 - ratio)
@@ -48,7 +50,8 @@ def memorisation(pool: Pool, generated: Tensor, tally: Tally) -> None:
     )
     psi = torch.stack([count, near, close], dim=1) * (len(known) / total)
     tally.add(psi, lambda j: texts[j], "", total / len(known), toward=1)
-    rank = nearest.argsort().argsort().double()[:, None] / len(known)
+    rank = torch.empty(len(known), 1, dtype=torch.float64)
+    rank[order[nearest[order].argsort(stable=True)], 0] = torch.arange(len(known), dtype=torch.float64) / len(known)
     halves = torch.stack([(rank[:, 0] < q).double() for q in (0.02, 0.05, 0.1, 0.25, 0.5)], dim=1)
     shares = (2, 5, 10, 25, 50)
     tally.add(

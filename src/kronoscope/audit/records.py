@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .. import report
+from ..metrics import PublishedMetric
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class AuditResult:
         block: Neighbouring sequences that were kept together; 1 for independent sequences.
         num_draws: Relabellings.
         notes: What was left out, and why.
+        num_training: Sequences that the generator has seen; 0 where that was not told.
+        published: Metrics of papers, where asked for. They decide nothing.
     """
 
     questions: tuple[Question, ...]
@@ -92,6 +95,8 @@ class AuditResult:
     block: int
     num_draws: int
     notes: tuple[str, ...] = ()
+    num_training: int = 0
+    published: tuple[PublishedMetric, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import _checks
 from .._errors import InputError
+from ..metrics import published_metrics
 from . import family, joint, marginals, memory, moments, spectra, structure
 from .inputs import Inputs, Pool, Sequences, check
 from .records import AuditResult, Cell, Question
@@ -30,6 +31,8 @@ def audit(
     generator: torch.Generator | None = None,
     *,
     num_draws: int = 999,
+    training: Sequences | None = None,
+    published: bool = False,
 ) -> AuditResult:
     """Do generated sequences have the law of the real ones? Which dependence is off, where, and by how much?
 
@@ -43,13 +46,16 @@ def audit(
         real: (n, N, d) tensor, numpy array, xarray object, or what ``data.read`` gave; n >= 10.
         generated: (m, N, d), the same features and units, m >= 10.
         held_out: (h, N, d) real sequences that the generator has not seen, while it has seen ``real``; switches the
-            question of memorisation on.
+            question of memorisation on, which takes both for draws of one law.
         consecutive: The real sequences follow each other in time and depend on their neighbours: blocks of them, whose
             length is read off the data, are kept together and compared with as many generated ones: generate as
             many as there are. Tests are then approximate.
         alpha: Probability that a perfect generator fails.
         generator: None means seed 0.
         num_draws: Relabellings; p-values are multiples of 1 / (num_draws + 1).
+        training: In place of ``held_out``, where ``real`` was held out: what the generator has seen.
+        published: Also compute ``metrics.published_metrics``, for comparison with papers; it trains small networks,
+            which takes minutes, and decides nothing.
 
     Raises:
         InputError: Sets that differ in frames, features, units or time step (named), values that are not finite, too
@@ -66,7 +72,7 @@ def audit(
 
     Source: docs/theory.md, section 8; Westfall and Young, "Resampling-Based Multiple Testing" (1993).
     """
-    given = check(real, generated, held_out, consecutive)
+    given = check(real, generated, held_out, training, consecutive)
     if not 0 < _checks.real("alpha", alpha) < 1:
         raise InputError(f"alpha must be greater than 0 and less than 1, got {alpha:g}")
     draws = _checks.count("num_draws", num_draws, least=math.ceil(1 / alpha) - 1)
@@ -78,17 +84,20 @@ def audit(
     adjusted = family.step_down(statistics)
     questions = [_answer(name, tallies[name], float(adjusted[k]), alpha) for k, name in enumerate(names)]
     order = sorted(range(len(names)), key=lambda k: (adjusted[k], -tallies[names[k]].worst[0].deviation))
+    papers = published_metrics(given.real, given.generated, generator=generator) if published else ()
     return AuditResult(
         tuple(questions[k] for k in order),
         float(alpha),
         len(given.real),
         len(given.generated),
-        0 if given.held_out is None else len(given.held_out),
+        0 if given.unseen is None else len(given.unseen),
         given.real.shape[1],
         given.names,
         block,
         draws,
         (*given.notes, *_left_out(given, block)),
+        0 if given.seen is None else len(given.seen),
+        papers,
     )
 
 
@@ -114,9 +123,9 @@ def ask(given: Inputs, block: int, draws: int, generator: torch.Generator) -> di
         if applies:
             measure(pool, *(tallies[name] for name in names))
     joint.classifier(pool, tallies["classifier"], generator)
-    if given.held_out is not None:
-        blocks = min(block, len(given.held_out) // FEWEST)  # what was held out is often short
-        both, own = _arrange(given, given.held_out, given.real, blocks, draws, generator)
+    if given.unseen is not None and given.seen is not None:
+        blocks = min(block, len(given.unseen) // FEWEST)  # what was held out is often short
+        both, own = _arrange(given, given.unseen, given.seen, blocks, draws, generator)
         tallies["memorisation"] = Tally(own)
         memory.memorisation(both, given.generated, tallies["memorisation"])
     return tallies

@@ -50,6 +50,9 @@ def audit(
             show_default=False,
         ),
     ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Also compute the metrics that papers report (minutes).")
+    ] = False,
     alpha: Annotated[float, typer.Option(help="Probability that a perfect generator fails, between 0 and 1.")] = 0.05,
     seed: Seed = 0,
     force: Force = False,
@@ -67,16 +70,17 @@ def audit(
     told: dict[str, Any] = {"frames": frames, "time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
     if run is None:
         reading: dict[str, Any] = {**told, "path": str(real), "columns": columns.split(",") if columns else None}
-        truth = data.read(**reading)
+        truth, learnt = data.read(**reading), None
     else:
         given = sorted(name for name, value in told.items() if value is not None)
         if given:
             raise InputError(f"--run says how REAL is read; leave out --{', --'.join(given)}")
-        truth = _held_out(run, real)
+        truth, learnt = _parts(run, real)
     made = data.read(generated)
     dated = truth.starts is not None if consecutive is None else consecutive
     with progress("auditing", quiet) as show:
-        found = auditing.audit(truth, made, None, dated, alpha, torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        found = auditing.audit(truth, made, None, dated, alpha, generator, training=learnt, published=published)
         show(1.0, f"{len(found.questions)} questions")
     found.to_html(out, force=force)
     if record is not None:
@@ -89,9 +93,13 @@ def audit(
         raise typer.Exit(1)
 
 
-def _held_out(run: Path, real: Path) -> SequenceSet:
-    """The test part of REAL (the validation part, where the run has none), cut as the run cut its source."""
+def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
+    """The test part of REAL (the validation part, where the run has none) and the part that the run was trained on.
+
+    REAL is cut as the run cut its source. Too short a training part to ask about memorisation is None.
+    """
     from .. import data, models
+    from ..audit import FEWEST
 
     told: dict[str, Any] = models.read_settings(run)
     reading = told.get("source")
@@ -104,4 +112,8 @@ def _held_out(run: Path, real: Path) -> SequenceSet:
             "--run takes the file that the run was fitted to"
         )
     parts = told["split"]
-    return sequences.subset(parts["test"] or parts["validation"])
+    trained = parts["train"]
+    return (
+        sequences.subset(parts["test"] or parts["validation"]),
+        sequences.subset(trained) if len(trained) >= FEWEST else None,
+    )

@@ -25,6 +25,7 @@ import xarray as xr
 
 from .._errors import InputError
 from .sequences import Container, Coordinate, FloatArray, Source, Starts, Step, first_line, list_names
+from .sizes import check_size
 from .times import in_zone, parse
 
 # What xarray calls the variable of a DataArray without a name in a file.
@@ -42,11 +43,14 @@ def load(path: Path, ending: str) -> xr.Dataset:
         if ending == ".nc":
             engine = {"engine": _netcdf_engine(path)}
         with xr.open_dataset(path, decode_cf=False, **engine) as raw:
+            check_size(sum(variable.size for variable in raw.variables.values()), "the data set")
             # Spans of time are decoded along dimensions only: a variable may well be measured in hours.
             spans = {str(name): name in raw.dims for name in raw.variables}
             data = xr.decode_cf(raw, decode_timedelta=spans).load()
         # A zarr store lists its arrays in no fixed order.
         return data[sorted(data.data_vars, key=str)] if ending == ".zarr" else data
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
 

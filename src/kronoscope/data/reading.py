@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,7 @@ from . import grids, tables
 from .blocks import complete, cut
 from .limits import Limits, apply_limits
 from .sequences import Container, SequenceSet, Source, first_line, list_names
+from .sizes import check_size
 
 TABLES = (".csv", ".parquet")
 ARRAYS = (".npy", ".npz")
@@ -134,6 +137,8 @@ def _refuse(ending: str, **options: object) -> None:
 def _load_numpy(path: Path, ending: str) -> tuple[np.ndarray, str | None]:
     try:
         with path.open("rb") as file:  # numpy would leave a damaged archive open
+            if ending == ".npy":
+                _refuse_huge(file)
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray) != (ending == ".npy"):
                 raise InputError(f"this is no {ending} file but {'an .npy' if ending == '.npz' else 'an .npz'} file")
@@ -142,11 +147,26 @@ def _load_numpy(path: Path, ending: str) -> tuple[np.ndarray, str | None]:
             keys = list(loaded.keys())
             if len(keys) != 1:
                 raise InputError(f"an .npz file must hold one array, but this has {list_names(keys)}")
+            with loaded.zip.open(loaded.zip.namelist()[0]) as member:
+                _refuse_huge(member)
             return loaded[keys[0]], keys[0]
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
+
+
+def _refuse_huge(file: IO[bytes]) -> None:
+    """Refuse an array too large to read, by what its head says; leaves ``file`` at its start if it can."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        reader = readers.get(np.lib.format.read_magic(file))
+        shape = reader(file)[0] if reader else ()
+    except ValueError:
+        shape = ()  # no array at all, which numpy says better
+    check_size(math.prod(shape), "the array")
+    if file.seekable():
+        file.seek(0)
 
 
 def _from_numpy(array: np.ndarray, key: str | None, ending: str | None) -> Source:

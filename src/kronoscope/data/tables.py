@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from .._errors import InputError
 from .sequences import Container, FloatArray, Source, Step, counted, first_line, list_names
+from .sizes import check_size
 from .times import in_zone, parse
 
 SEQUENCE = "sequence"
@@ -59,6 +61,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
+    with pq.ParquetFile(path) as file:
+        check_size(file.metadata.num_rows * file.metadata.num_columns, "the table")
     table = pd.read_parquet(path)
     if not isinstance(table.index, pd.RangeIndex):
         table = table.reset_index()
@@ -174,6 +178,7 @@ def _pivoted(
     if cell.duplicated().any():
         first = int(np.argmax(cell.duplicated().to_numpy()))
         raise InputError(f"the time {times[first]} occurs more than once for {by.name} = {kinds[place[first]]}")
+    check_size(len(when) * len(features) * len(kinds), f"one feature for each of {len(kinds)} values of '{by.name}'")
     wide = np.full((len(when), len(features), len(kinds)), np.nan)
     wide[row, :, place] = values
     names = [f"{feature}_{kind}" for feature in features for kind in kinds]
