@@ -2,10 +2,12 @@
 
 from .fit import FitSettings, fit, fit_run
 from .folder import read_settings
+from .initial import ESTIMATORS
 from .model import Model, load
 from .networks import NETWORKS, NetworkPreset, training_config
 
 __all__ = [
+    "ESTIMATORS",
     "NETWORKS",
     "FitSettings",
     "Model",

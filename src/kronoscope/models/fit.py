@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from .. import _checks, data, training
 from .._errors import InputError
 from . import folder as run_folder
+from .initial import Initial, start_from
 from .model import Model
 from .networks import build_network, training_config
 
@@ -58,6 +59,7 @@ def fit(
     *,
     mean: str = "zero",
     scaling: str | None = None,
+    initial: Initial | None = None,
     frames: int | None = None,
     validation: float = 0.1,
     network_options: dict[str, Any] | None = None,
@@ -79,6 +81,9 @@ def fit(
         mean: What is subtracted: "zero" (nothing), "feature" (one number a feature) or "free" (one a frame and
             feature).
         scaling: None, or "standard": one standard deviation a feature.
+        initial: What network="unrolled" starts from: None (nothing), a Gaussian law of the data as they are, the name
+            of an estimator in ``models.ESTIMATORS`` (fitted to the training part), or a compiled score. How far
+            training then moved the network's law stands in ``model.record["initial"]``, in nats.
         frames: N, for a long series.
         validation: Share of the n sequences that is taken out for the held-out loss; the rest is trained on.
         network_options: Keyword arguments of a named network, such as width.
@@ -103,7 +108,16 @@ def fit(
         sequences, mean=mean, scaling=scaling, harmonics=0, test=None, validation=validation, gap=0, generator=generator
     )
     frames, features = prepared.x.shape[1:]
-    module = network if isinstance(network, nn.Module) else build_network(network, frames, features, options, generator)
+    start = None
+    if initial is not None:
+        as_they_are = mean == "zero" and scaling is None
+        start = start_from(initial, network, options, prepared.x, config.min_time, as_they_are, generator)
+        options = start.options
+        module: nn.Module = start.network
+    elif isinstance(network, nn.Module):
+        module = network
+    else:
+        module = build_network(network, frames, features, options, generator)
     result = training.train(
         module,
         prepared.x,
@@ -114,6 +128,8 @@ def fit(
         on_progress=on_progress,
         on_evaluation=on_evaluation,
     )
+    if start is not None:
+        prepared.record["initial"] = start.moved(result.network, config.min_time)
     return prepared.model(result, config, name, options, returns_tensor=isinstance(x, Tensor))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -12,6 +12,8 @@ from torch import nn
 from .. import _checks
 from ..nn import MLP, DiT, LinearScore, PositionTransformer, UNet, UnrolledTransformer
 from ..training import TrainingConfig
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,17 @@ def build_network(
     name: str, num_frames: int, num_features: int, options: dict[str, Any], generator: torch.Generator
 ) -> nn.Module:
     """A network with weights drawn from ``generator``; the global random state is left as it was."""
+    build = preset(name).build
+    return build_with(lambda: build(num_frames, num_features, **options), name, generator)
+
+
+def build_with(build: Callable[[], Module], name: str, generator: torch.Generator) -> Module:
+    """What ``build`` returns when torch's global random state is drawn from ``generator``; the state is put back."""
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the accelerators as well
         try:
-            return preset(name).build(num_frames, num_features, **options)
+            return build()
         except TypeError as error:
             raise _checks.InputError(f"network options of {name!r}: {error}") from None
 
