@@ -75,11 +75,14 @@ def covariances(pool: Pool, covariance: Tally, autocorrelation: Tally, cross: Ta
             ]
             label = _pair("correlation of", names, lag)
             between = (values[0].flatten(), values[1].flatten())
-            cross.count(psi.flatten(1), moved.flatten(1), label, values=between, keep=(once & apart).flatten())
+            terms = relabelling.scale(phi.flatten(1)) / roots.flatten()
+            kept = (once & apart).flatten()
+            cross.count(psi.flatten(1), moved.flatten(1), label, values=between, keep=kept, terms=terms)
             if lag:
                 alone = [t.diagonal(dim1=-2, dim2=-1) for t in (psi, moved, *values)]
                 itself = _itself(names, lag)
-                autocorrelation.count(alone[0], alone[1], itself, values=(alone[2], alone[3]))
+                own_terms = terms.unflatten(0, (d, d)).diagonal()
+                autocorrelation.count(alone[0], alone[1], itself, values=(alone[2], alone[3]), terms=own_terms)
     _white(pool, covariance)
     _together(pool, autocorrelation)
 

@@ -12,6 +12,7 @@ from .resampling import Relabelling
 
 KEPT = 6  # of the worst cells, for the table of a question
 LEAST_SCALE = 1e-9  # in standardised data: a cell that varies less does not vary
+ROUNDING = 1e-5  # of a difference of float32 terms, relative to them
 
 Label = Callable[[int], str]
 
@@ -92,10 +93,15 @@ class Tally:
         values: tuple[Tensor, Tensor] | None = None,
         toward: int = 0,
         keep: Tensor | None = None,
+        terms: Tensor | None = None,
     ) -> None:
-        """As :meth:`add`, for a contrast that is known already."""
+        """As :meth:`add`, for a contrast that is known already.
+
+        Where ``psi`` is a difference whose ``terms`` have that scale, (cells,), what is below rounding does not vary.
+        """
         scale = self.relabelling.scale(psi)
-        moves = scale > LEAST_SCALE if keep is None else (scale > LEAST_SCALE) & keep
+        least = LEAST_SCALE if terms is None else (ROUNDING * terms).clamp_min(LEAST_SCALE)
+        moves = scale > least if keep is None else (scale > least) & keep
         if not bool(moves.any()):
             return
         standard = contrast / torch.where(moves, scale, torch.inf).to(contrast.dtype)
