@@ -129,12 +129,9 @@ def _claim(sweep: Sweep, path: Path) -> None:
 def _check_same(before: Any, now: dict[str, Any], path: Path) -> None:
     if not isinstance(before, dict) or before.get("format") != FORMAT:
         raise InputError(f"{path / TABLE} is not of the format {FORMAT!r}")
-    differ = [
-        f"{name} {before.get(name)!r} instead of {now[name]!r}" for name in ("name",) if before[name] != now[name]
-    ]
-    told, asked = before["settings"], now["settings"]
+    told, asked = ({"name": one["name"], **one["settings"]} for one in (before, now))
     names = sorted({*told, *asked})
-    differ += [
+    differ = [
         f"{name} {_text(told.get(name))} instead of {_text(asked.get(name))}"
         for name in names
         if _text(told.get(name)) != _text(asked.get(name))
