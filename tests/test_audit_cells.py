@@ -41,14 +41,14 @@ class Recorder(Tally):
         super().__post_init__()
         self.seen = []
 
-    def count(self, psi, contrast, label, unit="", factor=1.0, values=None, toward=0, keep=None):
+    def count(self, psi, contrast, label, unit="", factor=1.0, values=None, toward=0, keep=None, terms=None):
         kept = torch.ones(psi.shape[1], dtype=torch.bool) if keep is None else keep
         factors = torch.as_tensor(factor, dtype=torch.float64).expand(psi.shape[1])
         means = self.relabelling.means(psi.double())
         shown = values if values is not None else [m * factors for m in means]
         for j in kept.nonzero().flatten().tolist():
             self.seen.append((label(j), psi[:, j].double(), contrast[:, j], float(shown[0][j]), float(shown[1][j])))
-        super().count(psi, contrast, label, unit, factor, values, toward, keep)
+        super().count(psi, contrast, label, unit, factor, values, toward, keep, terms)
 
     def cell(self, label):
         found = [one for one in self.seen if one[0] == label]
