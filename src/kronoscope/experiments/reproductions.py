@@ -53,6 +53,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "noise-depth": Reproduction("noise_depth", "Less depth is needed the more noise there is.", (1, 0.2)),
     "width-depth": Reproduction("width_depth", "Heads buy hardly any depth; width buys nearly all of it.", (1, 0.2)),
     "krylov": Reproduction("krylov", "Every block of a compiled network lies between floor and bound.", (1, 0.2)),
+    "metric-trial": Reproduction(
+        "metric_trial", "Which number shows which defect, at what rate of false alarms.", (90, 2)
+    ),
 }
 
 

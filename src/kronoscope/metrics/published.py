@@ -96,7 +96,7 @@ def published_metrics(
     if len(generated) < half:
         raise InputError(f"generated must hold at least half as many sequences as real, {half}, got {len(generated)}")
     generator = _checks.generator_or_seed_zero(generator)
-    scaled = _standardised(real.detach().double().cpu(), generated.detach().double().cpu())
+    scaled = standardised(real.detach().double().cpu(), generated.detach().double().cpu())
     pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in asked}
     for _ in range(splits):
         order = torch.randperm(len(real), generator=generator)
@@ -115,7 +115,12 @@ def _summary(name: str, found: Tensor) -> PublishedMetric:
     return PublishedMetric(name, float(found[:, 0].mean()), float(found[:, 1].mean()), error)
 
 
-def _standardised(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
+def standardised(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sets less the mean of the real, in standard deviations of the real, feature by feature.
+
+    Raises:
+        InputError: A feature of the real does not vary.
+    """
     centre, scale = real.mean(dim=(0, 1)), real.std(dim=(0, 1))
     still = scale <= 1e-12 * real.abs().amax(dim=(0, 1))
     if bool(still.any()):
