@@ -301,7 +301,7 @@ def test_each_product_layer_takes_a_quarter_of_the_error():
     assert errors[26] < 1e-9
 
 
-@pytest.mark.parametrize("iteration", ["gradient-descent", "chebyshev", "preconditioned-chebyshev", "spectral"])
+@pytest.mark.parametrize("iteration", ["heavy-ball", "chebyshev", "preconditioned-chebyshev", "spectral"])
 def test_what_float32_loses_stays_below_its_part_of_the_bound(iteration):
     """Plain and merged, where the condition number is in the thousands."""
     process = ks.GaussianSequence(ks.kernels.PowerExponential(32.0), sigma(2), times=32)
