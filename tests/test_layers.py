@@ -10,7 +10,7 @@ LAYERS = [
     {"linalg", "kernels", "diffusion", "iterations", "report"},
     {"processes", "nn"},
     {"compiler", "estimators", "sampling", "training", "metrics", "data"},
-    {"models"},
+    {"models", "probes"},
     {"audit"},
     {"experiments"},
     {"cli"},

@@ -21,6 +21,7 @@ _SUBMODULES = (
     "kernels",
     "metrics",
     "nn",
+    "probes",
     "processes",
     "report",
     "sampling",

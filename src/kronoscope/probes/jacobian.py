@@ -1,0 +1,248 @@
+"""The score microscope: what covariance a score believes in, read off its Jacobian (docs/theory.md, section 8)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import scipy.optimize
+import torch
+from torch import Tensor
+
+from .. import _checks, diffusion
+from .._errors import InputError
+from .._typing import ScoreFunction
+from ..processes import GaussianLaw, GaussianSequence
+
+Method = Literal["autograd", "finite-differences"]
+GROUPS = 10
+_STEP = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """An array of numbers with their standard errors."""
+
+    value: Tensor
+    standard_error: Tensor
+
+
+@dataclass(frozen=True)
+class KernelFit:
+    """exp(-(h/lengthscale)^exponent), fitted to a lag profile; standard errors by the jackknife."""
+
+    lengthscale: float
+    lengthscale_error: float
+    exponent: float
+    exponent_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class JacobianProbe:
+    """-E[ds/dx] of a score at one noise level, and what follows from it.
+
+    Attributes:
+        value: A = -E_{x ~ p_t}[ds/dx], (N d, N d) frame-major, float64. C_t^{-1} for the exact score.
+        standard_error: Of its entries, over the sequences x; of the order of round-off for a score affine in x.
+        truth: C_t^{-1} of the process.
+        t: Diffusion time.
+        num_frames, num_features: N and d.
+        groups: Means over each tenth of the sequences, (groups, N d, N d), for the jackknife.
+    """
+
+    value: Tensor
+    standard_error: Tensor
+    truth: Tensor
+    t: float
+    num_frames: int
+    num_features: int
+    groups: Tensor
+
+    @property
+    def relative_error(self) -> float:
+        """||A - C_t^{-1}||_F / ||C_t^{-1}||_F."""
+        return float((self.value - self.truth).norm() / self.truth.norm())
+
+    @property
+    def asymmetry(self) -> float:
+        """||A - A'||_F / ||A + A'||_F: 0 for every gradient, so above 0 the score is none."""
+        return float((self.value - self.value.T).norm() / (self.value + self.value.T).norm())
+
+    def covariance(self) -> Tensor:
+        """K = (A^{-1} - sigma_t^2 I) / alpha_t^2 with A made symmetric: the covariance of data with this Jacobian.
+
+        Raises:
+            InputError: A is singular.
+        """
+        return self._covariance(self.value)
+
+    def lag_profile(self, max_lag: int | None = None) -> Measured:
+        """gamma(h)/gamma(0) for h = 0..max_lag: means over frames of tr K_{i,i+h}, over that at h = 0."""
+        last = self.num_frames - 1 if max_lag is None else _checks.count("max_lag", max_lag, least=0)
+        if last >= self.num_frames:
+            raise InputError(f"max_lag must be less than {self.num_frames}, the number of frames, got {last}")
+        return self._jackknife(lambda value: _profile(self._frames(value), last))
+
+    def spatial_covariance(self) -> Measured:
+        """Sigma gamma(0): mean over frames of K_ii, (d, d)."""
+        return self._jackknife(lambda value: torch.einsum("iaib->ab", self._frames(value)) / self.num_frames)
+
+    def fit_kernel(self, max_lag: int | None = None) -> KernelFit:
+        """Lengthscale and exponent of the powered exponential nearest to the lag profile, by least squares."""
+        last = self.num_frames - 1 if max_lag is None else _checks.count("max_lag", max_lag)
+        measured = self._jackknife(lambda value: _fit(_profile(self._frames(value), last)))
+        (scale, exponent), (scale_error, exponent_error) = measured.value.tolist(), measured.standard_error.tolist()
+        return KernelFit(scale, scale_error, exponent, exponent_error)
+
+    def by_mode(self, process: GaussianSequence) -> tuple[Measured, Tensor]:
+        """Precision by temporal mode x spatial mode, (N, d), and the truth 1/(alpha_t^2 lam_i sig_j + sigma_t^2).
+
+        The modes are the eigenvectors u_i of Gamma and v_j of Sigma, by falling eigenvalue; the entry is
+        (u_i kron v_j)' A (u_i kron v_j).
+        """
+        temporal, u = (part.flip(-1) for part in torch.linalg.eigh(process.temporal_covariance.double()))
+        spatial, v = (part.flip(-1) for part in torch.linalg.eigh(process.spatial_covariance.double()))
+        shape = (self.num_frames, self.num_features) * 2
+
+        def modes(value: Tensor) -> Tensor:
+            return torch.einsum("iajb,ik,al,jk,bl->kl", value.reshape(shape), u, v, u, v)
+
+        alpha, variance = float(diffusion.alpha(self.t)), float(diffusion.sigma_squared(self.t))
+        return self._jackknife(modes), 1 / (alpha**2 * temporal[:, None] * spatial[None, :] + variance)
+
+    def _covariance(self, value: Tensor) -> Tensor:
+        alpha, variance = float(diffusion.alpha(self.t)), float(diffusion.sigma_squared(self.t))
+        inverse, info = torch.linalg.inv_ex((value + value.T) / 2)
+        if int(info):
+            raise InputError("the Jacobian is singular, so there is no covariance that it would come from")
+        return (inverse - variance * torch.eye(len(value), dtype=value.dtype)) / alpha**2
+
+    def _frames(self, value: Tensor) -> Tensor:
+        return self._covariance(value).reshape((self.num_frames, self.num_features) * 2)
+
+    def _jackknife(self, of: Callable[[Tensor], Tensor]) -> Measured:
+        """A function of A with the standard error that leaving out one group at a time gives."""
+        value, count = of(self.value), len(self.groups)
+        if count < 2:
+            return Measured(value, torch.full_like(value, math.nan))
+        without = torch.stack([of((self.groups.sum(dim=0) - group) / (count - 1)) for group in self.groups])
+        return Measured(value, ((count - 1) * without.var(dim=0, correction=0)).sqrt())
+
+
+def jacobian(
+    score: ScoreFunction,
+    process: GaussianLaw,
+    t: float = 0.2,
+    *,
+    num_samples: int = 40,
+    method: Method = "autograd",
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> JacobianProbe:
+    """Mean Jacobian of any score under the noised law: A = -E_{x ~ p_t}[ds(x, t)/dx].
+
+    For a Gaussian law ds/dx = -C_t^{-1} everywhere, so the exact score gives C_t^{-1}, and a network's A can be turned
+    back into the covariance that it believes in. By Stein's identity A = -E[s(x) (x - mean)'] C_t^{-1}: it is the
+    linear part of the score, whatever else the score holds.
+
+    Args:
+        score: Any score; called with x in ``dtype`` and t a float.
+        process: The truth, which gives the x.
+        t: Diffusion time, greater than 0.
+        num_samples: Sequences x to average over, at least 2. A score affine in x needs no more than 2.
+        method: "autograd", N d backward passes; or "finite-differences", 2 N d calls, for a score that autograd cannot
+            differentiate.
+        generator: Of the x; None means seed 0.
+        dtype: What the score is called with.
+        device: Where the score is called.
+
+    Raises:
+        InputError: A score that misbehaves or cannot be differentiated, t <= 0, or N d above 4096.
+
+    Source: for the identity, Stein (1981), "Estimation of the mean of a multivariate normal distribution", lemma 2.
+    """
+    t = _checks.positive("t", t)
+    count = _checks.count("num_samples", num_samples, least=2)
+    if method not in get_args(Method):
+        raise InputError(f"method must be one of {', '.join(get_args(Method))}, got {method!r}")
+    frames, features = process.num_frames, process.num_features
+    size = diffusion.dense_size(frames, features)
+    x = _noised(process, t, count, generator).to(dtype).to(device)
+    rows = _by_autograd if method == "autograd" else _by_differences
+    each = -rows(score, x, t).to("cpu", torch.float64).reshape(count, size, size)
+    alpha, variance = float(diffusion.alpha(t)), float(diffusion.sigma_squared(t))
+    marginal = alpha**2 * process.covariance().cpu().double() + variance * torch.eye(size, dtype=torch.float64)
+    groups = torch.stack([part.mean(dim=0) for part in each.tensor_split(min(GROUPS, count))])
+    return JacobianProbe(
+        value=each.mean(dim=0),
+        standard_error=each.std(dim=0) / math.sqrt(count),
+        truth=torch.linalg.inv(marginal),
+        t=t,
+        num_frames=frames,
+        num_features=features,
+        groups=groups,
+    )
+
+
+def _noised(process: GaussianLaw, t: float, count: int, generator: torch.Generator | None) -> Tensor:
+    generator = _checks.generator_or_seed_zero(generator)
+    data = process.sample(count, generator=generator).cpu().double()
+    noise = torch.randn(data.shape, dtype=torch.float64, generator=generator)
+    return diffusion.noise(data, torch.tensor(t, dtype=torch.float64), noise)
+
+
+def _by_autograd(score: ScoreFunction, x: Tensor, t: float) -> Tensor:
+    """(batch, N d, N d): the gradient of each output in turn."""
+    x = x.detach().requires_grad_(True)
+    with torch.enable_grad():
+        values = diffusion.evaluate(score, x, t)
+        if not values.requires_grad:
+            raise InputError(
+                "the score cannot be differentiated by autograd: it returns a tensor without a graph; use "
+                'method="finite-differences"'
+            )
+        flat = values.flatten(1)
+        rows = [
+            torch.autograd.grad(flat[:, k].sum(), x, retain_graph=k + 1 < flat.shape[1])[0].flatten(1)
+            for k in range(flat.shape[1])
+        ]
+    return torch.stack(rows, dim=1).detach()
+
+
+def _by_differences(score: ScoreFunction, x: Tensor, t: float) -> Tensor:
+    """(batch, N d, N d) by central differences; their step balances truncation against the round-off of ``x``."""
+    step = _STEP if x.dtype == torch.float64 else 30 * _STEP
+    columns = []
+    with torch.no_grad():
+        for k in range(x[0].numel()):
+            shift = torch.zeros_like(x[0]).flatten()
+            shift[k] = step
+            shift = shift.view_as(x[0])
+            pair = diffusion.evaluate(score, torch.cat([x + shift, x - shift]), t)
+            above, below = pair.flatten(1).chunk(2)
+            columns.append((above - below) / (2 * step))
+    return torch.stack(columns, dim=2)
+
+
+def _profile(covariance: Tensor, last: int) -> Tensor:
+    """Means along the lags of the trace over features, (last + 1,), over that at lag 0."""
+    traces = torch.einsum("iaja->ij", covariance)
+    means = torch.stack([traces.diagonal(lag).mean() for lag in range(last + 1)])
+    return means / means[0]
+
+
+def _fit(profile: Tensor) -> Tensor:
+    lags = np.arange(len(profile), dtype=np.float64)
+
+    def residual(log_parameters: np.ndarray) -> np.ndarray:
+        scale, exponent = np.exp(np.clip(log_parameters, -12, 12))
+        with np.errstate(over="ignore"):
+            return np.exp(-((lags / scale) ** exponent)) - profile.numpy()
+
+    bounds = (np.log([1e-3, 0.05]), np.log([1e3 * len(lags), 2.0]))
+    found = scipy.optimize.least_squares(residual, np.log([max(1.0, len(lags) / 4), 1.0]), bounds=bounds)
+    return torch.from_numpy(np.exp(found.x))
