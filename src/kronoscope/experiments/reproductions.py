@@ -16,7 +16,7 @@ from .._errors import InputError
 from .folders import fresh_folder
 from .stages import Stage, quiet
 
-PAGE, RECORDS, RESULTS = "report.html", "report.json", "results.json"
+PAGE, RECORDS, RESULTS, KEPT = "report.html", "report.json", "results.json", "sweep"
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,14 @@ class Reproduction:
         module: Submodule of ``experiments`` with ``run(*, quick, seed, stage) -> Finding``; imported when it is run.
         claim: The claim that is put to the test, one sentence.
         minutes: About how long it takes on 2 cores: in full, quick.
+        resumable: Whether ``run`` takes ``folder``, too, where it keeps what is done, so that a killed one is gone on
+            with by the same command.
     """
 
     module: str
     claim: str
     minutes: tuple[float, float]
+    resumable: bool = False
 
 
 REPRODUCTIONS: dict[str, Reproduction] = {
@@ -55,6 +58,12 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "krylov": Reproduction("krylov", "Every block of a compiled network lies between floor and bound.", (1, 0.2)),
     "metric-trial": Reproduction(
         "metric_trial", "Which number shows which defect, at what rate of false alarms.", (90, 2)
+    ),
+    "learning-efficiency": Reproduction(
+        "learning_efficiency",
+        "A network shaped like the solver learns at p/(2n); others do not.",
+        (220, 2.5),
+        True,
     ),
 }
 
@@ -72,7 +81,7 @@ def reproduce(
 
     Args:
         name: Key of ``REPRODUCTIONS``.
-        folder: New, or empty, unless ``force``.
+        folder: New, or empty, unless ``force``; or one where a resumable experiment was cut off.
         quick: A smaller version; the page says so.
         seed: Of everything random.
         force: Replace the experiment that is there.
@@ -86,10 +95,15 @@ def reproduce(
     """
     if name not in REPRODUCTIONS:
         raise InputError(f"name must be one of {', '.join(sorted(REPRODUCTIONS))}, got {name!r}")
-    path = fresh_folder(Path(folder), {PAGE, RECORDS, RESULTS}, force, "experiment")
+    told_of = REPRODUCTIONS[name]
+    path = Path(folder)
+    cut_off = told_of.resumable and not force and path.is_dir() and {one.name for one in path.iterdir()} == {KEPT}
+    if not cut_off:
+        fresh_folder(path, {PAGE, RECORDS, RESULTS, KEPT}, force, "experiment")
     began = time.monotonic()
-    module = importlib.import_module(f".{REPRODUCTIONS[name].module}", __package__)
-    finding: Finding = module.run(quick=quick, seed=seed, stage=stage)
+    module = importlib.import_module(f".{told_of.module}", __package__)
+    kept = {"folder": path / KEPT} if told_of.resumable else {}
+    finding: Finding = module.run(quick=quick, seed=seed, stage=stage, **kept)
     seconds = round(time.monotonic() - began, 1)
     told: dict[str, Any] = {"name": name, "quick": quick, "seed": seed, "seconds": seconds, **finding.results}
     facts = [*finding.page.facts, ("seed", seed), ("seconds", seconds)]

@@ -1,0 +1,303 @@
+"""The study of learning: who learns, from what, how well; one job is one learner on one draw of one truth."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from .. import estimators, kernels, metrics, models
+from .._errors import ConvergenceError, DivergenceError, InputError
+from ..processes import GaussianSequence
+from . import sweeps
+from .stages import Stage
+
+MIN_TIME, MAX_TIME = 1e-2, 6.0
+FIRST_DATA_SEED = 5
+SAMPLES = 4096
+CONFIDENCE = 0.95
+YARDSTICK = "PowerExponential(8.0)"
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Who learns.
+
+    Attributes:
+        label: As shown.
+        role: Look in the figures.
+        network: Name of the network, or "" for an estimator.
+        estimator: Name in ``models.ESTIMATORS``, or "".
+        structure: Whose floor applies, if one is known.
+        options: Of the network.
+        validation: Share that is held out; little where the last weights are kept anyway.
+        linear: Whether the score is affine in x, so that its error is exact.
+    """
+
+    label: str
+    role: str
+    network: str = ""
+    estimator: str = ""
+    structure: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    validation: float = 0.1
+    linear: bool = True
+
+
+LEARNERS: dict[str, Learner] = {
+    "unrolled": Learner("unrolled", "learnt", "unrolled", structure="stationary-separable", validation=0.02),
+    "unrolled-4": Learner(
+        "unrolled, 4 heads", "second", "unrolled", structure="block-toeplitz", options={"heads": 4}, validation=0.02
+    ),
+    "position": Learner("position-only transformer", "baseline", "position", structure="block-toeplitz"),
+    "dit": Learner("DiT with a linear path", "baseline-2", "dit", linear=False),
+    "dit-plain": Learner(
+        "DiT as for images", "baseline-2", "dit", options={"linear_path": False, "positions": "learned"}, linear=False
+    ),
+    "unet": Learner("1-D U-Net", "baseline-3", "unet", linear=False),
+    "linear": Learner("free matrices", "held-out", "linear", structure="unstructured"),
+    "mlp": Learner("perceptron", "null", "mlp", linear=False),
+    "stationary-separable": Learner(
+        "stationary separable", "learnt", estimator="stationary-separable", structure="stationary-separable"
+    ),
+    "block-toeplitz": Learner("block-Toeplitz", "second", estimator="block-toeplitz", structure="block-toeplitz"),
+    "separable": Learner("separable", "baseline", estimator="separable", structure="separable"),
+    "sample-covariance": Learner(
+        "sample covariance", "baseline-2", estimator="sample-covariance", structure="unstructured"
+    ),
+    "tapered": Learner("tapered", "baseline-3", estimator="tapered"),
+    "ledoit-wolf": Learner("shrunk (Ledoit-Wolf)", "held-out", estimator="ledoit-wolf"),
+}
+
+
+def spatial_covariance(features: int) -> torch.Tensor:
+    """Sigma of the yardstick for any d: AA'/d + 0.3 I scaled to trace d, A of a generator with seed 0."""
+    a = torch.randn(features, features, generator=torch.Generator().manual_seed(0)).double()
+    sigma = a @ a.T / features + 0.3 * torch.eye(features, dtype=torch.float64)
+    return sigma * features / sigma.trace()
+
+
+def truth(kernel: str, frames: int, features: int) -> GaussianSequence:
+    """The process of a job."""
+    return GaussianSequence(kernels.parse(kernel), spatial_covariance(features), times=frames)
+
+
+def job(
+    learner: str,
+    n: int,
+    seed: int,
+    *,
+    kernel: str = YARDSTICK,
+    frames: int = 32,
+    features: int = 4,
+    training: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> sweeps.Job:
+    """One row of a sweep. ``training`` overrides the network's presets, ``options`` its sizes."""
+    told: sweeps.Job = {"learner": learner, "n": n, "seed": seed}
+    told |= {"kernel": kernel, "frames": frames, "features": features}
+    if LEARNERS[learner].network:
+        told |= {"training": dict(training or {}), "options": dict(options or {})}
+    return told
+
+
+def measure(told: sweeps.Job) -> sweeps.Result:
+    """Draw, learn, measure. The data depend on the truth, n and the seed alone, so learners share them.
+
+    Returns:
+        kl and standard_error (nats; of the Monte Carlo measurement, 0 where exact), seconds, weights (of a network) or
+        parameters (of an estimator), floor (nats; of the learner's class, None where unknown), failed (why, or None:
+        then kl is None).
+    """
+    learner = LEARNERS[told["learner"]]
+    process = truth(told["kernel"], told["frames"], told["features"])
+    x = process.sample(told["n"], generator=torch.Generator().manual_seed(FIRST_DATA_SEED + told["seed"])).float()
+    result: sweeps.Result = {
+        "failed": None,
+        "kl": None,
+        "standard_error": None,
+        "floor": _floor(learner, process, told),
+    }
+    began = time.monotonic()
+    try:
+        score, sizes = _learn(learner, x, told)
+    except (InputError, ConvergenceError, DivergenceError) as reason:
+        return result | {"failed": str(reason), "seconds": time.monotonic() - began}
+    seconds = time.monotonic() - began
+    dtype = torch.float32 if learner.network else torch.float64
+    error = metrics.score_kl(
+        score, process, MIN_TIME, MAX_TIME, num_samples=SAMPLES, linear=learner.linear, dtype=dtype
+    )
+    return result | {"kl": error.value, "standard_error": error.standard_error, "seconds": seconds} | sizes
+
+
+def _learn(learner: Learner, x: torch.Tensor, told: sweeps.Job) -> tuple[Any, dict[str, Any]]:
+    if learner.estimator:
+        law = models.ESTIMATORS[learner.estimator](min_time=MIN_TIME).fit(x)
+        return law.score, {"parameters": law.num_parameters}
+    model = fitted(learner, x, told)
+    outcome = model.record["training"]
+    return model.score, {"weights": outcome["weights"], "steps": outcome["steps"], "best_step": outcome["best_step"]}
+
+
+def fitted(learner: Learner, x: torch.Tensor, told: sweeps.Job, **more: Any) -> models.Model:
+    """The model of a job of a network."""
+    return models.fit(
+        x,
+        learner.network,
+        network_options={**learner.options, **told["options"]},
+        validation=max(learner.validation, 2 / len(x)),
+        generator=torch.Generator().manual_seed(told["seed"]),
+        **told["training"],
+        **more,
+    )
+
+
+def _floor(learner: Learner, process: GaussianSequence, told: sweeps.Job) -> float | None:
+    """That of the learner's class; None where none is known, or the covariance is singular to working precision."""
+    if learner.structure is None or told["frames"] * told["features"] > 256:
+        return None
+    try:
+        return estimators.score_kl_floor(process, learner.structure, told["n"], MIN_TIME, MAX_TIME)
+    except InputError:
+        return None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A job and what it gave."""
+
+    job: sweeps.Job
+    result: sweeps.Result
+
+    @property
+    def kl(self) -> float | None:
+        """Score error in nats; None where learning failed."""
+        return self.result["kl"]
+
+
+def run_jobs(
+    name: str, jobs: Sequence[sweeps.Job], settings: Mapping[str, Any], folder: Path | None, stage: Stage
+) -> list[Row]:
+    """The rows of a sweep, gone on with where ``folder`` holds a part of it; without a folder nothing is kept."""
+    with stage(f"{name}: {len(jobs)} trainings and fits") as show, TemporaryDirectory() as passing:
+
+        def told(done: int, of: int, last: sweeps.Job) -> None:
+            show(done / of, f"{last['learner']}, n = {last['n']}, seed {last['seed']}")
+
+        table = sweeps.Sweep(name, jobs, settings)
+        results = sweeps.run(table, measure, folder or Path(passing) / "sweep", on_result=told)
+    return [Row(one, result) for one, result in zip(table.jobs, results, strict=True)]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A learner at one place of an axis, over the seeds.
+
+    Attributes:
+        x: Place on the axis.
+        kl: Mean score error over the seeds that did not fail, nats; None if all failed.
+        standard_error: Of the mean, over the seeds; None for a single one.
+        lower, upper: Interval of confidence 0.95: Student's t on the logarithm of the mean, by the delta method.
+        seeds: That did not fail.
+        failed: Why others failed, each reason once.
+        effective: 2 n kl.
+        floor: Mean floor of the class, nats.
+        seconds: Mean, of learning.
+        weights: Of the network, or parameters of the estimator.
+    """
+
+    x: float
+    kl: float | None
+    standard_error: float | None
+    lower: float | None
+    upper: float | None
+    seeds: int
+    failed: tuple[str, ...]
+    effective: float | None
+    floor: float | None
+    seconds: float
+    weights: int | None
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """KL ~ x^value, fitted through the logarithms of all seeds' errors, with its 0.95 interval."""
+
+    value: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A learner along an axis."""
+
+    learner: str
+    points: tuple[Point, ...]
+    exponent: Exponent | None
+
+    @property
+    def told(self) -> Learner:
+        """Who it is."""
+        return LEARNERS[self.learner]
+
+    def at(self, x: float) -> Point | None:
+        """The point at ``x``."""
+        return next((point for point in self.points if point.x == x), None)
+
+
+def curves(rows: Iterable[Row], axis: str) -> list[Curve]:
+    """One curve a learner along ``axis``, a number in the jobs, in the order of ``LEARNERS``."""
+    every = list(rows)
+    found = []
+    for name in LEARNERS:
+        own = [row for row in every if row.job["learner"] == name]
+        if own:
+            places = sorted({row.job[axis] for row in own})
+            points = tuple(point(place, [row for row in own if row.job[axis] == place]) for place in places)
+            found.append(Curve(name, points, exponent(own, axis)))
+    return found
+
+
+def point(x: float, rows: Sequence[Row]) -> Point:
+    """Rows that differ by their seeds, as one."""
+    errors = [row.kl for row in rows if row.kl is not None]
+    failed = tuple(dict.fromkeys(row.result["failed"] for row in rows if row.kl is None))
+    floors = [row.result["floor"] for row in rows if row.result["floor"] is not None]
+    sizes = [row.result.get("weights") or row.result.get("parameters") for row in rows if row.kl is not None]
+    seconds = float(np.mean([row.result["seconds"] for row in rows]))
+    floor = float(np.mean(floors)) if floors else None
+    if not errors:
+        return Point(x, None, None, None, None, 0, failed, None, floor, seconds, None)
+    mean = float(np.mean(errors))
+    spread = lower = upper = None
+    if len(errors) > 1:
+        spread = float(np.std(errors, ddof=1)) / math.sqrt(len(errors))
+        factor = math.exp(float(stats.t.ppf((1 + CONFIDENCE) / 2, len(errors) - 1)) * spread / mean)
+        lower, upper = mean / factor, mean * factor
+    effective = 2 * rows[0].job["n"] * mean
+    return Point(x, mean, spread, lower, upper, len(errors), failed, effective, floor, seconds, sizes[0])
+
+
+def exponent(rows: Sequence[Row], axis: str) -> Exponent | None:
+    """Slope of log KL on log x over all seeds; None from fewer than three errors, two places, or x that are not > 0."""
+    pairs = [(math.log(row.job[axis]), math.log(row.kl)) for row in rows if row.kl and row.job[axis] > 0]
+    if len(pairs) < 3 or len({x for x, _ in pairs}) < 2:
+        return None
+    fit = stats.linregress(np.array([x for x, _ in pairs]), np.array([y for _, y in pairs]))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 2)) * float(fit.stderr)
+    return Exponent(float(fit.slope), float(fit.slope) - half, float(fit.slope) + half)
+
+
+def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows as JSON."""
+    return [{**row.job, **row.result} for row in rows]
