@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ from .._errors import InputError
 from .._typing import DiffusionTime
 from ..training import CHECKPOINT, TrainingConfig, first_line, write_tensors
 from . import folder as run_folder
+from .conditioning import Array, ConditionalSequence, condition
+from .learnt import LearntLaw, is_affine, learnt_law
 from .networks import build_network
 
 TRAINED_SLACK = 1e-6  # relative; a time in float32, or one that went through a logarithm and back, is still inside
@@ -133,6 +138,133 @@ class Model:
         dated = starts if self.transform.num_harmonics else None
         array = data.to_array(values, self.container, self.feature_names, starts=dated)
         return torch.from_numpy(array) if self.returns_tensor and isinstance(array, np.ndarray) else array
+
+    @cached_property
+    def is_affine(self) -> bool:
+        """Whether the learnt score is affine in x, so that the learnt law is Gaussian; tried on random sequences."""
+        probe = self.training.min_time, self.num_frames, self.num_features, self._device
+        return is_affine(self._double.score, *probe)
+
+    def law(self) -> LearntLaw:
+        """The Gaussian law that an affine score learnt, of the noised data and of the data, in scaled coordinates.
+
+        Read off the score at the lowest trained time in float64; computed once.
+
+        Raises:
+            InputError: The score is not affine, is that of no law, or N d is above 4096.
+        """
+        return self._law
+
+    @cached_property
+    def _law(self) -> LearntLaw:
+        if not self.is_affine:
+            raise InputError(
+                "the score is not affine in x, so the learnt law is not Gaussian and cannot be read off it"
+            )
+        return learnt_law(self._double.score, self.training.min_time, self.num_frames, self.num_features, self._device)
+
+    @cached_property
+    def _double(self) -> Model:
+        return replace(self, network=copy.deepcopy(self.network).double())
+
+    @property
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.network.parameters()), torch.device("cpu"))
+
+    def condition_on(
+        self,
+        mask: Array,
+        values: Array,
+        *,
+        start: Any = None,
+        method: str | None = None,
+        num_calls: int = 64,
+        generator: torch.Generator | None = None,
+    ) -> ConditionalSequence:
+        """The learnt law of a sequence given some of its entries, in the units of the data.
+
+        Args:
+            mask: (N, d), bool; True = observed.
+            values: (N, d) in the units of the data; entries that are not observed may be NaN.
+            start: Clock time of the first frame; needed where the model has a seasonal cycle.
+            method: "exact" conditions the Gaussian law of an affine score (:meth:`law`); "replacement", "dps" and
+                "mmps" guide any score (:func:`kronoscope.sampling.sample_given`). None takes "exact" where it can,
+                else "mmps".
+            num_calls: Score calls of the guided methods.
+            generator: Of the seed of mean and intervals where they come from draws; None means seed 0.
+
+        Returns:
+            What has ``.mean``, ``.sample(n)`` and ``.interval(level)``.
+
+        Raises:
+            InputError: Shapes, an observed value that is not finite, no start, or a method that does not apply.
+            TypeError: ``mask`` is not boolean.
+        """
+        told = {"start": start, "method": method, "num_calls": num_calls, "generator": generator}
+        return condition(self, mask, values, **told)  # type: ignore[arg-type]
+
+    def log_prob(
+        self,
+        x: Tensor | np.ndarray,
+        *,
+        starts: Any = None,
+        of: str = "noised",
+        num_steps: int = 32,
+        num_probes: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> sampling.FlowLikelihood:
+        """Log density in nats of sequences in the units of the data, the change of variables of the scaling included.
+
+        Args:
+            x: (n, N, d), in the units of the data.
+            starts: Clock times of their first frames; needed where the model has a seasonal cycle.
+            of: "noised": the law of x_0 + sqrt(expm1(t0)) eps in scaled coordinates, x_t0 / alpha_t0, which every
+                score determines: exact for an affine score, else by the probability flow. "data": that of the data,
+                for an affine score only, :attr:`LearntLaw.data`.
+            num_steps, num_probes, generator: See :func:`kronoscope.sampling.flow_log_prob`.
+
+        Returns:
+            Values with standard errors; ``kind`` is "exact" where nothing was integrated.
+
+        Raises:
+            InputError: A wrong shape, values that are not finite, or no law of the data to read off.
+        """
+        if of not in ("noised", "data"):
+            raise InputError(f"of must be 'noised' or 'data', got {of!r}")
+        given = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+        scaled = torch.from_numpy(self.transform.apply(given, self.starts_of(starts, len(given))))
+        units = -self.num_frames * float(np.log(self.transform.scale).sum())
+        t0 = self.training.min_time
+        shrunk = scaled * math.exp(-t0 / 2)
+        volume = -0.5 * t0 * self.num_frames * self.num_features
+        if of == "data" or self.is_affine:
+            law = self.law()
+            values = law.data.log_prob(scaled) if of == "data" else law.noised.log_prob(shrunk) + volume
+            return sampling.FlowLikelihood(values + units, torch.zeros_like(values), "exact", 0.0)
+        found = sampling.flow_log_prob(
+            self._double.score,
+            shrunk.to(self._device),
+            min_time=t0,
+            max_time=self.training.max_time,
+            num_steps=num_steps,
+            num_probes=num_probes,
+            generator=generator,
+        )
+        return replace(found, values=found.values + volume + units)
+
+    def starts_of(self, starts: Any, n: int) -> pd.DatetimeIndex | None:
+        """``starts`` as n clock times in the zone of the data; None where the model has no seasonal cycle."""
+        if not self.transform.num_harmonics:
+            return None
+        if starts is None:
+            raise InputError("start must be given: the model has a seasonal cycle, so the date of a sequence matters")
+        try:
+            index = pd.DatetimeIndex([starts] if isinstance(starts, str | pd.Timestamp) else starts)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"start must be a clock time, got {starts!r} ({first_line(error)})") from None
+        if len(index) != n:
+            raise InputError(f"starts must be one clock time a sequence ({n}), got {len(index)}")
+        return index
 
     def _dates(self, n: int, generator: torch.Generator) -> pd.DatetimeIndex | None:
         if self.training_starts is None or not self.transform.num_harmonics:

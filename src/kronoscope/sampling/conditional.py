@@ -1,7 +1,7 @@
 """Sequences given some of their entries, from any score: guidance for the runner, and replacement with resampling.
 
-For observed entries y = A x_0 the score of the conditional law is s(x, t) + grad log p(y | x_t). Guidance approximates the
-second term by a Gaussian around the denoised sequence D(x) = E[x_0 | x_t = x]; the result is a score like any other.
+For observed entries y = A x_0 the score of the conditional law is s(x, t) + grad log p(y | x_t). Guidance approximates
+the second term by a Gaussian around the denoised sequence D(x) = E[x_0 | x_t = x]: a score like any other.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def sample_given(
 ) -> Tensor:
     """``num`` sequences at t = 0 given ``values`` where ``mask``; observed entries come back exactly.
 
-    "replacement" draws the observed entries of x_t afresh from y at every step, so the unobserved ones see y through the
+    "replacement" draws the observed entries of x_t afresh from y at every step, so the hidden ones see y through the
     score alone; each step is gone back and taken again ``resamplings`` times, which brings the two into agreement.
 
     Args:
@@ -144,7 +144,7 @@ def _observed(mask: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _solve(product: Callable[[Tensor], Tensor], right: Tensor, max_iterations: int) -> Tensor:
-    """Conjugate gradients on each sequence by itself; a sequence stops where it is done or the curvature is not positive.
+    """Conjugate gradients on each sequence by itself; it stops where done or where the curvature is not positive.
 
     A learnt Jacobian is only nearly symmetric and positive, so the iteration is cut off and not required to converge.
     """

@@ -1,0 +1,140 @@
+"""The learnt law, conditioning and held-out nats of a model, against the process whose exact score stands in for it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from model_cases import PROCESS, SIGMA, fitted, seeded, values
+
+import kronoscope as ks
+from kronoscope import data, sampling
+
+MASK = torch.tensor([[1, 1], [1, 0], [1, 1], [0, 0]]).bool()
+SHIFTED = ks.GaussianSequence(ks.kernels.PowerExponential(3.0), SIGMA, times=4, mean=torch.full((4, 2), 0.7))
+
+
+class Exact(torch.nn.Module):
+    """epsilon of a process, and nonlinear by ``bend`` tanh(x)."""
+
+    def __init__(self, process, bend=0.0):
+        super().__init__()
+        self.process, self.bend = process, bend
+        self.unused = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
+
+    def forward(self, x, t):
+        sigma = (-torch.expm1(-t.double())).sqrt().reshape(-1, 1, 1)
+        return -sigma * self.process.score(x, t) + self.bend * torch.tanh(x)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return fitted(max_steps=1)
+
+
+def model_of(plain, process=PROCESS, bend=0.0):
+    return replace(plain, network=Exact(process, bend).requires_grad_(False))
+
+
+def test_the_law_is_that_of_the_process(plain):
+    law = model_of(plain, SHIFTED).law()
+    assert law.asymmetry < 1e-12
+    assert law.raised == 0
+    assert torch.allclose(law.data.covariance(), SHIFTED.covariance(), atol=1e-9)
+    assert torch.allclose(law.data.mean, SHIFTED.mean, atol=1e-9)
+
+
+def test_directions_lost_under_the_noise_are_counted(plain):
+    smooth = ks.GaussianSequence(ks.kernels.PowerExponential(6.0, 2.0), SIGMA, times=4)
+    law = model_of(plain, smooth).law()
+    below = int((torch.linalg.eigvalsh(smooth.covariance()) < law.floor).sum())
+    assert law.raised == below > 0
+    assert torch.linalg.eigvalsh(law.data.covariance())[0] == pytest.approx(law.floor, rel=1e-6)
+
+
+def test_conditioning_equals_that_of_the_process(plain):
+    x = SHIFTED.sample(1, generator=seeded(2))[0]
+    got, want = model_of(plain, SHIFTED).condition_on(MASK, x), SHIFTED.condition_on(MASK, x)
+    assert got.method == "exact"
+    assert torch.allclose(got.mean, want.mean, atol=1e-8)
+    lower, upper = got.interval(0.9)
+    half = 1.6448536269514722 * want.covariance().diagonal().sqrt()
+    assert torch.allclose((upper - lower)[~MASK] / 2, half, atol=1e-8)
+    assert torch.equal(upper[MASK], x[MASK])
+    draws = got.sample(4000)
+    assert torch.equal(draws[:, MASK], x[MASK].expand(4000, -1))
+    error = 5 * (want.covariance().diagonal() / 4000).sqrt()  # one in 6e5 for each of three
+    assert bool(((draws.mean(0) - want.mean)[~MASK].abs() < error).all())
+
+
+def test_scaling_and_units_go_through(plain):
+    x = 30 + 5 * values(60)
+    model = fitted(x, mean="free", scaling="standard")
+    law = model.law().data
+    scale = torch.from_numpy(model.transform.scale).repeat(4)
+    units = ks.processes.DenseGaussian(
+        law.covariance() * scale * scale[:, None],
+        2,
+        law.mean * torch.from_numpy(model.transform.scale) + torch.from_numpy(model.transform.mean),
+    )
+    got = model.condition_on(MASK, torch.where(MASK, x[0], torch.nan))
+    assert torch.allclose(got.mean, units.condition_on(MASK, x[0]).mean, atol=1e-8)
+    assert model.log_prob(x[:3], of="data").values.tolist() == pytest.approx(units.log_prob(x[:3]).tolist(), abs=1e-8)
+
+
+def test_arrays_come_back_as_they_came():
+    x = values(40).numpy()
+    model = fitted(x)
+    got = model.condition_on(MASK.numpy(), x[0])
+    assert isinstance(got.mean, np.ndarray)
+    assert got.sample(3).shape == (3, 4, 2)
+    assert np.array_equal(got.sample(3)[:2], got.sample(2))
+    grid = data.to_array(x, replace(model.container, kind="grid", dims=("member", "time", "place")), ["a", "b"])
+    again = fitted(grid).condition_on(MASK.numpy(), grid[0]).mean
+    assert again.dims == ("time", "place")
+
+
+def test_nonlinear_scores_take_guidance(plain):
+    model = model_of(plain, bend=0.005)
+    assert not model.is_affine
+    x = PROCESS.sample(1, generator=seeded(2))[0]
+    got = model.condition_on(MASK, x, num_calls=16)
+    assert got.method == "mmps"
+    want = PROCESS.condition_on(MASK, x)
+    # 200 draws: five standard errors, and room for the bend
+    room = 5 * (want.covariance().diagonal() / 200).sqrt() + 0.05
+    assert bool(((got.mean - want.mean)[~MASK].abs() < room).all())
+    with pytest.raises(ValueError, match="needs a score that is affine"):
+        model.condition_on(MASK, x, method="exact")
+    with pytest.raises(ValueError, match="not affine"):
+        model.law()
+
+
+def test_nats_are_those_of_the_process(plain):
+    model, x = model_of(plain), PROCESS.sample(4, generator=seeded(2))
+    assert model.log_prob(x, of="data").values.tolist() == pytest.approx(PROCESS.log_prob(x).tolist(), abs=1e-8)
+    noise = torch.expm1(torch.tensor(0.01, dtype=torch.float64)) * torch.eye(8, dtype=torch.float64)
+    noised = ks.processes.DenseGaussian(PROCESS.covariance() + noise, 2)
+    exact = model.log_prob(x)
+    assert exact.kind == "exact"
+    assert exact.values.tolist() == pytest.approx(noised.log_prob(x).tolist(), abs=1e-8)
+    flow = sampling.flow_log_prob(model.score, x * np.exp(-0.005), num_steps=32)
+    # the flow ends in N(0, I) at T = 8, the law in covariance I + exp(-8) (K - I)
+    assert (flow.values - 0.005 * 8).tolist() == pytest.approx(exact.values.tolist(), abs=5e-3)
+
+
+def test_bad_input_is_refused(plain):
+    model, x = model_of(plain), torch.zeros(4, 2)
+    for told, words in (
+        ((MASK[:3], x), "mask must have shape"),
+        ((MASK, x[:, :1]), "values must have shape"),
+        ((MASK, x * torch.nan), "values must be finite where mask is True"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.condition_on(*told)
+    with pytest.raises(TypeError, match="mask must be boolean"):
+        model.condition_on(MASK.int(), x)
+    with pytest.raises(ValueError, match="method must be one of"):
+        model.condition_on(MASK, x, method="magic")
+    with pytest.raises(ValueError, match="of must be"):
+        model.log_prob(x[None], of="units")
