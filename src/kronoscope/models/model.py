@@ -201,7 +201,7 @@ class Model:
             TypeError: ``mask`` is not boolean.
         """
         told = {"start": start, "method": method, "num_calls": num_calls, "generator": generator}
-        return condition(self, mask, values, **told)  # type: ignore[arg-type]
+        return condition(self, mask, values, **told)
 
     def log_prob(
         self,
