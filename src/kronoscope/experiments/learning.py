@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -185,7 +185,12 @@ class Row:
 
 
 def run_jobs(
-    name: str, jobs: Sequence[sweeps.Job], settings: Mapping[str, Any], folder: Path | None, stage: Stage
+    name: str,
+    jobs: Sequence[sweeps.Job],
+    settings: Mapping[str, Any],
+    folder: Path | None,
+    stage: Stage,
+    measurement: sweeps.Measure = measure,
 ) -> list[Row]:
     """The rows of a sweep, gone on with where ``folder`` holds a part of it; without a folder nothing is kept."""
     with stage(f"{name}: {len(jobs)} trainings and fits") as show, TemporaryDirectory() as passing:
@@ -194,7 +199,7 @@ def run_jobs(
             show(done / of, f"{last['learner']}, n = {last['n']}, seed {last['seed']}")
 
         table = sweeps.Sweep(name, jobs, settings)
-        results = sweeps.run(table, measure, folder or Path(passing) / "sweep", on_result=told)
+        results = sweeps.run(table, measurement, folder or Path(passing) / "sweep", on_result=told)
     return [Row(one, result) for one, result in zip(table.jobs, results, strict=True)]
 
 
@@ -255,16 +260,19 @@ class Curve:
         return next((point for point in self.points if point.x == x), None)
 
 
-def curves(rows: Iterable[Row], axis: str) -> list[Curve]:
-    """One curve a learner along ``axis``, a number in the jobs, in the order of ``LEARNERS``."""
+Place = Callable[[Row], float]
+
+
+def curves(rows: Iterable[Row], place: Place) -> list[Curve]:
+    """One curve a learner along an axis, on which each row has its place, in the order of ``LEARNERS``."""
     every = list(rows)
     found = []
     for name in LEARNERS:
         own = [row for row in every if row.job["learner"] == name]
         if own:
-            places = sorted({row.job[axis] for row in own})
-            points = tuple(point(place, [row for row in own if row.job[axis] == place]) for place in places)
-            found.append(Curve(name, points, exponent(own, axis)))
+            places = sorted({place(row) for row in own})
+            points = tuple(point(x, [row for row in own if place(row) == x]) for x in places)
+            found.append(Curve(name, points, exponent(own, place)))
     return found
 
 
@@ -288,9 +296,9 @@ def point(x: float, rows: Sequence[Row]) -> Point:
     return Point(x, mean, spread, lower, upper, len(errors), failed, effective, floor, seconds, sizes[0])
 
 
-def exponent(rows: Sequence[Row], axis: str) -> Exponent | None:
-    """Slope of log KL on log x over all seeds; None from fewer than three errors, two places, or x that are not > 0."""
-    pairs = [(math.log(row.job[axis]), math.log(row.kl)) for row in rows if row.kl and row.job[axis] > 0]
+def exponent(rows: Sequence[Row], place: Place) -> Exponent | None:
+    """Slope of log KL on log x over all seeds; None from fewer than three errors or two places."""
+    pairs = [(math.log(place(row)), math.log(row.kl)) for row in rows if row.kl]
     if len(pairs) < 3 or len({x for x, _ in pairs}) < 2:
         return None
     fit = stats.linregress(np.array([x for x, _ in pairs]), np.array([y for _, y in pairs]))

@@ -132,8 +132,8 @@ def effective_table(found: Sequence[Curve], axis: Axis) -> Table:
     caption = (
         "Effective parameters, 2 n × score error: how many parameters an efficient statistician would have had to "
         "learn to do equally badly. A learner on its limit has the same number at every n, near the last column (where "
-        "the limit of its class is known); a number that grows with n means a bias that more data do not cure, one that "
-        "falls means a bias that more data forgive."
+        "the limit of its class is known); a number that grows with n means a bias that more data do not cure, one "
+        "that falls means a bias that more data forgive."
     )
     return Table(columns, rows, caption, row_roles=[curve.told.role for curve in found])
 

@@ -65,6 +65,13 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         (220, 2.5),
         True,
     ),
+    "decay": Reproduction(
+        "learning_decay", "Smooth dependence is cheap to learn for who has its shape.", (240, 1), True
+    ),
+    "dimension": Reproduction("learning_dimension", "Features cost d² with structure, (N d)² without.", (150, 1), True),
+    "length": Reproduction(
+        "learning_length", "Longer sequences teach a learner tied in the lag more.", (200, 1.5), True
+    ),
 }
 
 
