@@ -21,6 +21,7 @@ from .learning import (
     MIN_TIME,
     SAMPLES,
     Curve,
+    Exponent,
     Row,
     curves,
     fitted,
@@ -111,7 +112,8 @@ def page(found: Sequence[Curve], longer_rows: Sequence[Row], trained: int) -> Re
     words = "Score error for each frame against the number of frames."
     extended, ratios = _longer(longer_rows, trained)
     told = (
-        f"{matched(found)} Exponential kernel of lengthscale 8. Block-Toeplitz is left out where N d is above {LARGEST}. "
+        f"{matched(found)} Exponential kernel of lengthscale 8. Block-Toeplitz is left out where N d is above "
+        f"{LARGEST}. "
         f"Longer sequences: {'; '.join(f'{LEARNERS[k].label}: {v}' for k, v in HOW.items())}. The DiT "
         "and the perceptron have weights for frame numbers and cannot be run on more. The claim would have failed if "
         "the error for a frame had grown for the learners that are tied in the lag."
@@ -122,7 +124,7 @@ def page(found: Sequence[Curve], longer_rows: Sequence[Row], trained: int) -> Re
     advice = [
         TakeAway(
             "Do not cut long series short for a network that is tied in the lag.",
-            f"Its error for a frame goes from {first.kl:.2g} at N = {first.x:g} to {last.kl:.2g} nats at N = {last.x:g}.",
+            f"Its error for a frame goes from {first.kl:.2g} nats at N = {first.x:g} to {last.kl:.2g} at {last.x:g}.",
             f"{lag_tied.told.label}, N = {last.x:g}",
         ),
         TakeAway(
@@ -166,12 +168,16 @@ def _each_frame(curve: Curve) -> Curve:
     points = tuple(
         replace(
             one,
-            **{name: shared(getattr(one, name), one.x) for name in ("kl", "standard_error", "lower", "upper", "floor")},
+            kl=shared(one.kl, one.x),
+            standard_error=shared(one.standard_error, one.x),
+            lower=shared(one.lower, one.x),
+            upper=shared(one.upper, one.x),
+            floor=shared(one.floor, one.x),
         )
         for one in curve.points
     )
     slope = curve.exponent
-    less = None if slope is None else replace(slope, **{k: v - 1 for k, v in vars(slope).items()})
+    less = None if slope is None else Exponent(slope.value - 1, slope.lower - 1, slope.upper - 1)
     return replace(curve, points=points, exponent=less)
 
 
@@ -204,8 +210,8 @@ def _longer(rows: Sequence[Row], trained: int) -> tuple[Table, dict[int, float]]
     columns += [Column(f"{factor * trained} frames", "nats a frame") for factor in FACTORS]
     columns.append("what is done")
     caption = (
-        f"Networks trained on sequences of {trained} frames, n = {N}, and run on longer ones: score error for each frame "
-        "against the exact score there. A network that had learnt the dependence and not the length would keep its "
-        "number. The last row is what a network is worth that knows nothing beyond its length."
+        f"Networks trained on sequences of {trained} frames, n = {N}, and run on longer ones: score error for each "
+        "frame against the exact score there. A network that had learnt the dependence and not the length would keep "
+        "its number. The last row is what a network is worth that knows nothing beyond its length."
     )
     return Table(columns, cells, caption, row_roles=["learnt", "baseline", "baseline-3", "null"]), ratios

@@ -72,6 +72,12 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "length": Reproduction(
         "learning_length", "Longer sequences teach a learner tied in the lag more.", (200, 1.5), True
     ),
+    "complexity": Reproduction(
+        "learning_complexity", "The kind of a network matters, its size hardly.", (150, 1), True
+    ),
+    "time-to-quality": Reproduction(
+        "learning_time", "What seconds of training buy, network by network.", (90, 1), True
+    ),
 }
 
 
