@@ -49,7 +49,7 @@ QUICK_TRAINING: dict[str, dict[str, Any]] = {
 EXTENDED = ("unrolled", "position", "unet")
 LARGEST = 256  # frames x features of block-Toeplitz
 ESTIMATORS = tuple(name for name, learner in LEARNERS.items() if learner.estimator)
-AXIS = Axis("frames N", "N = ")
+AXIS = Axis("frames N", "N = ", "nats a frame")
 
 
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..report import Column, Estimate, Figure, Line, LinePanel, Section, Table, Text
@@ -28,12 +28,12 @@ class Axis:
     Attributes:
         label: Of the figure, with the unit.
         column: Head of a column of the table, before the value: "n = ".
-        logarithmic: Whether the axis is.
+        unit: Of the score error.
     """
 
     label: str
     column: str
-    logarithmic: bool = True
+    unit: str = "nats a sequence"
 
 
 def networks(found: Sequence[Curve]) -> list[Curve]:
@@ -46,13 +46,11 @@ def classical(found: Sequence[Curve]) -> list[Curve]:
     return [curve for curve in found if curve.told.estimator]
 
 
-def figure(
-    found: Sequence[Curve], axis: Axis, caption: str, alt: str, value: Callable[[Point], float | None] | None = None
-) -> Figure:
+def figure(found: Sequence[Curve], axis: Axis, caption: str, alt: str) -> Figure:
     """Networks on the left, estimators on the right, each with the floor of the stationary separable class."""
-    y_label = "score error (nats a sequence)"
+    y_label = f"score error ({axis.unit})"
     panels = [
-        LinePanel(title, axis.label, y_label, _lines(part, found, value), log_x=axis.logarithmic, log_y=True)
+        LinePanel(title, axis.label, y_label, _lines(part, found), log_x=True, log_y=True)
         for title, part in (("networks", networks(found)), ("estimators on the same data", classical(found)))
         if part
     ]
@@ -63,25 +61,21 @@ def figure(
     return Figure(panels, caption + bands, alt, columns=2)
 
 
-def _lines(part: Sequence[Curve], found: Sequence[Curve], value: Callable[[Point], float | None] | None) -> list[Line]:
-    lines = [line for curve in part if (line := _line(curve, value)) is not None]
+def _lines(part: Sequence[Curve], found: Sequence[Curve]) -> list[Line]:
+    lines = [line for curve in part if (line := _line(curve)) is not None]
     floor = next((curve for curve in found if curve.told.structure == "stationary-separable"), None)
-    if floor is not None and value is None:
-        points = [(point.x, point.floor) for point in floor.points if point.floor is not None]
-        if points:
-            label = "floor of the stationary separable class"
-            lines.append(Line(label, "floor", [x for x, _ in points], [y for _, y in points], dashed=True))
+    points = [] if floor is None else [(point.x, point.floor) for point in floor.points if point.floor is not None]
+    if points:
+        label = "floor of the stationary separable class"
+        lines.append(Line(label, "floor", [x for x, _ in points], [y for _, y in points], dashed=True))
     return lines
 
 
-def _line(curve: Curve, value: Callable[[Point], float | None] | None) -> Line | None:
+def _line(curve: Curve) -> Line | None:
     points = [point for point in curve.points if point.kl is not None]
     if not points:
         return None
     x = [point.x for point in points]
-    if value is not None:
-        chosen = [(point.x, shown) for point in points if (shown := value(point)) is not None]
-        return Line(curve.told.label, curve.told.role, [a for a, _ in chosen], [b for _, b in chosen], markers=True)
     y = [point.kl for point in points if point.kl is not None]
     lower = [point.lower for point in points if point.lower is not None]
     upper = [point.upper for point in points if point.upper is not None]
@@ -94,7 +88,7 @@ def table(found: Sequence[Curve], axis: Axis, caption: str, exponents: bool = Tr
     """Every mean with its standard error over seeds; failures by name below."""
     places = sorted({point.x for curve in found for point in curve.points})
     columns: list[Column | str] = ["learner", Column("weights or parameters", digits=7)]
-    columns += [Column(f"{axis.column}{_number(place)}", "nats") for place in places]
+    columns += [Column(f"{axis.column}{_number(place)}", axis.unit.removesuffix(" a sequence")) for place in places]
     if exponents:
         columns.append("exponent (95 % interval)")
     rows: list[list[Cell]] = []
@@ -157,10 +151,10 @@ def matched(found: Sequence[Curve]) -> str:
     told = ", ".join(f"{label} {size}" for label, size in sizes.items())
     seconds = {c.told.label: max(p.seconds for p in c.points) for c in networks(found)}
     times = ", ".join(f"{label} {value:.0f} s" for label, value in seconds.items())
-    return (
-        f"Weights: {told}. Longest mean training: {times}, on the machine that ran this. The DiT and the U-Net are "
-        "matched in weights and in train steps, not in seconds."
-    )
+    words = f"Weights: {told}. Longest mean training: {times}, on the machine that ran this."
+    if {"dit", "unet"} <= {curve.learner for curve in found}:
+        words += " The DiT and the U-Net are matched in weights and in train steps, not in seconds."
+    return words
 
 
 def nats(point: Point | None) -> str:
