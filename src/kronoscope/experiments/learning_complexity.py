@@ -73,8 +73,8 @@ def page(found: Sequence[Curve], quick: bool) -> Report:
     )
     caption = (
         f"Score error at n = {N} against the number of weights, both axes logarithmic. If size decided, all points "
-        "would lie on one line. Steps and batches are each network's own and do not change with its size. The dashed line "
-        "is what the right structure makes of the same data."
+        "would lie on one line. Steps and batches are each network's own and do not change with its size. The dashed "
+        "line is what the right structure makes of the same data."
     )
     shown = Figure(
         [LinePanel("", "weights", "score error (nats a sequence)", lines, log_x=True, log_y=True)],

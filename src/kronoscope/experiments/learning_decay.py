@@ -62,8 +62,8 @@ def page(shapes: Sequence[Curve], lengths: Sequence[Curve], quick: bool) -> Repo
     words = "Score error against the decay for networks and estimators."
     return Report(
         "Which dependence is dear to learn?",
-        "Smoothness hides parameters under the noise, so smooth dependence is cheap for whoever learns by likelihood or "
-        "by denoising. Tapering and shrinkage, which count entries and not what noise leaves of them, pay for it.",
+        "Smoothness hides parameters under the noise, so smooth dependence is cheap for whoever learns by likelihood "
+        "or by denoising. Tapering and shrinkage, which count entries and not what noise leaves of them, pay for it.",
         facts={"truth": size, "error": "nats a sequence, t from 0.01 to 6", "sequences": N},
         sections=[
             Section("Smoothness", "", [figure(shapes, NU, smooth, words), table(shapes, NU, "In numbers.", False)]),

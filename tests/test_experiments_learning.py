@@ -1,0 +1,213 @@
+"""The study of learning: what is measured, how seeds are summed up, networks on longer sequences, and every page."""
+
+import importlib
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+import kronoscope as ks
+from kronoscope import InputError, experiments, metrics, report
+from kronoscope.experiments import learning, sweeps
+from kronoscope.experiments.learning import LEARNERS, Row, job, measure, point
+from kronoscope.experiments.longer import longer, longer_law, padded
+from kronoscope.experiments.reproductions import REPRODUCTIONS
+from kronoscope.nn import PositionTransformer, UNet
+
+STUDIES = ["learning-efficiency", "decay", "length", "dimension", "complexity", "time-to-quality"]
+SMALL = {"frames": 6, "features": 2}
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_job_of_an_estimator_is_its_error_on_those_draws():
+    got = measure(job("separable", 50, 3, **SMALL))
+    process = learning.truth("PowerExponential(8.0)", 6, 2)
+    x = process.sample(50, generator=seeded(8)).float()
+    law = ks.estimators.Separable(min_time=0.01).fit(x)
+    assert got["kl"] == pytest.approx(metrics.score_kl(law.score, process, linear=True).value, rel=1e-4)
+    assert got["floor"] == ks.estimators.score_kl_floor(process, "separable", 50, 0.01, 6.0)
+    assert got["failed"] is None
+    assert got["parameters"] == 23
+
+
+def test_a_job_of_a_network_learns_from_the_same_draws():
+    told = {"max_steps": 3, "held_out_draws": 64, "batch_size": 8, "evaluate_every": 3}
+    got = measure(job("mlp", 50, 3, training=told, options={"width": 8}, **SMALL))
+    assert 0 < got["standard_error"] < got["kl"] < 100
+    assert got["weights"] < 10_000
+    assert got["steps"] == 3
+
+
+def test_a_failure_is_a_result():
+    got = measure({**job("unrolled", 7, 0, **SMALL)})
+    assert got["kl"] is None
+    assert got["failed"] == "a fit needs at least 8 sequences, got 7"
+    assert got["seconds"] >= 0
+
+
+def test_the_yardstick_is_the_control():
+    process, control = learning.truth(learning.YARDSTICK, 32, 4), experiments.control_process()
+    torch.testing.assert_close(process.spatial_covariance, control.spatial_covariance, rtol=0, atol=0)
+    torch.testing.assert_close(process.temporal_covariance, control.temporal_covariance, rtol=0, atol=0)
+
+
+def rows_of(errors, n=100, x=1.0):
+    result = {"failed": None, "floor": None, "seconds": 1.0, "weights": 7}
+    return [Row({"learner": "unrolled", "n": n, "x": x, "seed": i}, result | {"kl": e}) for i, e in enumerate(errors)]
+
+
+def test_the_interval_of_a_point_is_students_on_the_log_of_the_mean():
+    errors = [0.11, 0.13, 0.10, 0.17, 0.12]
+    got = point(1.0, rows_of(errors))
+    mean, error = np.mean(errors), stats.sem(errors)
+    factor = math.exp(stats.t.ppf(0.975, 4) * error / mean)
+    assert (got.kl, got.standard_error) == (pytest.approx(mean), pytest.approx(error))
+    assert (got.lower, got.upper) == (pytest.approx(mean / factor), pytest.approx(mean * factor))
+    assert got.effective == pytest.approx(2 * 100 * mean)
+    assert point(1.0, rows_of([0.1])).lower is None
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says():
+    """Errors like chi-square(34)/(2n), five seeds, 4000 times: 95 % +- 1.6 % (4.6 standard errors)."""
+    draws = np.random.default_rng(0).chisquare(34, size=(4000, 5)) / 1000
+    points = [point(1.0, rows_of(list(one))) for one in draws]
+    covered = np.mean([one.lower <= 0.034 <= one.upper for one in points])
+    assert abs(covered - 0.95) < 0.016
+
+
+def test_the_exponent_is_found_with_its_interval():
+    rng = np.random.default_rng(1)
+    inside = 0
+    for _ in range(200):
+        rows = [row for n in (100, 400, 1600) for row in rows_of(5 / n * np.exp(0.2 * rng.standard_normal(5)), n=n)]
+        found = learning.exponent(rows, lambda row: row.job["n"])
+        inside += found.lower <= -1 <= found.upper
+        assert abs(found.value + 1) < 0.2
+    assert 180 <= inside <= 200
+    assert learning.exponent(rows_of([0.1, 0.2, 0.3]), lambda row: row.job["n"]) is None
+
+
+def test_an_unrolled_network_on_longer_sequences_reads_its_spectrum():
+    process = ks.GaussianSequence(ks.kernels.PowerExponential(3.0), torch.eye(2), times=6)
+    network = ks.nn.UnrolledTransformer.from_law(process)
+    torch.testing.assert_close(longer_law(network, 6).covariance(), network.covariance().detach(), rtol=1e-6, atol=1e-6)
+    long = longer_law(network, 24).covariance()
+    torch.testing.assert_close(long[:12, :12], network.covariance().detach(), rtol=1e-6, atol=1e-6)
+    assert float(torch.linalg.eigvalsh(long)[0]) > -1e-9
+    with pytest.raises(InputError, match="network must have one head"):
+        longer_law(ks.nn.UnrolledTransformer(6, 2, heads=2), 12)
+
+
+def test_a_padded_position_network_is_the_same_where_it_was_trained():
+    torch.manual_seed(0)
+    network = PositionTransformer(6, 2, width=8, num_blocks=2, num_heads=2)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    x, t = torch.randn(3, 6, 2), torch.tensor([0.1, 1.0, 5.0])
+    torch.testing.assert_close(padded(network, 6)(x, t), network(x, t))
+    larger = padded(network, 15)
+    tables = [(a.lag_table, b.lag_table) for a, b in zip(network.blocks, larger.blocks, strict=True)]
+    for short, long in tables:
+        assert torch.equal(long[:, 9:-9], short)
+        assert torch.count_nonzero(long[:, :9]) + torch.count_nonzero(long[:, -9:]) == 0
+
+
+def test_what_can_run_on_more_frames_and_what_cannot():
+    x = torch.randn(2, 12, 2, generator=seeded(0))
+    for network in (UNet(6, 2, width=8, num_heads=2), PositionTransformer(6, 2, width=8, num_blocks=1, num_heads=2)):
+        assert longer(network, 12)(x, 0.5).shape == x.shape
+    with pytest.raises(InputError, match="network must be tied in the lag to run on more frames, got DiT"):
+        longer(ks.nn.DiT(6, 2, width=8, num_heads=2), 12)
+
+
+# --- pages --------------------------------------------------------------------------------------------------------
+
+
+def invented(told, measurement):
+    """Plausible results at once: errors fall like 1/n; one learner fails at one place."""
+    rank = list(LEARNERS).index(told["learner"]) + 1
+    error = 0.02 * rank * 500 / told["n"] * (1 + 0.1 * (told["seed"] % 7))
+    if measurement.__name__ == "measure_longer":
+        return {"longer": {f"{zero}{k}": error * k for zero in ("", "zero ") for k in (1, 2, 4, 8)}}
+    if measurement.__name__ == "measure_path":
+        network = bool(LEARNERS[told["learner"]].network)
+        return {"path": [[0.5 * i, error / i, 10 * i] for i in range(1, 13 if network else 2)], "failed": None}
+    sizes = sum(v for v in told.get("options", {}).values()) + 100 * rank
+    whole = {"kl": error, "standard_error": 0.0, "floor": 0.015, "seconds": 2.0, "weights": sizes, "failed": None}
+    return whole | ({"kl": None, "failed": "too few of them"} if told["learner"] == "separable" and error > 0.3 else {})
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_page_can_be_written_in_full_and_quickly(name, quick, monkeypatch, tmp_path):
+    """The whole table of jobs, without its hours: results are invented, everything after them is real."""
+
+    def run(table, measurement, folder, on_result):
+        on_result(1, len(table.jobs), table.jobs[0])
+        return [invented(one, measurement) for one in table.jobs]
+
+    monkeypatch.setattr(learning.sweeps, "run", run)
+    module = importlib.import_module(f"kronoscope.experiments.{REPRODUCTIONS[name].module}")
+    found = module.run(quick=quick, seed=1, stage=experiments.stages.quiet)
+    path = report.write(found.page, tmp_path / "page.html")
+    text = path.read_text(encoding="utf-8")
+    assert "Take-aways" in text
+    assert "nan" not in text.lower().replace("finan", "").split()
+    assert found.results
+    advice = next(section for section in found.page.sections if section.title == "Take-aways").blocks[0]
+    assert advice.rows
+    assert all(all(cell for cell in row) for row in advice.rows)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_seeds_are_five_in_full_and_no_job_is_there_twice(name, monkeypatch):
+    tables = []
+
+    def run(table, measurement, folder, on_result):
+        tables.append(table)
+        return [invented(one, measurement) for one in table.jobs]
+
+    monkeypatch.setattr(learning.sweeps, "run", run)
+    importlib.import_module(f"kronoscope.experiments.{REPRODUCTIONS[name].module}").run(
+        quick=False, seed=0, stage=experiments.stages.quiet
+    )
+    for table in tables:
+        assert len({sweeps.key(one) for one in table.jobs}) == len(table.jobs)
+    assert len({one["seed"] for one in tables[0].jobs}) >= 5
+
+
+def test_a_reproduction_that_was_cut_off_is_gone_on_with_and_a_finished_one_is_not_replaced(monkeypatch, tmp_path):
+    def run(table, measurement, folder, on_result):
+        (folder / "results").mkdir(parents=True, exist_ok=True)
+        return [invented(one, measurement) for one in table.jobs]
+
+    monkeypatch.setattr(learning.sweeps, "run", run)
+    (tmp_path / "out" / "sweep").mkdir(parents=True)
+    (tmp_path / "out" / "sweep" / "sweep.json").write_text("{}")
+    experiments.reproduce("dimension", tmp_path / "out", quick=True)
+    assert (tmp_path / "out" / "sweep" / "sweep.json").exists()
+    with pytest.raises(InputError, match="exists already; --force replaces the experiment"):
+        experiments.reproduce("dimension", tmp_path / "out", quick=True)
+    experiments.reproduce("dimension", tmp_path / "out", quick=True, force=True)
+    assert not (tmp_path / "out" / "sweep" / "sweep.json").exists()
+    (tmp_path / "other" / "sweep").mkdir(parents=True)
+    with pytest.raises(InputError, match="exists already"):
+        experiments.reproduce("krylov", tmp_path / "other", quick=True)
+
+
+def test_kept_results_make_the_same_page_again(tmp_path, monkeypatch):
+    """A tiny study, truly measured: a second run in a copy of its sweep computes nothing and finds the same numbers."""
+    module = importlib.import_module("kronoscope.experiments.learning_dimension")
+    for name, value in {"QUICK_FEATURES": (1, 2), "QUICK_FRAMES": 4, "ESTIMATORS": ("separable", "tapered")}.items():
+        monkeypatch.setattr(module, name, value)
+    short = {"max_steps": 2, "evaluate_every": 2, "held_out_draws": 32}
+    monkeypatch.setattr(module, "QUICK_TRAINING", short)
+    told = {"quick": True, "seed": 0, "stage": experiments.stages.quiet, "folder": tmp_path / "sweep"}
+    first = module.run(**told)
+    monkeypatch.setattr(learning, "_learn", None)
+    assert module.run(**told) == first
