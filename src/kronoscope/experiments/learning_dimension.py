@@ -38,9 +38,10 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
 def page(found: Sequence[Curve], frames: int) -> Report:
     """The curve over d, and what it says about structure."""
     caption = (
-        f"Score error at n = {N} against the number of features, both axes logarithmic. Parameters of the separable "
-        "stationary class grow like d², of a covariance without structure like (N d)². Slopes say which of the two a "
-        "learner pays for; small d is dominated by what is learnt of time."
+        f"Score error at n = {N} against the number of features, both axes logarithmic. In the end every class grows "
+        "like d². A separable one gets there only where the features' d²/2 parameters outgrow those of time (N if "
+        "stationary, N²/2 if not): until then its line is flat. One without that structure has d² of them for every "
+        "lag, or pair of frames, and is steep from the first feature on."
     )
     told = (
         f"{matched(found)} Exponential kernel of lengthscale 8, {frames} frames; Σ by one recipe for every d. Block-"
@@ -59,15 +60,18 @@ def page(found: Sequence[Curve], frames: int) -> Report:
         Number(
             f"{curve.exponent.value:.2f}",
             f"exponent of d, {curve.told.label}",
-            f"95 % interval {curve.exponent.lower:.2f} to {curve.exponent.upper:.2f}",
+            f"95 % interval {curve.exponent.lower:.2f} to {curve.exponent.upper:.2f}; "
+            + ("about 2" if curve.learner == "sample-covariance" else "below 2")
+            + ", if the claim holds",
+            "good" if (curve.exponent.value < 1.7) == (curve.learner != "sample-covariance") else "bad",
         )
         for curve in found
         if curve.exponent is not None and curve.learner in ("unrolled", "separable", "sample-covariance")
     ]
     return Report(
         "What does another feature cost?",
-        "A learner that knows space from time pays for the features' covariance alone; one that does not pays for "
-        "every pair of entries.",
+        "Little for a learner that knows space from time, until the features' covariance is the larger part; as much "
+        "as all pairs of entries for one that does not.",
         facts={"truth": f"{frames} frames, exponential kernel of lengthscale 8", "sequences": N},
         sections=[
             Section(

@@ -68,12 +68,14 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "decay": Reproduction(
         "learning_decay", "Smooth dependence is cheap to learn for who has its shape.", (240, 1), True
     ),
-    "dimension": Reproduction("learning_dimension", "Features cost d² with structure, (N d)² without.", (150, 1), True),
+    "dimension": Reproduction(
+        "learning_dimension", "Features are cheap to learn for who knows space from time.", (150, 1), True
+    ),
     "length": Reproduction(
         "learning_length", "Longer sequences teach a learner tied in the lag more.", (200, 1.5), True
     ),
     "complexity": Reproduction(
-        "learning_complexity", "The kind of a network matters, its size hardly.", (150, 1), True
+        "learning_complexity", "The kind of a network matters more than its size.", (150, 1), True
     ),
     "time-to-quality": Reproduction(
         "learning_time", "What seconds of training buy, network by network.", (90, 1), True
