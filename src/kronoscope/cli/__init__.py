@@ -20,10 +20,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """As :func:`main`, but returns the exit code."""
-    from . import auditing, compiling, reproducing
+    from . import auditing, compiling, forecasting, reproducing
     from .app import app
 
-    assert app is auditing.app is compiling.app is reproducing.app  # importing them registered their commands
+    assert (
+        app is auditing.app is compiling.app is forecasting.app is reproducing.app
+    )  # importing them registered their commands
 
     previous = signal.signal(signal.SIGTERM, _as_interrupt)
     try:

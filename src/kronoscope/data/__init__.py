@@ -1,26 +1,35 @@
 """The door for files: reading, blocks by time stamp, leak-proof splits, scaling, writing back."""
 
 from .demo import demo_weather_path
+from .gaps import GappyFile, open_gappy
 from .limits import parse_limits
 from .reading import ENDINGS, from_array, read
-from .sequences import Container, Coordinate, SequenceSet
+from .sequences import Container, Coordinate, SequenceSet, Source
 from .splitting import Split, split
 from .transform import Transform
-from .writing import check_target, to_array, write
+from .windows import Windows, block_windows, last_window
+from .writing import check_target, to_array, write, write_table
 
 __all__ = [
     "ENDINGS",
     "Container",
     "Coordinate",
+    "GappyFile",
     "SequenceSet",
+    "Source",
     "Split",
     "Transform",
+    "Windows",
+    "block_windows",
     "check_target",
     "demo_weather_path",
     "from_array",
+    "last_window",
+    "open_gappy",
     "parse_limits",
     "read",
     "split",
     "to_array",
     "write",
+    "write_table",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +59,22 @@ def write(
     """
     path = Path(path)
     array = _check(values, feature_names, starts)
+    with whole_file(path, force) as partial:
+        _write_as(path.suffix.lower(), partial, array, container, tuple(feature_names), starts)
+    return path
+
+
+@contextmanager
+def whole_file(path: Path, force: bool) -> Iterator[Path]:
+    """A temporary name beside ``path`` to write to; the file gets its own name only when it is whole.
+
+    Raises:
+        InputError: as :func:`check_target`, or if the file cannot be written; nothing is left behind.
+    """
     check_target(path, force)
     partial = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.partial{path.suffix}")
     try:
-        _write_as(path.suffix.lower(), partial, array, container, tuple(feature_names), starts)
+        yield partial
         _replace(partial, path)
     except InputError:
         raise
@@ -69,6 +82,21 @@ def write(
         raise InputError(f"{path}: cannot be written: {first_line(error)}") from None
     finally:
         _remove(partial)
+
+
+def write_table(path: Path, table: pd.DataFrame, force: bool = False) -> Path:
+    """Write a table as .csv or .parquet.
+
+    Raises:
+        InputError: another ending, a file that exists (without ``force``), or one that cannot be written.
+    """
+    if path.suffix.lower() not in TABLES:
+        raise InputError(f"{path}: a table needs the ending {' or '.join(TABLES)}, got '{path.suffix}'")
+    with whole_file(path, force) as partial:
+        if path.suffix.lower() == ".csv":
+            table.to_csv(partial, index=False)
+        else:
+            table.to_parquet(partial, index=False)
     return path
 
 
@@ -116,11 +144,7 @@ def _write_as(
     ending: str, path: Path, values: FloatArray, container: Container, names: tuple[str, ...], starts: Starts
 ) -> None:
     if ending in TABLES:
-        table = _table(values, container, names, starts)
-        if ending == ".csv":
-            table.to_csv(path, index=False)
-        else:
-            table.to_parquet(path, index=False)
+        write_table(path, _table(values, container, names, starts))
     elif ending in ARRAYS:
         with path.open("xb") as file:
             if ending == ".npy":

@@ -3,6 +3,7 @@
 from .conditioning import ConditionalSequence
 from .fit import FitSettings, fit, fit_run
 from .folder import read_settings
+from .forecasting import forecast, impute
 from .initial import ESTIMATORS
 from .learnt import LearntLaw
 from .model import Model, load
@@ -18,6 +19,8 @@ __all__ = [
     "NetworkPreset",
     "fit",
     "fit_run",
+    "forecast",
+    "impute",
     "load",
     "read_settings",
     "training_config",

@@ -1,0 +1,103 @@
+"""``kronoscope forecast`` and ``kronoscope impute``: what a run says of frames to come and of missing values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .._errors import InputError
+from .app import Force, Quiet, Seed, app
+from .progress import progress, say
+
+Run = Annotated[Path, typer.Argument(help="A run folder of fit.", show_default=False)]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help="exact (unrolled, position, linear), mmps, dps or replacement; default: exact where it can.",
+        show_default=False,
+    ),
+]
+Calls = Annotated[int, typer.Option(min=1, help="Score calls of a draw, where the method is not exact.")]
+
+
+@app.command()
+def forecast(
+    run: Run,
+    source: Annotated[Path, typer.Argument(help="What is known, in the form of the run's source.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Table to write (.csv or .parquet).", show_default=False)],
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Frames to forecast; default: a quarter of a sequence, or what is left of a block."),
+    ] = None,
+    level: Annotated[float, typer.Option(help="Probability of each interval, between 0 and 1.")] = 0.9,
+    origin: Annotated[
+        str | None, typer.Option(help="Time of the first frame to forecast; default: the one after the last value.")
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option("-n", "--draws", min=1, help="Write this many drawn futures instead of mean and interval."),
+    ] = None,
+    method: Method = None,
+    calls: Calls = 64,
+    seed: Seed = 0,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Forecast the frames after the end of SOURCE (or the last ones of each of its sequences), given those before."""
+    from .. import data, models
+
+    model = models.load(run)
+    _check_table(out, force)
+    with progress("forecasting", quiet) as show:
+        table = models.forecast(
+            model,
+            source,
+            steps=steps,
+            level=level,
+            origin=origin,
+            draws=draws,
+            method=method,
+            num_calls=calls,
+            seed=seed,
+            progress=show,
+        )
+    data.write_table(out, table, force=force)
+    say(f"{len(table)} rows: {out}", quiet)
+
+
+@app.command()
+def impute(
+    run: Run,
+    source: Annotated[Path, typer.Argument(help="A file with missing values, like the run's.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write, in the format of SOURCE.", show_default=False)],
+    draw: Annotated[
+        bool, typer.Option("--draw", help="Fill with one draw, which varies as the data do, instead of the mean.")
+    ] = False,
+    method: Method = None,
+    calls: Calls = 64,
+    seed: Seed = 0,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fill the missing values of SOURCE given the others; what stands there is not touched."""
+    from .. import data, models
+
+    model = models.load(run)
+    data.check_target(out, force)
+    with progress("filling", quiet) as show:
+        opened, values = models.impute(
+            model, source, draw=draw, method=method, num_calls=calls, seed=seed, progress=show
+        )
+    filled = opened.write(out, values, force=force)
+    left = int(opened.empty.sum()) - filled
+    say(f"{filled} values filled{f', {left} left missing (in no block of the run)' if left else ''}: {out}", quiet)
+
+
+def _check_table(out: Path, force: bool) -> None:
+    from .. import data
+
+    data.check_target(out, force)
+    if out.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"{out}: a table needs the ending .csv or .parquet, got '{out.suffix}'")

@@ -1,0 +1,226 @@
+"""Frames to come and missing values of a file that is read as a run's source was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from .. import _checks, data
+from .._errors import InputError
+from .conditioning import ConditionalSequence
+from .model import Model
+
+Progress = Callable[[float, str], None]
+
+
+def open_like(model: Model, path: Path) -> data.GappyFile:
+    """The file, read with the options with which the run read its own, missing values kept.
+
+    Raises:
+        InputError: The file cannot be read so, or has other features than the run.
+    """
+    told = model.record.get("source") or {}
+    if not told:
+        raise InputError("the run does not say how its source was read: it was not made by kronoscope fit")
+    options = {name: told.get(name) for name in ("time", "columns", "pivot", "timezone")}
+    opened = data.open_gappy(path, limits=data.parse_limits(told.get("limits") or []), **options)
+    names, expected = opened.source.names, model.feature_names
+    if names != expected:
+        missing = [name for name in expected if name not in names]
+        extra = [name for name in names if name not in expected]
+        what = f"no {missing[0]!r}" if missing else f"also {extra[0]!r}" if extra else "them in another order"
+        raise InputError(f"{path}: the features must be those of the run ({len(expected)}), but the file has {what}")
+    if opened.source.values.ndim == 3 and opened.source.values.shape[1] != model.num_frames:
+        came = opened.source.values.shape[1]
+        raise InputError(f"{path}: the sequences must have the {model.num_frames} frames of the run, got {came}")
+    return opened
+
+
+def forecast(
+    model: Model,
+    path: Path,
+    *,
+    steps: int | None = None,
+    level: float = 0.9,
+    origin: str | None = None,
+    draws: int | None = None,
+    method: str | None = None,
+    num_calls: int = 64,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Forecast beyond the end of a long series, or the last frames of each sequence from those before them.
+
+    The window is the N - ``steps`` frames before the forecast and ``steps`` frames from there. Where the mean of the
+    run differs from frame to frame, or its sequences are days or weeks, the window must be a block of the run, so the
+    forecast goes on to the end of the block at most. Missing values before the forecast are no obstacle.
+
+    Args:
+        model: A run of ``kronoscope fit``.
+        path: A file like the run's source.
+        steps: Frames to forecast; None: a quarter of a sequence (at least 1), or what is left of the block.
+        level: Probability of each entry's interval.
+        origin: Time of the first frame to forecast (of a long series); None: after the last value.
+        draws: Give that many drawn futures instead of mean and interval.
+        method, num_calls: As for :meth:`Model.condition_on`.
+        seed: Of the draws.
+        progress: Told the fraction done.
+
+    Returns:
+        Rows by time and feature with mean, lower, upper in the units of the file; by time, feature and draw with
+        value, if ``draws``. Sequences are numbered from 0 in a first column.
+
+    Raises:
+        InputError: A file unlike the run's, options out of range, nothing observed before the forecast.
+    """
+    if not 0 < _checks.real("level", level) < 1:
+        raise InputError(f"level must be greater than 0 and less than 1, got {level:g}")
+    opened = open_like(model, path)
+    source = opened.source
+    if source.values.ndim == 3:
+        if origin is not None:
+            raise InputError("origin is for one long series; of sequences the last frames are forecast")
+        ahead = max(1, model.num_frames // 4) if steps is None else steps
+        if not 1 <= ahead < model.num_frames:
+            raise InputError(f"steps must be at least 1 and less than {model.num_frames}, got {ahead}")
+        values, starts, past = source.values, source.starts, model.num_frames - ahead
+        labels: Any = np.tile(np.arange(model.num_frames), len(values))
+        name = "frame"
+    else:
+        windows, past = data.last_window(
+            source,
+            model.num_frames,
+            model.container.step,
+            ahead=steps,
+            in_phase=_in_phase(model),
+            calendar=_calendar(model),
+            starts=model.training_starts,
+            origin=origin,
+        )
+        ahead = model.num_frames - past if steps is None else steps
+        values, starts, labels = windows.values(source), windows.starts(), windows.times
+        name = (model.container.time_name or "time") if windows.named else "row"
+    known = np.isfinite(values)
+    known[:, past:] = False
+    if not known.any(axis=(1, 2)).all():
+        raise InputError(f"{path}: nothing is observed in the {past} frames before the forecast")
+    tables = []
+    found = _conditionals(model, known, values, starts, method, num_calls, seed, progress)
+    for number, given in enumerate(found):
+        at = labels[number * model.num_frames :][past : past + ahead]
+        index = {"sequence": number} if source.values.ndim == 3 else {}
+        tables.append(_rows(model, given, slice(past, past + ahead), index, {name: at}, level, draws))
+    return pd.concat(tables, ignore_index=True)
+
+
+def impute(
+    model: Model,
+    path: Path,
+    *,
+    draw: bool = False,
+    method: str | None = None,
+    num_calls: int = 64,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[data.GappyFile, NDArray[np.float64]]:
+    """Values for the missing entries of a file, block by block: the conditional mean given the block's others.
+
+    Args:
+        model, path, method, num_calls, seed, progress: As for :func:`forecast`.
+        draw: One draw in place of the mean.
+
+    Returns:
+        The file, and values like its own with NaN where nothing was missing or the entry stands in no block.
+
+    Raises:
+        InputError: A file unlike the run's, or one without a missing value.
+    """
+    opened = open_like(model, path)
+    source = opened.source
+    if not opened.empty.any():
+        raise InputError(f"{path}: no value is missing")
+    if source.values.ndim == 3:
+        blocks, starts, rows = source.values, source.starts, None
+        wanted = opened.empty
+    else:
+        windows = data.block_windows(
+            source, model.num_frames, model.container.step, _calendar(model), model.training_starts
+        )
+        blocks, starts, rows = windows.values(source), windows.starts(), windows.rows
+        wanted = np.where((rows >= 0)[..., None], opened.empty[rows], False)
+    chosen = np.flatnonzero(wanted.any(axis=(1, 2)))
+    result = np.full(source.values.shape, np.nan)
+    part = None if starts is None else starts[chosen]
+    known = np.isfinite(blocks[chosen])
+    found = _conditionals(model, known, blocks[chosen], part, method, num_calls, seed, progress)
+    for number, given in zip(chosen, found, strict=True):
+        filled = given.sample_values(1)[0] if draw else given.mean_values()
+        if rows is None:
+            result[number] = np.where(wanted[number], filled, np.nan)
+        else:
+            frame, feature = np.nonzero(wanted[number])
+            result[rows[number][frame], feature] = filled[frame, feature]
+    return opened, result
+
+
+def _conditionals(
+    model: Model,
+    known: NDArray[np.bool_],
+    values: NDArray[np.float64],
+    starts: Any,
+    method: str | None,
+    num_calls: int,
+    seed: int,
+    progress: Progress | None,
+) -> Iterator[ConditionalSequence]:
+    dated = model.transform.num_harmonics > 0
+    if dated and not isinstance(starts, pd.DatetimeIndex):
+        raise InputError("the run has a seasonal cycle, so the source must have clock times")
+    generator = torch.Generator().manual_seed(seed)
+    for number in range(len(values)):
+        start = starts[number : number + 1] if dated else None
+        yield model.condition_on(
+            known[number], values[number], start=start, method=method, num_calls=num_calls, generator=generator
+        )
+        if progress is not None:
+            progress((number + 1) / len(values), f"{number + 1} of {len(values)}")
+
+
+def _rows(
+    model: Model,
+    given: ConditionalSequence,
+    frames: slice,
+    index: dict[str, Any],
+    times: dict[str, Any],
+    level: float,
+    draws: int | None,
+) -> pd.DataFrame:
+    """The table of one window, frame by frame, feature by feature (draw by draw)."""
+    (name, stamps), features = next(iter(times.items())), np.array(model.feature_names, dtype=object)
+    each = len(features) * (draws or 1)
+    columns: dict[str, Any] = {**index, name: stamps.repeat(each)}
+    columns["feature"] = np.tile(features.repeat(draws or 1), len(stamps))
+    if draws:
+        found = given.sample_values(draws)[:, frames]  # (draws, frames, features)
+        columns["draw"] = np.tile(np.arange(draws), len(stamps) * len(features))
+        columns["value"] = np.moveaxis(found, 0, -1).ravel()
+    else:
+        lower, upper = given.interval_values(level)
+        for label, values in (("mean", given.mean_values()), ("lower", lower), ("upper", upper)):
+            columns[label] = values[frames].ravel()
+    return pd.DataFrame(columns)
+
+
+def _calendar(model: Model) -> str:
+    return str((model.record.get("source") or {}).get("calendar") or "auto")
+
+
+def _in_phase(model: Model) -> bool:
+    """Whether the mean that is put back differs from frame to frame."""
+    return bool(np.ptp(np.asarray(model.transform.mean), axis=0).any())
