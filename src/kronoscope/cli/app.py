@@ -78,7 +78,9 @@ def fit(
             help="COLUMN=LOW:HIGH, physical limits; values outside are left out. Repeatable.", rich_help_panel=READING
         ),
     ] = None,
-    network: Annotated[str, typer.Option(help="unrolled, position, dit, unet, linear or mlp.", rich_help_panel=MODEL)] = "position",
+    network: Annotated[
+        str, typer.Option(help="unrolled, position, dit, unet, linear or mlp.", rich_help_panel=MODEL)
+    ] = "position",
     option: Annotated[
         list[str] | None,
         typer.Option(help="NAME=NUMBER of the network, e.g. width=96. Repeatable.", rich_help_panel=MODEL),

@@ -138,7 +138,7 @@ def _write_table(path: Path, partial: Path, table: pd.DataFrame, cells: NDArray[
         for column in np.unique(at):
             here = at == column
             name = table.columns[column]
-            text.iloc[rows[here], text.columns.get_loc(name)] = [repr(float(value)) for value in new[here]]
+            text.loc[text.index[rows[here]], name] = [repr(float(value)) for value in new[here]]
         text.to_csv(partial, index=False)
         return
     filled = table.copy()

@@ -60,8 +60,7 @@ class _Grid:
         times = source.times
         order = np.argsort(np.asarray(times.asi8 if isinstance(times, pd.DatetimeIndex) else times), kind="stable")
         grid = ticks(times[order])
-        same = isinstance(step, pd.Timedelta) == isinstance(grid.step, pd.Timedelta)
-        if not same or step is None or not np.isclose(grid.step / step, 1.0, rtol=1e-6):
+        if not _same_step(step, grid.step):
             expected = "nothing (no times)" if step is None else show_step(step)
             raise InputError(f"the run has a step of {expected}, but the times here have {show_step(grid.step)}")
         zoned = isinstance(times, pd.DatetimeIndex) and times.tz is not None
@@ -94,6 +93,15 @@ class _Grid:
             return Windows(rows, index.tz_localize("UTC").tz_convert(self.times.tz) if self.times.tz else index, True)
         assert isinstance(self.step, float)
         return Windows(rows, self.times[0] + (flat - self.whole[0]) * self.step, True)
+
+
+def _same_step(step: Step, other: Step) -> bool:
+    """Whether two steps are one up to rounding; times as dates and as numbers are never the same."""
+    if isinstance(step, pd.Timedelta) and isinstance(other, pd.Timedelta):
+        return bool(np.isclose(other / step, 1.0, rtol=1e-6))
+    if isinstance(step, pd.Timedelta) or isinstance(other, pd.Timedelta) or step is None or other is None:
+        return False
+    return bool(np.isclose(other, step, rtol=1e-6, atol=0.0))
 
 
 def block_windows(source: Source, frames: int, step: Step, calendar: str = "auto", starts: Starts = None) -> Windows:

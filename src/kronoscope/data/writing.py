@@ -93,11 +93,15 @@ def write_table(path: Path, table: pd.DataFrame, force: bool = False) -> Path:
     if path.suffix.lower() not in TABLES:
         raise InputError(f"{path}: a table needs the ending {' or '.join(TABLES)}, got '{path.suffix}'")
     with whole_file(path, force) as partial:
-        if path.suffix.lower() == ".csv":
-            table.to_csv(partial, index=False)
-        else:
-            table.to_parquet(partial, index=False)
+        _save_table(partial, table)
     return path
+
+
+def _save_table(path: Path, table: pd.DataFrame) -> None:
+    if path.suffix.lower() == ".csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_parquet(path, index=False)
 
 
 def to_array(
@@ -144,7 +148,7 @@ def _write_as(
     ending: str, path: Path, values: FloatArray, container: Container, names: tuple[str, ...], starts: Starts
 ) -> None:
     if ending in TABLES:
-        write_table(path, _table(values, container, names, starts))
+        _save_table(path, _table(values, container, names, starts))
     elif ending in ARRAYS:
         with path.open("xb") as file:
             if ending == ".npy":

@@ -133,7 +133,7 @@ def _how_to_read(weather: WeatherResult) -> Section:
         "where what does not generalise costs. It compares whole days, the shape of their distribution included; with "
         f"{shares and weather.comparison.held_out_blocks} held-out weeks its error is large, so differences are paired "
         "over the same weeks, and only those beyond twice their error say something.",
-        "A cycle fitted to days lies nearer to those days than to new ones. The network therefore learns from anomalies "
+        "A cycle fitted to days lies nearer to those than to new ones. The network therefore learns from anomalies "
         "of each stretch of days about a cycle fitted without it, which vary as those of new days do. How much of the "
         "energy distance that alone gives, the row of the sample covariance of the same out-of-fold anomalies tells: "
         "the plain sample covariance has the training days' own anomalies, as usual.",

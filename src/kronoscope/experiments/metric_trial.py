@@ -137,7 +137,8 @@ def _rates(
 ) -> TrialResult:
     papers = tuple(metrics.PUBLISHED)
     questions = tuple(name for name in nulls[0][0] if name not in papers)
-    type_one, power = {}, {}
+    type_one: dict[str, tuple[float, int]] = {}
+    power: dict[str, dict[str, float]] = {}
     for name in (*questions, *papers):
         known = [None if name in questions else told[name] for told in thresholds.values()]
         step = 1 if name in questions else 2

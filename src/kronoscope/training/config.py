@@ -27,8 +27,8 @@ class TrainingConfig:
         clip_norm: Largest gradient norm.
         min_time, max_time: Range of diffusion time; uniform on the clock.
         evaluate_every: Train steps between evaluations of the held-out loss.
-        keep: "best": the averaged weights of the least held-out loss. "last": those of the last evaluation, for a network
-            that cannot overfit much, or where little is held out.
+        keep: "best": the averaged weights of the least held-out loss. "last": those of the last evaluation, for a
+            network that cannot overfit much, or where little is held out.
         patience: Evaluations without a better held-out loss after which training stops; None for never.
         held_out_draws: Noised copies of the held-out sequences (in all) that the held-out loss averages.
         precision: "float32" or "bfloat16" (autocast).

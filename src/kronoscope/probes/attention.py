@@ -1,0 +1,198 @@
+"""Attention maps of any network, and whether they hold more of a covariance than positions alone would give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import _checks
+from .._errors import InputError
+
+Maps = Callable[[Tensor, Tensor], Sequence[Tensor]]
+MAX_PERMUTATIONS = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class Association:
+    """Agreement of every head with a covariance, beyond the null maps.
+
+    Attributes:
+        correlation: (heads,), partial correlation of a head's map with Gamma over pairs of different frames, both less
+            their regression on the null maps.
+        p_value: (heads,), by relabelling the frames, two-sided.
+        family_p_value: (heads,), the same for the largest correlation of all heads (Westfall and Young's single step).
+        permutations: How many relabellings.
+    """
+
+    correlation: Tensor
+    p_value: Tensor
+    family_p_value: Tensor
+    permutations: int
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionProbe:
+    """Attention weights of every head, averaged over inputs.
+
+    Attributes:
+        weights: (heads of all blocks, N, N), mean over the inputs, float64.
+        standard_error: Of ``weights``; 0 where the attention sees no content.
+        labels: (block, head) of each, both from 0.
+        t: Diffusion time.
+    """
+
+    weights: Tensor
+    standard_error: Tensor
+    labels: tuple[tuple[int, int], ...]
+    t: float
+
+    def lag_profile(self) -> Tensor:
+        """Means along the signed lags i - j = -(N-1)..N-1, (heads, 2 N - 1)."""
+        frames = self.weights.shape[-1]
+        return torch.stack([self.weights.diagonal(-lag, 1, 2).mean(-1) for lag in range(1 - frames, frames)], dim=1)
+
+    def association(
+        self,
+        covariance: Tensor,
+        nulls: Sequence[Tensor] = (),
+        *,
+        permutations: int = 2000,
+        generator: torch.Generator | None = None,
+    ) -> Association:
+        """Partial Mantel test of every head against a temporal covariance.
+
+        Over the N(N-1)/2 pairs of different frames, a head's map (its symmetric part) and ``covariance`` are freed of
+        their means and of their regression on ``nulls``, and correlated; then the frames of the head's residual map
+        are relabelled at random. Under the null that what a head holds beyond the null maps knows nothing of the order
+        of the frames, every relabelling is as likely as the other, so the p-values are uniform.
+
+        Args:
+            covariance: Gamma, (N, N), as the truth or an estimate says.
+            nulls: Maps (N, N) of what would be there without learning the dependence: an untrained network's same
+                head, one trained on white sequences, a function of the lag alone.
+            permutations: Relabellings, at least 19.
+            generator: None means seed 0.
+
+        Raises:
+            InputError: Shapes that differ, fewer than 4 frames, or a covariance without variation beyond the nulls.
+
+        Source: Mantel (1967); Smouse, Long and Sokal (1986), for the partial form.
+        """
+        frames = self.weights.shape[-1]
+        if frames < 4:
+            raise InputError(f"relabelling says nothing with fewer than 4 frames, got {frames}")
+        count = _checks.count("permutations", permutations, least=19)
+        if count > MAX_PERMUTATIONS:
+            raise InputError(f"permutations must be at most {MAX_PERMUTATIONS}, got {count}")
+        for name, value in [("covariance", covariance), *((f"nulls[{k}]", m) for k, m in enumerate(nulls))]:
+            if value.shape != (frames, frames):
+                raise InputError(f"{name} must have shape ({frames}, {frames}), got {tuple(value.shape)}")
+        maps = _without(_symmetric(self.weights), [_symmetric(m.double()) for m in nulls])
+        target = _without(_symmetric(covariance.double())[None], [_symmetric(m.double()) for m in nulls])[0]
+        if float(target.norm()) < 1e-9 * float(covariance.double().norm()):
+            raise InputError("covariance does not vary beyond the null maps, so no head can agree with it beyond them")
+        target = target / target.norm()
+        generator = _checks.generator_or_seed_zero(generator)
+        norms = maps.flatten(1).norm(dim=1).clamp_min(torch.finfo(torch.float64).tiny)
+        observed = torch.einsum("mij,ij->m", maps, target) / norms
+        beyond = torch.ones(len(maps))
+        largest = torch.ones(len(maps))
+        for _ in range(count):
+            order = torch.randperm(frames, generator=generator)
+            drawn = (torch.einsum("mij,ij->m", maps, target[order][:, order]) / norms).abs()
+            beyond += drawn >= observed.abs() - 1e-12
+            largest += drawn.max() >= observed.abs() - 1e-12
+        return Association(observed, beyond / (count + 1), largest / (count + 1), count)
+
+
+def attention(
+    network: nn.Module | Any,
+    x: Tensor,
+    t: float = 0.2,
+    *,
+    maps: Maps | None = None,
+    batch_size: int = 64,
+) -> AttentionProbe:
+    """Attention weights by block and head, averaged over sequences at one noise level.
+
+    Args:
+        network: A network of ``kronoscope.nn``, or a fitted model (its network is taken; ``x`` in scaled coordinates).
+            Anything else works with ``maps``.
+        x: Noised sequences (n, N, d), such as ``diffusion.noise`` makes of data.
+        t: Diffusion time.
+        maps: For an outside network: (x, t) with t of shape (batch,), to one tensor (batch or 1, heads, N, N) of
+            attention weights a block. For torch's own attention:
+            ``lambda x, t: [layer(x, x, x, average_attn_weights=False)[1]]``; for diffusers' transformers, an attention
+            processor that keeps what its softmax returns.
+        batch_size: Sequences a call.
+
+    Raises:
+        InputError: The network exposes no attention and no ``maps`` were given, or the maps have a wrong shape.
+    """
+    _checks.sequences("x", x)
+    inner = getattr(network, "network", network)
+    reader = maps or _reader(inner)
+    count, mean, square = 0, None, None
+    labels: tuple[tuple[int, int], ...] = ()
+    parameter = next(inner.parameters(), x) if isinstance(inner, nn.Module) else x
+    for part in x.split(_checks.count("batch_size", batch_size)):
+        with torch.no_grad():
+            inside = part.to(parameter)
+            found = [block.double().cpu() for block in reader(inside, torch.full((len(part),), t).to(inside))]
+        labels = _check_maps(found, len(part), x.shape[1])
+        stacked = torch.cat([block.expand(len(part), -1, -1, -1) for block in found], dim=1)
+        count += len(part)
+        mean = stacked.sum(dim=0) if mean is None else mean + stacked.sum(dim=0)
+        square = stacked.square().sum(dim=0) if square is None else square + stacked.square().sum(dim=0)
+    assert mean is not None
+    assert square is not None
+    mean = mean / count
+    variance = (square / count - mean.square()).clamp_min(0) * count / max(1, count - 1)
+    return AttentionProbe(mean, (variance / count).sqrt(), labels, t)
+
+
+def _reader(network: Any) -> Maps:
+    if not callable(getattr(network, "record", None)):
+        name = type(network).__name__
+        raise InputError(
+            f"{name} exposes no attention: it has no record(x, t); give maps=, a function from (x, t) to attention "
+            "weights (batch, heads, frames, frames), one tensor a block"
+        )
+    return lambda x, t: [block.weights for block in network.record(x, t).blocks]
+
+
+def _check_maps(found: Sequence[Tensor], batch: int, frames: int) -> tuple[tuple[int, int], ...]:
+    if not found:
+        raise InputError("the network recorded no attention: it has no blocks")
+    for number, block in enumerate(found):
+        if block.ndim != 4 or block.shape[0] not in (1, batch) or block.shape[2:] != (frames, frames):
+            raise InputError(
+                f"the attention of block {number} must have shape ({batch} or 1, heads, {frames}, {frames}), "
+                f"got {tuple(block.shape)}"
+            )
+    return tuple((number, head) for number, block in enumerate(found) for head in range(block.shape[1]))
+
+
+def _symmetric(maps: Tensor) -> Tensor:
+    """Symmetric part, the diagonal taken out."""
+    frames = maps.shape[-1]
+    return (maps + maps.mT) / 2 * (1 - torch.eye(frames, dtype=torch.float64))
+
+
+def _without(maps: Tensor, nulls: Sequence[Tensor]) -> Tensor:
+    """Maps (m, N, N) less their regression on a constant and the null maps, off the diagonal."""
+    frames = maps.shape[-1]
+    above = torch.triu_indices(frames, frames, 1)
+    design = torch.stack([torch.ones(above.shape[1], dtype=torch.float64), *(n[above[0], above[1]] for n in nulls)], 1)
+    basis, triangle = torch.linalg.qr(design)
+    basis = basis[:, triangle.diagonal().abs() > 1e-10 * math.sqrt(len(design))]
+    rows = maps[:, above[0], above[1]]
+    rows = rows - rows @ basis @ basis.T
+    out = torch.zeros_like(maps)
+    out[:, above[0], above[1]] = rows
+    return out + out.mT
