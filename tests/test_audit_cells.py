@@ -5,6 +5,7 @@ import pytest
 import scipy.signal
 import scipy.stats
 import torch
+import xarray as xr
 from tolerances import relative_error
 
 from kronoscope import metrics
@@ -341,3 +342,14 @@ def test_area_counts_ties_half():
     area, _ = joint._area(scores, Exchange(4, 4, 3, generator()))
     u = scipy.stats.mannwhitneyu(scores[4:], scores[:4]).statistic
     assert area == pytest.approx(u / 16)
+
+
+def test_heavy_tails_are_audited_and_gaps_are_refused():
+    x, y = (torch.from_numpy(scipy.stats.t.rvs(1.2, size=(60, 6, 2), random_state=k)) for k in (0, 1))
+    result = audit(x, y, num_draws=99)
+    assert any("interquartile" in note for note in result.notes)
+    y[3, 2, 1] = torch.nan
+    with pytest.raises(InputError, match="generated must be complete"):
+        audit(x, y, num_draws=99)
+    with pytest.raises(InputError, match="generated must be complete"):
+        audit(x, xr.DataArray(y.numpy(), dims=("sequence", "frame", "feature")), num_draws=99)

@@ -99,9 +99,15 @@ def _set(name: str, x: Sequences) -> data.SequenceSet:
         found = data.from_array(x)
     except (InputError, TypeError) as error:
         raise type(error)(f"{name}: {error}") from None
-    if name == "generated" and found.notes:
+    if name == "generated" and _incomplete(x):
         raise InputError(f"generated must be complete, but: {' '.join(found.notes)}")
     return found
+
+
+def _incomplete(x: Tensor | np.ndarray | xr.DataArray | xr.Dataset) -> bool:
+    if isinstance(x, xr.Dataset):
+        return any(bool(variable.isnull().any()) for variable in x.data_vars.values())
+    return bool(x.isnull().any()) if isinstance(x, xr.DataArray) else bool(np.isnan(np.asarray(x)).any())
 
 
 def _same(real: data.SequenceSet, other: data.SequenceSet, name: str) -> None:
