@@ -59,6 +59,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "metric-trial": Reproduction(
         "metric_trial", "Which number shows which defect, at what rate of false alarms.", (90, 2)
     ),
+    "conditionals": Reproduction(
+        "conditionals", "Missing entries are filled in with intervals that hold what they promise.", (6, 0.5)
+    ),
     "learning-efficiency": Reproduction(
         "learning_efficiency",
         "A network shaped like the solver learns at p/(2n); others do not.",
