@@ -62,6 +62,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "conditionals": Reproduction(
         "conditionals", "Missing entries are filled in with intervals that hold what they promise.", (6, 0.5)
     ),
+    "jacobian": Reproduction(
+        "jacobian", "A trained network's Jacobian shows the covariance that it learnt; nulls show none.", (9, 1.5), True
+    ),
     "learning-efficiency": Reproduction(
         "learning_efficiency",
         "A network shaped like the solver learns at p/(2n); others do not.",

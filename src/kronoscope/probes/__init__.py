@@ -1,19 +1,24 @@
 """What a network learnt, read off the network: Jacobians, attention, values, ablations, each beside a null."""
 
+from .ablation import Ablation, Damage, ablate, swap_kernel
 from .attention import Association, AttentionProbe, attention
 from .circuits import Alignment, Circuits, alignment, circuits
 from .jacobian import JacobianProbe, KernelFit, Measured, jacobian
 
 __all__ = [
+    "Ablation",
     "Alignment",
     "Association",
     "AttentionProbe",
     "Circuits",
+    "Damage",
     "JacobianProbe",
     "KernelFit",
     "Measured",
+    "ablate",
     "alignment",
     "attention",
     "circuits",
     "jacobian",
+    "swap_kernel",
 ]
