@@ -89,7 +89,7 @@ def _profiles(result: JacobianResult) -> Figure:
     lines.insert(0, Line("truth", "truth", lags, truth))
     caption = (
         "Correlation between frames that each score believes in, by their distance, with 95 % bands where these are "
-        "wide enough to see. The trained network should lie on the truth; the nulls, which have had the same shape, steps "
+        "wide enough to see. The trained network should lie on the truth; the nulls, of the same shape, steps "
         "and number of sequences, should not."
     )
     panel = LinePanel("", "lag (frames)", "correlation", lines)
@@ -151,20 +151,14 @@ def _modes(result: JacobianResult) -> Figure:
             order = one.true_modes.flatten().argsort(descending=True)
             y = (one.true_modes if kind == "truth" else one.modes).flatten()[order].clamp_min(1e-3).tolist()
             label = "truth" if kind == "truth" else NAMES[kind]
-            lines.append(
-                Line(
-                    label,
-                    "truth" if kind == "truth" else LOOKS[kind],
-                    (1 / one.true_modes.flatten()[order]).tolist(),
-                    y,
-                )
-            )
+            role = "truth" if kind == "truth" else LOOKS[kind]
+            lines.append(Line(label, role, (1 / one.true_modes.flatten()[order]).tolist(), y))
         panels.append(
             LinePanel(f"t = {t:g}", "variance of the mode with noise", "precision", lines, log_x=True, log_y=True)
         )
     caption = (
         "Precision along every temporal × spatial mode (eigenvectors of Gamma and Sigma) against the mode's true "
-        "variance at that noise level. The truth is one over the variance; where a curve leaves it, the network is blind to "
-        "those modes. The network that saw white noise believes that all modes are alike."
+        "variance at that noise level. The truth is one over the variance; where a curve leaves it, the network is "
+        "blind to those modes. The network that saw white noise believes that all modes are alike."
     )
     return Figure(panels, caption, "Precision by mode, truth and networks, at three noise levels.", columns=3)

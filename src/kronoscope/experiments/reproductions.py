@@ -65,6 +65,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "jacobian": Reproduction(
         "jacobian", "A trained network's Jacobian shows the covariance that it learnt; nulls show none.", (9, 1.5), True
     ),
+    "ablation": Reproduction(
+        "ablation", "Heads of a trained network cost nats; those of one that saw white noise do not.", (8, 1.5), True
+    ),
     "learning-efficiency": Reproduction(
         "learning_efficiency",
         "A network shaped like the solver learns at p/(2n); others do not.",

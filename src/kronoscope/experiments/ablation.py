@@ -1,0 +1,203 @@
+"""``kronoscope reproduce ablation``: heads taken away one by one, and kernels swapped between networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .. import compile_score, diffusion, models, probes, sampling
+from .._typing import DiffusionTime, ScoreFunction
+from ..kernels import PowerExponential
+from ..nn import UnrolledTransformer
+from ..processes import GaussianSequence
+from . import ablation_page
+from .control import FRAMES, LENGTHSCALE, control_process
+from .reproductions import Finding
+from .stages import Stage, training_steps
+from .yardstick_networks import law_of, network
+
+DONOR = 3.0
+MAX_LAG = 8
+TIME = 0.2
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Correlation by lag 0..MAX_LAG before and after a kernel was swapped.
+
+    Attributes:
+        name: "compiled" or "learnt".
+        before, after: Read off the Jacobian.
+        generated, generated_error: Of generated sequences after the swap, and standard errors; empty if none were.
+        target: Of the donor's kernel.
+        spatial_gap: Largest relative change of Sigma over its trace, which must stay.
+    """
+
+    name: str
+    before: list[float]
+    after: list[float]
+    generated: list[float]
+    generated_error: list[float]
+    target: list[float]
+    spatial_gap: float
+
+    @property
+    def gap(self) -> float:
+        """Largest difference of the correlation after the swap from the donor's."""
+        return max(abs(a - b) for a, b in zip(self.after, self.target))
+
+
+@dataclass(frozen=True)
+class AblationResult:
+    """All that the page shows: ablations by network and patch, and the swaps."""
+
+    ablations: dict[tuple[str, str], probes.Ablation]
+    swaps: list[Swap]
+    samples: int
+
+
+def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
+    """Every head of the trained DiT and of the one that saw white noise; then the swaps."""
+    samples = 64 if quick else 256
+    nets = {
+        kind: network("dit", kind, quick=quick, seed=seed, folder=folder, stage=stage) for kind in ("trained", "white")
+    }
+    found = {}
+    with stage("ablation") as show:
+        for k, (kind, patch) in enumerate((kind, patch) for kind in nets for patch in ("zero", "mean")):
+            found[kind, patch] = probes.ablate(
+                nets[kind],
+                law_of(kind),
+                patch=patch,  # type: ignore[arg-type]
+                num_samples=samples,
+                generator=torch.Generator().manual_seed(seed),
+            )
+            show((k + 1) / 4, f"{kind}, {patch}")
+    with stage("swaps") as show:
+        swaps = [swap_compiled(8 if quick else 16)]
+        show(0.1, "compiled")
+        swaps.append(swap_learnt(quick, seed, stage))
+    result = AblationResult(found, swaps, samples)
+    return Finding(ablation_page.page(result, quick), _record(result))
+
+
+def donor_process() -> GaussianSequence:
+    """The yardstick with another kernel."""
+    return GaussianSequence(PowerExponential(DONOR), control_process().spatial_covariance, times=FRAMES)
+
+
+def swap_compiled(frames: int) -> Swap:
+    """Compile two kernels; put the heads' output weights of the one into the network of the other.
+
+    Both have the same queries and keys (knots at the lags); a head's output times value matrix is its knot's
+    coefficient times Sigma, so exchanging it exchanges the kernel. The recurrence stays that of the first, whose
+    interval holds the donor's spectrum (the donor's kernel is the shorter).
+    """
+    sigma = control_process().spatial_covariance
+    ours, theirs = (
+        compile_score(GaussianSequence(PowerExponential(scale), sigma, times=frames), tolerance=1e-4)
+        for scale in (LENGTHSCALE, DONOR)
+    )
+    process = GaussianSequence(PowerExponential(DONOR), sigma, times=frames)
+    before = probes.jacobian(ours.score, process, TIME, num_samples=2)
+    with torch.no_grad():
+        for mine, other in zip(ours.network.unique_blocks(), theirs.network.unique_blocks()):
+            if mine.output is not None and mine.value is not None and other.output is not None:
+                assert other.value is not None
+                mine.output.copy_(other.output)
+                mine.value.copy_(other.value)
+    after = probes.jacobian(ours.score, process, TIME, num_samples=2)
+    return _swap("compiled", before, after, process, [], [])
+
+
+def swap_learnt(quick: bool, seed: int, stage: Stage) -> Swap:
+    """Train on two kernels; the lag table of the one in the network of the other; generate."""
+    donor, n = donor_process(), 500 if quick else 2000
+    fitted = []
+    for name, process in (("own kernel", control_process()), ("donor's kernel", donor)):
+        with stage(f"unrolled, {name}") as show:
+            x = process.sample(n, generator=torch.Generator().manual_seed(seed + 5)).float()
+            fitted.append(
+                models.fit(
+                    x,
+                    "unrolled",
+                    validation=0.02,
+                    generator=torch.Generator().manual_seed(seed),
+                    on_progress=training_steps(show),
+                    **({"max_steps": 300} if quick else {}),
+                )
+            )
+    own, other = (one.network for one in fitted)
+    assert isinstance(own, UnrolledTransformer)
+    assert isinstance(other, UnrolledTransformer)
+    swapped = probes.swap_kernel(own, other)
+    before, after = (
+        probes.jacobian(_score(one), donor, TIME, num_samples=2, dtype=torch.float32) for one in (own, swapped)
+    )
+    x = sampling.sample(
+        _score(swapped),
+        (2000, donor.num_frames, donor.num_features),
+        sampling.dpm_solver(32),
+        generator=torch.Generator().manual_seed(seed),
+    )
+    value, error = lag_correlations(x.double(), MAX_LAG)
+    return _swap("learnt", before, after, donor, value.tolist(), error.tolist())
+
+
+def _score(net: nn.Module) -> ScoreFunction:
+    def score(x: Tensor, t: DiffusionTime) -> Tensor:
+        return diffusion.score_from_epsilon(net(x, torch.as_tensor(t, dtype=x.dtype).expand(len(x))), x, t)
+
+    return score
+
+
+def lag_correlations(x: Tensor, last: int, groups: int = 20) -> tuple[Tensor, Tensor]:
+    """tr C(lag) / tr C(0) of sequences (n, N, d) with zero mean, lag 0..last, and standard errors by a jackknife."""
+
+    def sums(part: Tensor) -> Tensor:
+        return torch.stack([(part[:, lag:] * part[:, : part.shape[1] - lag]).sum(-1).mean() for lag in range(last + 1)])
+
+    each = torch.stack([sums(part) for part in x.tensor_split(groups)])
+    total = each.mean(dim=0)
+    without = torch.stack([(each.sum(dim=0) - one) / (groups - 1) for one in each])
+    without = without / without[:, :1]
+    return total / total[0], ((groups - 1) * without.var(dim=0, correction=0)).sqrt()
+
+
+def _swap(
+    name: str,
+    before: probes.JacobianProbe,
+    after: probes.JacobianProbe,
+    donor: GaussianSequence,
+    generated: list[float],
+    error: list[float],
+) -> Swap:
+    last = min(MAX_LAG, donor.num_frames - 1)
+    found = [one.spatial_covariance().value for one in (before, after)]
+    sigmas = [one / one.trace() for one in found]  # their scale is shared with the lag table's
+    return Swap(
+        name,
+        before.lag_profile(last).value.tolist(),
+        after.lag_profile(last).value.tolist(),
+        generated,
+        error,
+        donor.temporal_covariance[0, : last + 1].tolist(),
+        float((sigmas[1] - sigmas[0]).abs().max() / sigmas[0].abs().max()),
+    )
+
+
+def _record(result: AblationResult) -> dict:
+    rows = [
+        {
+            "network": kind,
+            "patch": patch,
+            "score_kl_nats": one.score_kl,
+            "standard_error": one.standard_error,
+            "heads": [vars(head) for head in one.damages],
+        }
+        for (kind, patch), one in result.ablations.items()
+    ]
+    return {"samples": result.samples, "ablations": rows, "swaps": [vars(one) for one in result.swaps]}
