@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -116,6 +117,7 @@ def swap_compiled(frames: int) -> Swap:
 def swap_learnt(quick: bool, seed: int, stage: Stage) -> Swap:
     """Train on two kernels; the lag table of the one in the network of the other; generate."""
     donor, n = donor_process(), 500 if quick else 2000
+    steps: dict[str, Any] = {"max_steps": 300} if quick else {}
     fitted = []
     for name, process in (("own kernel", control_process()), ("donor's kernel", donor)):
         with stage(f"unrolled, {name}") as show:
@@ -127,7 +129,7 @@ def swap_learnt(quick: bool, seed: int, stage: Stage) -> Swap:
                     validation=0.02,
                     generator=torch.Generator().manual_seed(seed),
                     on_progress=training_steps(show),
-                    **({"max_steps": 300} if quick else {}),
+                    **steps,
                 )
             )
     own, other = (one.network for one in fitted)

@@ -33,8 +33,8 @@ def page(result: AblationResult, quick: bool) -> Report:
             Section("Damage by head", "", [_bars(result), _table(result)]),
             Section("Kernels swapped", "", [_swaps(result), _swap_table(result)]),
             how(
-                "A head is taken away by putting zero where it wrote, or the mean over sequences of the same noise "
-                "level (the two differ where a head says something that does not depend on the sequence). Damage is the rise "
+                "A head is taken away by putting zero where it wrote, or the mean over sequences of the same "
+                "noise level (the two differ where a head says something that does not depend on the sequence). Damage is the rise "
                 "of the score error, with the same sequences and noise before and after; the white network's is taken "
                 "against the law of white noise. The claim would have been refuted if no head of the trained network "
                 f"cost more than {FACTOR:g} times the median of the white one's. The DiT of this library has a path "

@@ -68,6 +68,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "ablation": Reproduction(
         "ablation", "Heads of a trained network cost nats; those of one that saw white noise do not.", (8, 1.5), True
     ),
+    "values": Reproduction(
+        "values", "Value matrices hold the spatial covariance where the network has the solver's shape.", (9, 1.5), True
+    ),
     "learning-efficiency": Reproduction(
         "learning_efficiency",
         "A network shaped like the solver learns at p/(2n); others do not.",

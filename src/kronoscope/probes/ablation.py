@@ -106,6 +106,7 @@ def ablate(
     if patch not in get_args(Patch):
         raise InputError(f"patch must be one of {', '.join(get_args(Patch))}, got {patch!r}")
     inner = cast(nn.Module, getattr(network, "network", network))
+    _check_kind(inner, patch)
     measured = _Measure.of(process, num_samples, min_time, max_time, generator)
     whole = measured(inner)
     damages = []
@@ -154,6 +155,17 @@ def _mean(values: Tensor) -> tuple[float, float]:
     return float(values.mean()), float(values.std() / math.sqrt(len(values)))
 
 
+def _check_kind(network: nn.Module, patch: Patch) -> None:
+    name = type(network).__name__
+    if not isinstance(network, (DiT, PositionTransformer, UnrolledTransformer, ReLUTransformer)):
+        raise InputError(
+            "heads can be taken from DiT, PositionTransformer, UnrolledTransformer and ReLUTransformer, and "
+            f"{name} is none of them"
+        )
+    if patch != "zero" and isinstance(network, (UnrolledTransformer, ReLUTransformer)):
+        raise InputError(f'{name} has the patch "zero" only, since its heads are linear in x')
+
+
 def _without_each(network: nn.Module, patch: Patch) -> Iterator[tuple[str, int, int, nn.Module]]:
     """(path, block, head, a copy without it)."""
     if isinstance(network, DiT):
@@ -167,13 +179,6 @@ def _without_each(network: nn.Module, patch: Patch) -> Iterator[tuple[str, int, 
         for block, head, without in _of_projections(network, patch, lambda one: cast(Any, one).blocks):
             yield "", block, head, without
         return
-    if not isinstance(network, (UnrolledTransformer, ReLUTransformer)):
-        raise InputError(
-            f"heads can be taken from DiT, PositionTransformer, UnrolledTransformer and ReLUTransformer, and "
-            f"{type(network).__name__} is none of them"
-        )
-    if patch != "zero":
-        raise InputError(f'{type(network).__name__} has the patch "zero" only, since its heads are linear in x')
     if isinstance(network, UnrolledTransformer):
         real = getattr(network.heads, "real", None)
         if real is None or real.ndim != 3:
@@ -181,6 +186,7 @@ def _without_each(network: nn.Module, patch: Patch) -> Iterator[tuple[str, int, 
         for head in range(len(real)):
             yield "", 0, head, _silenced(network, head)
         return
+    assert isinstance(network, ReLUTransformer)
     for number, one in enumerate(network.unique_blocks()):
         for head in range(0 if one.output is None else len(one.output)):
             silent = copy.deepcopy(network)
