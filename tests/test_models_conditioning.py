@@ -138,3 +138,29 @@ def test_bad_input_is_refused(plain):
         model.condition_on(MASK, x, method="magic")
     with pytest.raises(ValueError, match="of must be"):
         model.log_prob(x[None], of="units")
+
+
+class Slipping(Exact):
+    """As ``Exact``, less a small multiple of the direction that varies most: too much for the lowest time."""
+
+    def forward(self, x, t):
+        top = torch.linalg.eigh(self.process.covariance()).eigenvectors[:, -1].reshape(x.shape[1:]).to(x)
+        return super().forward(x, t) - 0.04 * top * (x * top).sum(dim=(1, 2), keepdim=True)
+
+
+def test_a_score_of_no_law_is_conditioned_as_what_it_generates(plain):
+    model = replace(plain, network=Slipping(PROCESS).requires_grad_(False))
+    assert model.is_affine
+    assert not model.has_law
+    assert model_of(plain).has_law
+    with pytest.raises(ks.InputError, match="that of no law"):
+        model.law()
+    drawn = model.sample(4000, generator=seeded(5)).double().flatten(1)
+    want = model.generated_law.covariance()
+    spread = ((want**2 + want.diagonal() * want.diagonal()[:, None]) / 4000).sqrt()
+    assert bool(((drawn.T @ drawn / 4000 - want).abs() < 5 * spread).all())  # one in 3e4 for all 36
+    x = PROCESS.sample(1, generator=seeded(2))[0]
+    got, truth = model.condition_on(MASK, x), PROCESS.condition_on(MASK, x)
+    assert got.method == "exact"
+    deviations = truth.covariance().diagonal().sqrt()
+    assert bool(((got.mean - truth.mean)[~MASK].abs() < 0.3 * deviations).all())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .._errors import InputError
 from .app import Force, Quiet, Seed, app
 from .progress import progress, say
+
+if TYPE_CHECKING:
+    from ..models import Model
 
 Run = Annotated[Path, typer.Argument(help="A run folder of fit.", show_default=False)]
 Method = Annotated[
@@ -50,6 +53,7 @@ def forecast(
 
     model = models.load(run)
     _check_table(out, force)
+    _note(model, method, quiet)
     with progress("forecasting", quiet) as show:
         table = models.forecast(
             model,
@@ -86,6 +90,7 @@ def impute(
 
     model = models.load(run)
     data.check_target(out, force)
+    _note(model, method, quiet)
     with progress("filling", quiet) as show:
         opened, values = models.impute(
             model, source, draw=draw, method=method, num_calls=calls, seed=seed, progress=show
@@ -93,6 +98,11 @@ def impute(
     filled = opened.write(out, values, force=force)
     left = int(opened.empty.sum()) - filled
     say(f"{filled} values filled{f', {left} left missing (in no block of the run)' if left else ''}: {out}", quiet)
+
+
+def _note(model: Model, method: str | None, quiet: bool) -> None:
+    if method in (None, "exact") and model.is_affine and not model.has_law:
+        say("the learnt score is that of no law; exact for the law of what the run samples", quiet)
 
 
 def _check_table(out: Path, force: bool) -> None:

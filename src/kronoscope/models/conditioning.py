@@ -101,7 +101,7 @@ class ConditionalSequence:
         return self._units((mean - reach)[None])[0], self._units((mean + reach)[None])[0]
 
     def _law(self) -> ConditionalLaw:
-        law = self._model.law().data
+        law = self._model.law().data if self._model.has_law else self._model.generated_law
         return law.condition_on(torch.from_numpy(self.mask), torch.from_numpy(self._scaled))
 
     def _summary_draws(self) -> np.ndarray:

@@ -91,6 +91,12 @@ def learnt_law(
     )
 
 
+def with_floor(law: DenseGaussian, t: float, num_features: int) -> DenseGaussian:
+    """The law with the eigenvalues of its covariance raised to the floor of :class:`LearntLaw`."""
+    values, vectors = torch.linalg.eigh(law.covariance())
+    return _gaussian(vectors, values.clamp_min(FLOOR * math.expm1(t)), num_features, law.mean)
+
+
 def _gaussian(vectors: Tensor, values: Tensor, num_features: int, mean: Tensor) -> DenseGaussian:
     covariance = (vectors * values) @ vectors.T
     return DenseGaussian(0.5 * (covariance + covariance.T), num_features, mean)

@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from .. import _checks, data, diffusion, sampling
 from .._errors import InputError
 from .._typing import DiffusionTime
+from ..processes import DenseGaussian
 from ..training import CHECKPOINT, TrainingConfig, first_line, write_tensors
 from . import folder as run_folder
 from .conditioning import Array, ConditionalSequence, condition
-from .learnt import LearntLaw, is_affine, learnt_law
+from .learnt import LearntLaw, is_affine, learnt_law, with_floor
 from .networks import build_network
 
 TRAINED_SLACK = 1e-6  # relative; a time in float32, or one that went through a logarithm and back, is still inside
@@ -156,6 +157,31 @@ class Model:
         return self._law
 
     @cached_property
+    def has_law(self) -> bool:
+        """Whether :meth:`law` answers: the affine score of a network briefly trained may be that of no law."""
+        try:
+            return self.is_affine and self.law() is not None
+        except InputError:
+            return False
+
+    @cached_property
+    def generated_law(self) -> DenseGaussian:
+        """The exact law of what :meth:`sample` draws with an affine score, in scaled coordinates.
+
+        It always is a law, as that of an affine map of noise, and weighs the score at every time, not at the lowest
+        alone. Eigenvalues below the floor of :class:`LearntLaw` are raised to it.
+
+        Raises:
+            InputError: The score is not affine, or N d is above 4096.
+        """
+        times = self.training.min_time, self.training.max_time
+        table = sampling.dpm_solver(64, *times).with_corrected_start()
+        frames, features = self.num_frames, self.num_features
+        score = self._double.score
+        law = sampling.law(table, score, frames, features, denoise=True, device=self._device)
+        return with_floor(law, times[0], features)
+
+    @cached_property
     def _law(self) -> LearntLaw:
         if not self.is_affine:
             raise InputError(
@@ -187,9 +213,9 @@ class Model:
             mask: (N, d), bool; True = observed.
             values: (N, d) in the units of the data; entries that are not observed may be NaN.
             start: Clock time of the first frame; needed where the model has a seasonal cycle.
-            method: "exact" conditions the Gaussian law of an affine score (:meth:`law`); "replacement", "dps" and
-                "mmps" guide any score (:func:`kronoscope.sampling.sample_given`). None takes "exact" where it can,
-                else "mmps".
+            method: "exact" conditions the Gaussian law of an affine score: :meth:`law`, or :attr:`generated_law` unless
+                the model :attr:`has_law`. "replacement", "dps" and "mmps" guide any score
+                (:func:`kronoscope.sampling.sample_given`). None takes "exact" where the score is affine, else "mmps".
             num_calls: Score calls of the guided methods.
             generator: Of the seed of mean and intervals where they come from draws; None means seed 0.
 
