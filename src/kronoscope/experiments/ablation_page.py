@@ -34,7 +34,8 @@ def page(result: AblationResult, quick: bool) -> Report:
             Section("Kernels swapped", "", [_swaps(result), _swap_table(result)]),
             how(
                 "A head is taken away by putting zero where it wrote, or the mean over sequences of the same "
-                "noise level (the two differ where a head says something that does not depend on the sequence). Damage is the rise "
+                "noise level (the two differ where a head says something that does not depend on the sequence). "
+                "Damage is the rise "
                 "of the score error, with the same sequences and noise before and after; the white network's is taken "
                 "against the law of white noise. The claim would have been refuted if no head of the trained network "
                 f"cost more than {FACTOR:g} times the median of the white one's. The DiT of this library has a path "
@@ -149,8 +150,8 @@ def _swaps(result: AblationResult) -> Figure:
         panels.append(LinePanel(f"{one.name} network", "lag (frames)", "correlation", lines))
     caption = (
         "Correlation in time before and after the attention weights of a network for another kernel were put in. "
-        "Left: two compiled networks; right: two networks that learnt their lag tables. After the swap the line should lie on "
-        "the donor's; the grey one, before it, is what the same network said with its own weights."
+        "Left: two compiled networks; right: two networks that learnt their lag tables. After the swap the line "
+        "should lie on the donor's; the grey one, before it, is what the same network said with its own weights."
     )
     return Figure(panels, caption, "Correlation by lag before and after swapping kernels.", columns=2)
 

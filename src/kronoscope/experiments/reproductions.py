@@ -71,6 +71,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "values": Reproduction(
         "values", "Value matrices hold the spatial covariance where the network has the solver's shape.", (9, 1.5), True
     ),
+    "attention": Reproduction(
+        "attention", "Attention holds the dependence where it passes the maps of networks that had none.", (14, 2), True
+    ),
     "learning-efficiency": Reproduction(
         "learning_efficiency",
         "A network shaped like the solver learns at p/(2n); others do not.",

@@ -22,8 +22,8 @@ def page(result: ValuesResult, quick: bool) -> Report:
     """One claim, the matrices, the angles, the null."""
     return Report(
         "Do the value matrices carry the spatial covariance?",
-        "The theory puts Gamma into the attention weights and Sigma into the value matrices. In a compiled network this "
-        "is so to the last digit. Whether training puts it there too depends on the network.",
+        "The theory puts Gamma into the attention weights and Sigma into the value matrices. In a compiled network "
+        "this is so to the last digit. Whether training puts it there too depends on the network.",
         facts={
             "truth": "exponential kernel, lengthscale 8, 32 frames, 4 features",
             "training": "the library's presets" + (", cut short" if quick else ""),
@@ -34,7 +34,8 @@ def page(result: ValuesResult, quick: bool) -> Report:
             how(
                 "The heads of a block are Σ Wₘ ⊗ Vₘ; Sigma and Gamma are the nearest single Kronecker product, and the "
                 "share says how much of the heads it holds. A head's alignment is the cosine between its value matrix "
-                "and Sigma, both symmetric and without their trace, and its p-value counts how many random rotations of "
+                "and Sigma, both symmetric and without their trace, and its p-value counts how many random rotations "
+                "of "
                 "Sigma (Haar) agree as well: 999 of them. A value matrix of a network with several blocks and an inner "
                 "width is one factor of a long product, so it need not be Sigma even where the whole network is right: "
                 "only the whole's Jacobian must be (see reproduce jacobian). The claim would have been refuted for a "
@@ -88,8 +89,8 @@ def _matrices(result: ValuesResult) -> Figure:
         for title, one in shown.items()
     ]
     caption = (
-        "Spatial factor of the first block's heads (nearest Kronecker product), over its trace, beside Sigma. A network "
-        "that keeps Sigma in its values shows the pattern of the first picture."
+        "Spatial factor of the first block's heads (nearest Kronecker product), over its trace, beside Sigma. A "
+        "network that keeps Sigma in its values shows the pattern of the first picture."
     )
     return Figure(panels, caption, "Spatial factors of compiled and trained networks beside Sigma.", columns=4)
 

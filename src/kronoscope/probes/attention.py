@@ -24,9 +24,9 @@ class Association:
     Attributes:
         correlation: (heads,), partial correlation of a head's map with Gamma over pairs of different frames, both less
             their regression on the null maps.
-        p_value: (heads,), by relabelling the frames, two-sided.
+        p_value: (heads,), two-sided.
         family_p_value: (heads,), the same for the largest correlation of all heads (Westfall and Young's single step).
-        permutations: How many relabellings.
+        permutations: How many relabellings, or how many null networks.
     """
 
     correlation: Tensor
@@ -69,7 +69,9 @@ class AttentionProbe:
         Over the N(N-1)/2 pairs of different frames, a head's map (its symmetric part) and ``covariance`` are freed of
         their means and of their regression on ``nulls``, and correlated; then the frames of the head's residual map
         are relabelled at random. Under the null that what a head holds beyond the null maps knows nothing of the order
-        of the frames, every relabelling is as likely as the other, so the p-values are uniform.
+        of the frames, every relabelling is as likely as the other, so the p-values are uniform. That can be so only
+        where nothing in the network treats near frames alike before it is trained: without positions, or with learnt
+        embeddings of them. For heads with a table of the lag use :meth:`against`.
 
         Args:
             covariance: Gamma, (N, N), as the truth or an estimate says.
@@ -79,27 +81,25 @@ class AttentionProbe:
             generator: None means seed 0.
 
         Raises:
-            InputError: Shapes that differ, fewer than 4 frames, or a covariance without variation beyond the nulls.
+            InputError: Shapes that differ, fewer than 4 frames, a covariance without variation beyond the nulls, or
+                heads that are all functions of the lag alone.
 
         Source: Mantel (1967); Smouse, Long and Sokal (1986), for the partial form.
         """
-        frames = self.weights.shape[-1]
-        if frames < 4:
-            raise InputError(f"relabelling says nothing with fewer than 4 frames, got {frames}")
         count = _checks.count("permutations", permutations, least=19)
         if count > MAX_PERMUTATIONS:
             raise InputError(f"permutations must be at most {MAX_PERMUTATIONS}, got {count}")
-        for name, value in [("covariance", covariance), *((f"nulls[{k}]", m) for k, m in enumerate(nulls))]:
-            if value.shape != (frames, frames):
-                raise InputError(f"{name} must have shape ({frames}, {frames}), got {tuple(value.shape)}")
-        maps = _without(_symmetric(self.weights), [_symmetric(m.double()) for m in nulls])
-        target = _without(_symmetric(covariance.double())[None], [_symmetric(m.double()) for m in nulls])[0]
-        if float(target.norm()) < 1e-9 * float(covariance.double().norm()):
-            raise InputError("covariance does not vary beyond the null maps, so no head can agree with it beyond them")
-        target = target / target.norm()
+        self._check(covariance, nulls)
+        if all(_is_of_the_lag(one) for one in self.weights):
+            raise InputError(
+                "every head is a function of the lag alone, so frames cannot be relabelled; use against(networks, "
+                "covariance) with untrained networks"
+            )
+        maps, target = _parts(self.weights, covariance, nulls)
         generator = _checks.generator_or_seed_zero(generator)
-        norms = maps.flatten(1).norm(dim=1).clamp_min(torch.finfo(torch.float64).tiny)
+        norms = _norms(maps)
         observed = torch.einsum("mij,ij->m", maps, target) / norms
+        frames = self.weights.shape[-1]
         beyond = torch.ones(len(maps))
         largest = torch.ones(len(maps))
         for _ in range(count):
@@ -108,6 +108,55 @@ class AttentionProbe:
             beyond += drawn >= observed.abs() - 1e-12
             largest += drawn.max() >= observed.abs() - 1e-12
         return Association(observed, beyond / (count + 1), largest / (count + 1), count)
+
+    def against(
+        self, networks: Sequence[AttentionProbe], covariance: Tensor, nulls: Sequence[Tensor] = ()
+    ) -> Association:
+        """The same partial correlations, ranked among those of null networks: a Monte Carlo test.
+
+        With r_k of network k, 0 the one that is tested, the statistic is |r_k - mean| / deviation, both over all of
+        them. Networks that were drawn as this one was (untrained ones from other seeds) are exchangeable with it under
+        the null that it is one of them, whatever their architecture knows of the lag, so the p-values are exact. What
+        it says is that training moved the heads towards or away from ``covariance``, not why: training on white or
+        shuffled sequences moves them, too, so look at such a network's p-value beside it.
+
+        Args:
+            networks: Probes of at least 19 null networks, of the same shape and with the same inputs.
+            covariance: Gamma, (N, N).
+            nulls: Maps (N, N) to regress on, the same for all.
+
+        Raises:
+            InputError: As of :meth:`association`; fewer networks; or networks that do not differ.
+
+        Source: Barnard (1963) and Besag and Clifford (1989), for ranks among simulations.
+        """
+        if len(networks) < 19:
+            raise InputError(f"networks must be at least 19, got {len(networks)}")
+        for k, one in enumerate(networks):
+            if one.weights.shape != self.weights.shape:
+                want, got = tuple(self.weights.shape), tuple(one.weights.shape)
+                raise InputError(f"networks[{k}] must have weights of shape {want}, got {got}")
+        self._check(covariance, nulls)
+        rows = []
+        for one in (self, *networks):
+            maps, target = _parts(one.weights, covariance, nulls)
+            rows.append(torch.einsum("mij,ij->m", maps, target) / _norms(maps))
+        all_of_them = torch.stack(rows)
+        deviation = all_of_them.std(dim=0)
+        if bool((deviation < 1e-12).any()) or bool((all_of_them[1:].std(dim=0) < 1e-12).any()):
+            raise InputError("networks must differ from each other: these agree to the last digit")
+        sizes = ((all_of_them - all_of_them.mean(dim=0)) / deviation).abs()
+        beyond = (sizes >= sizes[0] - 1e-12).double().mean(dim=0)
+        largest = (sizes.max(dim=1, keepdim=True).values >= sizes[0] - 1e-12).double().mean(dim=0)
+        return Association(all_of_them[0], beyond, largest, len(networks))
+
+    def _check(self, covariance: Tensor, nulls: Sequence[Tensor]) -> None:
+        frames = self.weights.shape[-1]
+        if frames < 4:
+            raise InputError(f"pairs of frames say nothing with fewer than 4 frames, got {frames}")
+        for name, value in [("covariance", covariance), *((f"nulls[{k}]", m) for k, m in enumerate(nulls))]:
+            if value.shape != (frames, frames):
+                raise InputError(f"{name} must have shape ({frames}, {frames}), got {tuple(value.shape)}")
 
 
 def attention(
@@ -176,6 +225,24 @@ def _check_maps(found: Sequence[Tensor], batch: int, frames: int) -> tuple[tuple
                 f"got {tuple(block.shape)}"
             )
     return tuple((number, head) for number, block in enumerate(found) for head in range(block.shape[1]))
+
+
+def _parts(weights: Tensor, covariance: Tensor, nulls: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Heads' maps and the covariance, both less their regression on the null maps; the latter of norm 1."""
+    against = [_symmetric(one.double()) for one in nulls]
+    maps = _without(_symmetric(weights), against)
+    target = _without(_symmetric(covariance.double())[None], against)[0]
+    if float(target.norm()) < 1e-9 * float(covariance.double().norm()):
+        raise InputError("covariance does not vary beyond the null maps, so no head can agree with it beyond them")
+    return maps, target / target.norm()
+
+
+def _norms(maps: Tensor) -> Tensor:
+    return maps.flatten(1).norm(dim=1).clamp_min(torch.finfo(torch.float64).tiny)
+
+
+def _is_of_the_lag(one: Tensor) -> bool:
+    return float((one[1:, 1:] - one[:-1, :-1]).abs().max()) <= 1e-9 * float(one.abs().max())
 
 
 def _symmetric(maps: Tensor) -> Tensor:
