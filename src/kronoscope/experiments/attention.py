@@ -11,17 +11,19 @@ from torch import Tensor, nn
 
 from .. import compile_score, diffusion, probes
 from ..kernels import PowerExponential
-from ..models import Model
+from ..models.networks import build_network
 from ..nn import DiT, UnrolledTransformer
 from . import attention_page
 from .control import FRAMES, control_process
 from .reproductions import Finding
-from .stages import Stage
+from .stages import Show, Stage
 from .yardstick_networks import NULLS, network
 
 TIME = 0.2
 OTHER = 2.0
+LEVEL = 0.05
 KINDS = ("trained", *NULLS)
+KINDS_OF_UNROLLED = ("trained", "white", "permuted")  # untrained, its map is the identity and has no pairs to look at
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,9 @@ class Reading:
         kind: "trained" or a null.
         correlation: Partial correlation of each head with Gamma beyond the null maps.
         other: The same with another kernel's covariance, beyond the same maps.
-        p_value, family_p_value: Smallest over heads, by relabelling frames; single and corrected over heads.
+        p_value, family_p_value: Smallest over heads, among untrained networks; single and corrected over heads. None
+            where training starts from the same weights whatever the seed.
+        moved: How many heads are beyond untrained ones at 5 %, corrected over heads.
         profile: Of the head that agrees best, weights by signed lag, (2 N - 1,), over their largest.
         profile_error: Its standard errors over sequences.
     """
@@ -42,8 +46,9 @@ class Reading:
     kind: str
     correlation: list[float]
     other: list[float]
-    p_value: float
-    family_p_value: float
+    p_value: float | None
+    family_p_value: float | None
+    moved: int | None
     profile: list[float]
     profile_error: list[float]
 
@@ -55,12 +60,13 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class AttentionResult:
-    """All that the page shows. ``compiled_gap``: largest |sum of a compiled network's heads - Gamma|."""
+    """All that the page shows. ``compiled_gap``: largest |sum of a compiled network's heads - Gamma|;
+    ``untrained``: how many networks the p-values are ranks among."""
 
     readings: list[Reading]
     gamma: list[float]
     compiled_gap: float
-    permutations: int
+    untrained: int
 
     def of(self, name: str, kind: str) -> Reading | None:
         """The reading of that network, if it was taken."""
@@ -74,32 +80,42 @@ class AttentionResult:
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
     """Probe compiled, trained and null networks with the same sequences."""
     process = control_process()
-    permutations = 199 if quick else 1999
+    count = 39 if quick else 199
     generator = torch.Generator().manual_seed(seed + 9)
-    data = process.sample(32 if quick else 256, generator=generator)
+    data = process.sample(32 if quick else 64, generator=generator)
     noise = torch.randn(data.shape, dtype=torch.float64, generator=generator)
     x = diffusion.noise(data, torch.tensor(TIME, dtype=torch.float64), noise).float()
     with stage("compiled"):
         gamma = probes.circuits(compile_score(process).network).nearest_kronecker()[0]
     readings = []
     for name in ("unrolled", "position", "dit"):
-        untrained: dict[str, list[Tensor]] = {}
-        for kind in ("untrained", "trained", "white", "permuted"):
+        ensemble: dict[str, list[probes.AttentionProbe]] = {}
+        if name != "unrolled":  # it starts from the identity, whatever the seed
+            with stage(f"{name}, {count} untrained networks") as show:
+                ensemble = _untrained(name, count, x, seed, show)
+        for kind in KINDS if name != "unrolled" else KINDS_OF_UNROLLED:
             model = network(name, kind, quick=quick, seed=seed, folder=folder, stage=stage)
-            for path, probe in _probes(name, model, x):
-                if kind == "untrained":
-                    untrained[path] = null_maps(probe)
-                    if name == "unrolled":
-                        continue  # its map is the identity, which has no pairs to look at
-                readings.append(_read(path, kind, probe, untrained[path], permutations, seed))
+            for path, probe in _probes(name, model.network, x):
+                readings.append(_read(path, kind, probe, ensemble.get(path, [])))
     gap = float((gamma - process.temporal_covariance).abs().max())
-    result = AttentionResult(readings, process.temporal_covariance[0].tolist(), gap, permutations)
+    result = AttentionResult(readings, process.temporal_covariance[0].tolist(), gap, count)
     return Finding(attention_page.page(result, quick), _record(result))
 
 
-def _probes(name: str, model: Model, x: Tensor) -> list[tuple[str, probes.AttentionProbe]]:
+def _untrained(name: str, count: int, x: Tensor, seed: int, show: Show) -> dict[str, list[probes.AttentionProbe]]:
+    """Probes of networks of that kind as training finds them, from seeds of their own, by path."""
+    found: dict[str, list[probes.AttentionProbe]] = {}
+    for k in range(count):
+        generator = torch.Generator().manual_seed(100_000 * (seed + 1) + k)
+        net = build_network(name, x.shape[1], x.shape[2], {}, generator).eval()
+        for path, probe in _probes(name, net, x):
+            found.setdefault(path, []).append(probe)
+        show((k + 1) / count, "")
+    return found
+
+
+def _probes(name: str, net: nn.Module, x: Tensor) -> list[tuple[str, probes.AttentionProbe]]:
     """Probes of a network, by path; an unrolled network's blocks are tied, so its heads are looked at once."""
-    net = model.network
     if isinstance(net, UnrolledTransformer):
         return [(name, probes.attention(net, x, TIME, maps=lambda x, t: [net.heads.weights_and_values()[0][None]]))]
     if isinstance(net, DiT):
@@ -111,36 +127,32 @@ def _probes(name: str, model: Model, x: Tensor) -> list[tuple[str, probes.Attent
     return [(name, probes.attention(net, x, TIME))]
 
 
-def null_maps(untrained: probes.AttentionProbe) -> list[Tensor]:
-    """What positions alone give: the distance of the frames, and the untrained network's mean map."""
-    frames = torch.arange(untrained.weights.shape[-1], dtype=torch.float64)
+def null_maps(untrained: Sequence[probes.AttentionProbe]) -> list[Tensor]:
+    """What positions alone give: the distance of the frames, and the mean map of the untrained networks' heads."""
+    frames = torch.arange(FRAMES, dtype=torch.float64)
     distance = (frames[:, None] - frames[None, :]).abs()
-    return [distance, untrained.weights.mean(dim=0)]
+    means = [one.weights.mean(dim=0) for one in untrained]
+    return [distance, torch.stack(means).mean(dim=0)] if means else [distance]
 
 
-def _read(
-    name: str, kind: str, probe: probes.AttentionProbe, nulls: Sequence[Tensor], permutations: int, seed: int
-) -> Reading:
-    process = control_process()
-    lags = torch.arange(FRAMES, dtype=torch.float64)
-    other = PowerExponential(OTHER).covariance(lags)
-
-    def against(covariance: Tensor) -> probes.Association:
-        generator = torch.Generator().manual_seed(seed + 1)
-        return probe.association(covariance, nulls, permutations=permutations, generator=generator)
-
-    found = against(process.temporal_covariance)
-    best = int(found.correlation.abs().argmax())
+def _read(name: str, kind: str, probe: probes.AttentionProbe, untrained: Sequence[probes.AttentionProbe]) -> Reading:
+    truth = control_process().temporal_covariance
+    other = PowerExponential(OTHER).covariance(torch.arange(FRAMES, dtype=torch.float64))
+    nulls = null_maps(untrained)
+    correlation, elsewhere = (probe.partial_correlation(one, nulls) for one in (truth, other))
+    found = probe.against(untrained, truth, nulls) if untrained else None
+    best = int(correlation.abs().argmax())
     profile = probe.lag_profile()[best]
     error = torch.stack([probe.standard_error[best].diagonal(-lag).mean() for lag in range(1 - FRAMES, FRAMES)])
     size = profile.abs().max().clamp_min(1e-12)
     return Reading(
         name,
         kind,
-        found.correlation.tolist(),
-        against(other).correlation.tolist(),
-        float(found.p_value.min()),
-        float(found.family_p_value.min()),
+        correlation.tolist(),
+        elsewhere.tolist(),
+        None if found is None else float(found.p_value.min()),
+        None if found is None else float(found.family_p_value.min()),
+        None if found is None else int((found.family_p_value <= LEVEL + 1e-9).sum()),
         (profile / size).tolist(),
         (error / size).tolist(),
     )
@@ -149,6 +161,6 @@ def _read(
 def _record(result: AttentionResult) -> dict:
     return {
         "compiled_gamma_gap": result.compiled_gap,
-        "permutations": result.permutations,
+        "untrained_networks": result.untrained,
         "readings": [vars(one) for one in result.readings],
     }

@@ -38,17 +38,17 @@ def page(result: AttentionResult, quick: bool) -> Report:
             Section("The best head by lag", "", [_profiles(result)]),
             how(
                 "Over all pairs of frames, a head's map (its symmetric part) and Gamma are both freed of two null "
-                "maps, "
-                "the distance of the frames and the untrained network's mean map, and then correlated (partial Mantel "
-                f"test). p-values by {result.permutations} relabellings of the frames, corrected over the heads by the "
-                "largest. They answer whether a head knows the order of the frames beyond the null maps, which any "
-                "network with "
-                "relative positions may do; whether it knows this Gamma is answered by the null networks: trained on "
-                "white noise, or on sequences whose frames were shuffled. A head that agrees with Gamma no better than "
+                "maps, the distance of the frames and the mean map of untrained networks, and then correlated. A "
+                f"p-value is the rank of that correlation among {result.untrained} untrained networks from other "
+                "seeds, which is exact whatever they know of the lag; relabelling the frames, the usual test, would "
+                "call most untrained heads with a table of the lag significant. It is corrected over the heads by the "
+                "largest. It says that training moved a head, not why: the same is asked of networks trained on white "
+                "noise, and on sequences whose frames were shuffled. A head that agrees with Gamma no better than "
                 "theirs has shown nothing, whatever its p-value. The claim would be refuted for a network whose best "
                 "head does not pass its nulls; the verdict says for which that is so. Agreement with another kernel "
                 "(lengthscale 2) shows how far the test can tell kernels apart: heads may share Gamma among them, and "
-                "one head alone need not look like it, so the Jacobian (reproduce jacobian) is the sharper probe."
+                "one head alone need not look like it, so the Jacobian (reproduce jacobian) is the sharper probe. An "
+                "unrolled network starts from the identity whatever the seed, so it has nulls but no rank."
             ),
         ],
         verdict=_verdict(result),
@@ -109,6 +109,7 @@ def _table(result: AttentionResult) -> Table:
             max(abs(value) for value in one.other),
             one.p_value,
             one.family_p_value,
+            one.moved,
         ]
         for one in result.readings
     ]
@@ -119,12 +120,15 @@ def _table(result: AttentionResult) -> Table:
         Column("with lengthscale 2", decimals=2),
         Column("least p", digits=2),
         Column("corrected over heads", digits=2),
+        Column("heads moved", "5 %", digits=3),
     ]
     return Table(
         columns,
         rows,
-        "Partial correlations beyond the null maps, and their p-values. A small p of a null network means that its "
-        "heads know the order of the frames, which its relative positions give it for nothing.",
+        "Partial correlations beyond the null maps, and their p-values among untrained networks. A small p of a "
+        "network trained on white or shuffled sequences means that training moves heads whether or not there is "
+        "dependence to learn; an untrained network should have none. Heads moved: those beyond untrained ones at 5 %, "
+        "corrected over the heads.",
         row_roles=[ROLES[one.kind] for one in result.readings],
     )
 

@@ -56,6 +56,12 @@ class AttentionProbe:
         frames = self.weights.shape[-1]
         return torch.stack([self.weights.diagonal(-lag, 1, 2).mean(-1) for lag in range(1 - frames, frames)], dim=1)
 
+    def partial_correlation(self, covariance: Tensor, nulls: Sequence[Tensor] = ()) -> Tensor:
+        """Of every head with a covariance beyond the null maps, (heads,), as in :meth:`association`, untested."""
+        self._check(covariance, nulls)
+        maps, target = _parts(self.weights, covariance, nulls)
+        return torch.einsum("mij,ij->m", maps, target) / _norms(maps)
+
     def association(
         self,
         covariance: Tensor,
@@ -137,11 +143,7 @@ class AttentionProbe:
                 want, got = tuple(self.weights.shape), tuple(one.weights.shape)
                 raise InputError(f"networks[{k}] must have weights of shape {want}, got {got}")
         self._check(covariance, nulls)
-        rows = []
-        for one in (self, *networks):
-            maps, target = _parts(one.weights, covariance, nulls)
-            rows.append(torch.einsum("mij,ij->m", maps, target) / _norms(maps))
-        all_of_them = torch.stack(rows)
+        all_of_them = torch.stack([one.partial_correlation(covariance, nulls) for one in (self, *networks)])
         deviation = all_of_them.std(dim=0)
         if bool((deviation < 1e-12).any()) or bool((all_of_them[1:].std(dim=0) < 1e-12).any()):
             raise InputError("networks must differ from each other: these agree to the last digit")
