@@ -3,6 +3,7 @@
 import math
 
 from kronoscope.report import (
+    Animation,
     Bar,
     BarPanel,
     Column,
@@ -12,6 +13,7 @@ from kronoscope.report import (
     Line,
     LinePanel,
     MatrixPanel,
+    Movie,
     Number,
     Report,
     Section,
@@ -68,6 +70,8 @@ def sample(name: str = "temperature", entries: int = 6) -> Report:
         highlight_rows=[0],
         highlight_cells=[(1, 1)],
     )
+    moving = [[[math.cos(i - j + k) for j in range(4)] for i in range(3)] for k in range(5)]
+    animation = Animation([Movie(name, moving), Movie("", moving[::-1])], name, (-1, 1), name, name, columns=2)
     numbers = [Number("84 %", name, "held-out days reach 86 %", "good"), Number("0.37", "nats", name, "bad")]
     return Report(
         f"Report on {name}",
@@ -85,7 +89,7 @@ def sample(name: str = "temperature", entries: int = 6) -> Report:
                     Figure([BarPanel(name, "KL", bars, log_x=True), BarPanel("", "KL", bars)], name, name, columns=2),
                 ],
             ),
-            Section("Matrices", "", [Figure(matrices, name, name, columns=3), table]),
+            Section("Matrices", "", [Figure(matrices, name, name, columns=3), table, animation]),
         ],
         Verdict(numbers),
     )

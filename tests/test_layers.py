@@ -9,7 +9,7 @@ LAYERS = [
     {"_typing", "_checks", "_errors"},
     {"linalg", "kernels", "diffusion", "iterations", "report"},
     {"processes", "nn"},
-    {"compiler", "estimators", "sampling", "training", "metrics", "data"},
+    {"compiler", "estimators", "sampling", "training", "metrics", "data", "video"},
     {"models", "probes"},
     {"audit"},
     {"experiments"},

@@ -45,7 +45,7 @@ from kronoscope.report import (
 )
 from kronoscope.report.numerals import brief, cell, decimal, significant
 
-VOID = {"meta", "link", "img", "br", "hr"}
+VOID = {"meta", "link", "img", "br", "hr", "source"}
 
 
 class Page(HTMLParser):
@@ -130,9 +130,9 @@ def test_it_is_one_file_without_script_or_address(html):
 
 def test_head_numbers_and_contents(html):
     page = Page(html)
-    assert "Figure 4." in page.texts
+    assert "Figure 5." in page.texts
     assert "Table 1." in page.texts
-    assert "Figure 5." not in page.texts
+    assert "Figure 6." not in page.texts
     assert sum(tag == "nav" for tag, _ in page.tags) == 1
     short = render(Report("r", sections=[Section(str(i)) for i in range(3)]))
     assert "<nav" not in short

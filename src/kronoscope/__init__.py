@@ -26,6 +26,7 @@ _SUBMODULES = (
     "report",
     "sampling",
     "training",
+    "video",
 )
 _NAMES = {
     "DivergenceError": "_errors",

@@ -65,6 +65,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "jacobian": Reproduction(
         "jacobian", "A trained network's Jacobian shows the covariance that it learnt; nulls show none.", (9, 1.5), True
     ),
+    "dynamics": Reproduction("dynamics", "Modes of larger variance are learnt first.", (8, 1), True),
     "ablation": Reproduction(
         "ablation", "Heads of a trained network cost nats; those of one that saw white noise do not.", (8, 1.5), True
     ),

@@ -10,6 +10,7 @@ from .relu_merged import MergedTransformer, merged
 from .relu_transformer import ReLUTransformer
 from .unet import UNet
 from .unrolled import UnrolledTransformer
+from .video_dit import VideoDiT, VideoRecord
 
 __all__ = [
     "MLP",
@@ -24,5 +25,7 @@ __all__ = [
     "TransformerRecord",
     "UNet",
     "UnrolledTransformer",
+    "VideoDiT",
+    "VideoRecord",
     "merged",
 ]

@@ -3,12 +3,14 @@
 from ._files import check_target, write_text
 from .codec import from_json, load_records, save_records, to_json
 from .figures import Bar, BarPanel, Figure, Line, LinePanel, MatrixPanel
+from .movies import Animation, Movie
 from .page import render, write
 from .palette import ROLES
 from .records import Column, Estimate, Facts, Number, Report, Section, Table, Text, Verdict
 
 __all__ = [
     "ROLES",
+    "Animation",
     "Bar",
     "BarPanel",
     "Column",
@@ -18,6 +20,7 @@ __all__ = [
     "Line",
     "LinePanel",
     "MatrixPanel",
+    "Movie",
     "Number",
     "Report",
     "Section",

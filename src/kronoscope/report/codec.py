@@ -10,13 +10,14 @@ from typing import Any
 from .._errors import InputError
 from ._files import write_text
 from .figures import Bar, BarPanel, Figure, Line, LinePanel, MatrixPanel
+from .movies import Animation, Movie
 from .records import Column, Estimate, Facts, Number, Report, Section, Table, Text, Verdict
 
 _KINDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
         Report, Section, Text, Facts, Verdict, Number, Table, Column, Estimate,
-        Figure, LinePanel, Line, MatrixPanel, BarPanel, Bar,
+        Figure, LinePanel, Line, MatrixPanel, BarPanel, Bar, Animation, Movie,
     )
 }  # fmt: skip
 

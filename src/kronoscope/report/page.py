@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from markupsafe import Markup
 from . import drawing, numerals, palette
 from ._files import write_text
 from .figures import Figure, Line, LinePanel, MatrixPanel, Panel
-from .records import Cell, Facts, Report, Section, Table, Text, Verdict
+from .movies import Animation, sources
+from .records import Block, Cell, Report, Section, Table
 
 
 def render(report: Report) -> str:
@@ -62,13 +64,22 @@ def _section(section: Section, number: int, counter: _Counter) -> dict[str, Any]
     return {"id": f"section-{number}", "title": section.title, "lead": section.lead, "blocks": blocks}
 
 
-def _block(block: Text | Facts | Verdict | Table | Figure, counter: _Counter) -> dict[str, Any]:
+def _block(block: Block, counter: _Counter) -> dict[str, Any]:
     if isinstance(block, Table):
         number = counter.next("table")
         return {"kind": "table", "record": block, "number": number, **_table(block, f"table-{number}")}
     if isinstance(block, Figure):
         number = counter.next("figure")
         return {"kind": "figure", "record": block, "number": number, **_figure(block, f"figure-{number}")}
+    if isinstance(block, Animation):
+        number = counter.next("figure")
+        movies = [
+            {"title": movie.title, "sources": sources(movie, block.limits, block.milliseconds)}
+            for movie in block.movies
+        ]
+        scale = _scale_of(block.limits, block.value_label, False)
+        told = {"id": f"figure-{number}", "movies": movies, "scale": scale}
+        return {"kind": "animation", "record": block, "number": number, **told}
     return {"kind": type(block).__name__.lower(), "record": block}
 
 
@@ -127,11 +138,11 @@ def _scale(figure: Figure) -> dict[str, Any] | None:
     limits = figure.colour_limits
     if limits is None:
         return None
-    low, high = limits
     first = figure.matrices[0]
-    marks = [low, (low + high) / 2, high]
-    return {
-        "label": first.value_label,
-        "kind": "diverging" if first.diverging else "sequential",
-        "marks": [numerals.brief(mark) for mark in marks],
-    }
+    return _scale_of(limits, first.value_label, first.diverging)
+
+
+def _scale_of(limits: Sequence[float], label: str, diverging: bool) -> dict[str, Any]:
+    low, high = limits
+    marks = [numerals.brief(mark) for mark in (low, (low + high) / 2, high)]
+    return {"label": label, "kind": "diverging" if diverging else "sequential", "marks": marks}

@@ -9,6 +9,7 @@ from numbers import Integral
 from .._errors import InputError
 from . import _fields
 from .figures import Figure
+from .movies import Animation
 from .palette import ROLES
 
 
@@ -178,7 +179,7 @@ class Table:
         )
 
 
-Block = Text | Facts | Verdict | Table | Figure
+Block = Text | Facts | Verdict | Table | Figure | Animation
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class Section:
     Args:
         title: Also its entry in the table of contents.
         lead: What the section shows, in a sentence or two; may be empty.
-        blocks: Texts, facts, verdicts, tables and figures, in order.
+        blocks: Texts, facts, verdicts, tables, figures and animations, in order.
     """
 
     title: str
@@ -200,7 +201,7 @@ class Section:
             self,
             title=_fields.text("title", self.title, empty=False),
             lead=_fields.text("lead", self.lead),
-            blocks=_fields.records("blocks", self.blocks, (Text, Facts, Verdict, Table, Figure)),
+            blocks=_fields.records("blocks", self.blocks, (Text, Facts, Verdict, Table, Figure, Animation)),
         )
 
 

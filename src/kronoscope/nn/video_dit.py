@@ -1,0 +1,204 @@
+"""Diffusion transformer for video: tokens of space-time patches, attention over space and over time in turn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import _checks
+from ..diffusion.schedule import alpha, broadcast, sigma
+from .dit import RelativeBias
+from .time_features import TimeFeatures
+
+
+@dataclass(frozen=True)
+class TimeAttention:
+    """Attention over time of one block, (batch, heads, frames, frames), mean over the patches."""
+
+    logits: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class VideoRecord:
+    """A forward pass.
+
+    Attributes:
+        epsilon: What it returned.
+        blocks: Attention over time by block, (batch, heads, frames, frames), mean over the patches.
+        space: Attention over space by block, (batch, heads, patches, patches), mean over the frames; of a joint
+            network, empty.
+    """
+
+    epsilon: Tensor
+    blocks: tuple[TimeAttention, ...]
+    space: tuple[Tensor, ...]
+
+
+class Attention(nn.Module):
+    """Softmax attention over the second last axis of (..., tokens, width)."""
+
+    def __init__(self, width: int, num_heads: int, bias: RelativeBias | None = None) -> None:
+        super().__init__()
+        self.num_heads, self.bias = num_heads, bias
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, stream: Tensor, kept: list[tuple[Tensor, Tensor]] | None) -> Tensor:
+        """(batch, tokens, width); logits and weights are appended to ``kept``, if given."""
+        parts = self.query_key_value(stream).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = parts
+        bias = None if self.bias is None else self.bias().to(query.dtype)
+        if kept is not None:
+            logits = query @ key.mT / math.sqrt(query.shape[-1]) + (0.0 if bias is None else bias)
+            kept.append((logits, logits.softmax(dim=-1)))
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+
+class VideoBlock(nn.Module):
+    """Attention over space, over time, a perceptron; diffusion time scales, shifts and gates each."""
+
+    def __init__(self, num_frames: int, width: int, num_heads: int, mlp_ratio: int, joint: bool) -> None:
+        super().__init__()
+        self.joint = joint
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.space = Attention(width, num_heads)
+        self.time = None if joint else Attention(width, num_heads, RelativeBias(num_frames, num_heads))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, mlp_ratio * width), nn.GELU(approximate="tanh"), nn.Linear(mlp_ratio * width, width)
+        )
+        self.modulation = nn.Linear(width, 9 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(
+        self,
+        stream: Tensor,
+        time: Tensor,
+        over_time: list[tuple[Tensor, Tensor]] | None,
+        over_space: list[tuple[Tensor, Tensor]] | None,
+    ) -> Tensor:
+        """stream (batch, frames, patches, width), time features (batch, width)."""
+        batch, frames, patches, _ = stream.shape
+        shift, scale, gate, *rest = self.modulation(time)[:, None, None].chunk(9, dim=-1)
+        normed = self.norm(stream) * (1 + scale) + shift
+        if self.joint:
+            mixed = self.space(normed.flatten(1, 2), None).unflatten(1, (frames, patches))
+        else:
+            mixed = self.space(normed.flatten(0, 1), over_space).unflatten(0, (batch, frames))
+        stream = stream + gate * mixed
+        shift, scale, gate, *rest = rest
+        if self.time is not None:
+            normed = (self.norm(stream) * (1 + scale) + shift).transpose(1, 2)
+            mixed = self.time(normed.flatten(0, 1), over_time).unflatten(0, (batch, patches))
+            stream = stream + gate * mixed.transpose(1, 2)
+        shift, scale, gate = rest
+        return stream + gate * self.mlp(self.norm(stream) * (1 + scale) + shift)
+
+
+class VideoDiT(nn.Module):
+    """Video diffusion transformer: frames of H x W pixels cut into patches, one token each.
+
+        epsilon = (x - alpha D)/sigma,    D = skip(t) x + out(t) F(in(t) x, t)
+
+    with the weights of skip, out and in that make the target of F of variance one for pixels of standard deviation
+    ``data_scale`` (Karras et al. 2022, section 5, in this schedule). Each block attends over the patches of a frame,
+    then over the frames of a patch (with a learnt table of the lag), or, if ``joint``, over all tokens at once.
+
+    Args:
+        num_frames: N.
+        num_features: H W, row by row.
+        height: H; None for square frames.
+        patch: Side of a patch; divides H and W.
+        width: Size of the residual stream.
+        num_blocks: Number of blocks.
+        num_heads: Attention heads; divides ``width``.
+        mlp_ratio: Hidden size of the perceptrons over ``width``.
+        joint: One attention over space and time instead of one each.
+        data_scale: Standard deviation of a pixel.
+    """
+
+    def __init__(
+        self,
+        num_frames: int,
+        num_features: int,
+        height: int | None = None,
+        patch: int = 4,
+        width: int = 96,
+        num_blocks: int = 4,
+        num_heads: int = 4,
+        mlp_ratio: int = 4,
+        joint: bool = False,
+        data_scale: float = 0.5,
+    ) -> None:
+        super().__init__()
+        rows = math.isqrt(num_features) if height is None else _checks.count("height", height)
+        if num_features % rows or (height is None and rows * rows != num_features):
+            raise _checks.InputError(f"num_features must be height times width of a frame, got {num_features}")
+        columns = num_features // rows
+        if rows % _checks.count("patch", patch) or columns % patch:
+            raise _checks.InputError(f"patch must divide the frames' sides, {rows} and {columns}, got {patch}")
+        if width % _checks.count("num_heads", num_heads):
+            raise _checks.InputError(f"width must be a multiple of num_heads, got {width} and {num_heads}")
+        self.grid, self.patch = (rows // patch, columns // patch), patch
+        self.data_scale = _checks.positive("data_scale", data_scale)
+        self.enter = nn.Linear(patch * patch, width)
+        self.place = nn.Parameter(0.5 * torch.randn(math.prod(self.grid), width))
+        self.moment = nn.Parameter(0.1 * torch.randn(num_frames, 1, width))
+        self.time = TimeFeatures(width)
+        self.blocks = nn.ModuleList(
+            VideoBlock(num_frames, width, num_heads, mlp_ratio, joint) for _ in range(num_blocks)
+        )
+        self.final_norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.final_modulation = nn.Linear(width, 2 * width)
+        self.leave = nn.Linear(width, patch * patch)
+        for layer in (self.final_modulation, self.leave):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """x (batch, frames, H W), t (batch,) to epsilon like x."""
+        return self._run(x, t, None, None)
+
+    def record(self, x: Tensor, t: Tensor) -> VideoRecord:
+        """The forward pass with its attention over time and over space."""
+        over_time: list[tuple[Tensor, Tensor]] = []
+        over_space: list[tuple[Tensor, Tensor]] = []
+        epsilon = self._run(x, t, over_time, over_space)
+        batch, patches = len(x), math.prod(self.grid)
+        time = [tuple(part.unflatten(0, (batch, patches)).mean(1) for part in pair) for pair in over_time]
+        space = tuple(weights.unflatten(0, (batch, x.shape[1])).mean(1) for _, weights in over_space)
+        return VideoRecord(epsilon, tuple(TimeAttention(*pair) for pair in time), space)
+
+    def _run(
+        self,
+        x: Tensor,
+        t: Tensor,
+        over_time: list[tuple[Tensor, Tensor]] | None,
+        over_space: list[tuple[Tensor, Tensor]] | None,
+    ) -> Tensor:
+        a, s = broadcast(alpha(t), x), broadcast(sigma(t), x)
+        size = ((a * self.data_scale).square() + s.square()).sqrt()
+        time = self.time(t)
+        stream = self.enter(self._patches(x / size)) + self.place + self.moment
+        for block in self.blocks:
+            stream = block(stream, time, over_time, over_space)
+        shift, scale = self.final_modulation(time)[:, None, None].chunk(2, dim=-1)
+        found = self._frames(self.leave(self.final_norm(stream) * (1 + scale) + shift))
+        # (x - alpha D)/sigma with D = alpha s_d^2/size^2 x + sigma s_d/size F
+        return s / size.square() * x - a * self.data_scale / size * found
+
+    def _patches(self, x: Tensor) -> Tensor:
+        rows, columns = self.grid
+        cut = x.unflatten(-1, (rows, self.patch, columns, self.patch))
+        return cut.transpose(-3, -2).flatten(-4, -3).flatten(-2)
+
+    def _frames(self, tokens: Tensor) -> Tensor:
+        rows, columns = self.grid
+        cut = tokens.unflatten(-1, (self.patch, self.patch)).unflatten(-3, (rows, columns))
+        return cut.transpose(-3, -2).flatten(-4)

@@ -1,0 +1,135 @@
+"""Videos whose only dependence is that of a Gaussian process: a ball, or a sprite, that moves along its path."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import _checks
+from .._errors import InputError
+from ..kernels import Kernel
+from ..processes import GaussianSequence
+
+
+@dataclass(frozen=True, eq=False)
+class BallVideo:
+    """A disc of brightness 1 whose centre is a Gaussian process with d = 2, on a background of brightness 0.
+
+        centre(h) = (size - 1)/2 + spread z(h),    Cov(z_a(h), z_b(h')) = k(h, h') R_ab,    R = [[1, rho], [rho, 1]]
+
+    A pixel is as bright as the share of it that the disc covers, to a linear ramp of one pixel across the edge.
+
+    Args:
+        kernel: k, of variance 1.
+        size: Height and width in pixels.
+        frames: N.
+        radius: Of the disc, pixels.
+        spread: Standard deviation of each coordinate, pixels. None takes a third and a bit of what keeps the disc
+            inside, so that a coordinate leaves it once in 700 frames or so.
+        correlation: rho between the row and the column.
+        balls: How many discs, on independent paths; where they meet the brighter counts.
+        sprite: (h, w) brightness in [0, 1] that moves instead of the disc, by bilinear interpolation.
+        background: Brightness of a fixed slope from the left (0) to the right edge.
+        noise: Standard deviation of white noise on every pixel.
+    """
+
+    kernel: Kernel
+    size: int = 16
+    frames: int = 16
+    radius: float = 2.5
+    spread: float | None = None
+    correlation: float = 0.5
+    balls: int = 1
+    sprite: Tensor | None = None
+    background: float = 0.0
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        _checks.count("size", self.size, 4)
+        _checks.count("balls", self.balls)
+        _checks.positive("radius", self.radius)
+        for name in ("background", "noise"):
+            _checks.non_negative(name, getattr(self, name))
+        if not -1 < _checks.real("correlation", self.correlation) < 1:
+            raise InputError(f"correlation must be greater than -1 and less than 1, got {self.correlation:g}")
+        room = (self.size - 1) / 2 - self.radius
+        if self.spread is None and room <= 0:
+            raise InputError(f"radius must leave room in {self.size} pixels, got {self.radius:g}")
+        spread = room / 3.2 if self.spread is None else self.spread
+        object.__setattr__(self, "spread", _checks.positive("spread", spread))
+        if self.sprite is not None and self.sprite.ndim != 2:
+            raise InputError(f"sprite must have shape (height, width), got {tuple(self.sprite.shape)}")
+
+    @property
+    def path(self) -> GaussianSequence:
+        """Law of a centre, (N, 2): row and column in pixels, 0 at the middle of the first pixel."""
+        assert self.spread is not None
+        covariance = torch.tensor([[1.0, self.correlation], [self.correlation, 1.0]], dtype=torch.float64)
+        mean = torch.full((self.frames, 2), (self.size - 1) / 2, dtype=torch.float64)
+        return GaussianSequence(self.kernel, self.spread**2 * covariance, times=self.frames, mean=mean)
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Videos (n, N, size * size), row by row, float32, and the paths (n, balls, N, 2) behind them, float64."""
+        generator = _checks.generator_or_seed_zero(generator)
+        path = self.path
+        paths = torch.stack([path.sample(n, generator=generator) for _ in range(self.balls)], dim=1)
+        frames = torch.stack([self.draw(paths[:, ball]) for ball in range(self.balls)]).amax(dim=0)
+        if self.background:
+            slope = self.background * torch.linspace(0, 1, self.size).expand(self.size, -1).flatten()
+            frames = torch.maximum(frames, slope)
+        if self.noise:
+            frames = frames + self.noise * torch.randn(frames.shape, generator=generator)
+        return frames, paths
+
+    def draw(self, centres: Tensor) -> Tensor:
+        """Frames (..., size * size), float32, with the disc or sprite at ``centres`` (..., 2)."""
+        if self.sprite is None:
+            return disc(centres, self.size, self.radius).float()
+        height, width = self.sprite.shape
+        flat = centres.reshape(-1, 2).double()
+        steps = torch.arange(self.size, dtype=torch.float64)
+        # Where each pixel lies on the sprite, in grid_sample's coordinates: -1 and 1 are its outer edges.
+        rows = (steps[None] - flat[:, :1]) * 2 / height
+        columns = (steps[None] - flat[:, 1:]) * 2 / width
+        grid = torch.stack(
+            [columns[:, None].expand(-1, self.size, -1), rows[:, :, None].expand(-1, -1, self.size)], dim=-1
+        )
+        image = self.sprite.double().expand(len(flat), 1, -1, -1)
+        drawn = torch.nn.functional.grid_sample(image, grid, align_corners=False)
+        return drawn.flatten(1).reshape(*centres.shape[:-1], -1).float()
+
+
+def disc(centres: Tensor, size: int, radius: float) -> Tensor:
+    """(..., size * size), float64: a disc with a linear ramp of one pixel about its edge."""
+    steps = torch.arange(size, dtype=torch.float64)
+    across = (steps - centres[..., :1].double())[..., :, None]
+    along = (steps - centres[..., 1:].double())[..., None, :]
+    distance = (across.square() + along.square()).sqrt()
+    return (radius + 0.5 - distance).clamp(0, 1).flatten(-2)
+
+
+def digit(which: int) -> Tensor:
+    """The first 8 x 8 image of that digit in scikit-learn's data set, in [0, 1]: a harder sprite.
+
+    Raises:
+        InputError: scikit-learn is not installed, or no such digit.
+    """
+    if not 0 <= _checks.count("which", which, 0) <= 9:
+        raise InputError(f"which must be a digit, 0 to 9, got {which}")
+    try:
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    except ImportError:
+        raise InputError("the digits are scikit-learn's; install it: pip install scikit-learn") from None
+    data: Any = load_digits()
+    return torch.from_numpy(data.images[int((data.target == which).nonzero()[0][0])]) / 16
+
+
+def leaving_share(video: BallVideo) -> float:
+    """Probability that a coordinate is where the disc touches the edge, by frame: 2 Phi(-room / spread)."""
+    assert video.spread is not None
+    room = (video.size - 1) / 2 - video.radius
+    return math.erfc(room / (video.spread * math.sqrt(2)))

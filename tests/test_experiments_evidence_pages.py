@@ -1,0 +1,62 @@
+"""The pages of attention, values and ablation in their quick form, with networks that are hardly trained."""
+
+import json
+
+import pytest
+
+from kronoscope import experiments
+from kronoscope.experiments import ablation, attention, yardstick_networks
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """A folder of networks after three steps of training, for all pages."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yardstick_networks, "QUICK_STEPS", {"dit": 3, "position": 3, "unrolled": 60})
+        patch.setattr(yardstick_networks, "QUICK_N", 100)
+        yield tmp_path_factory.mktemp("networks")
+
+
+def reproduced(name, networks, tmp_path, monkeypatch):
+    module = {"attention": attention, "ablation": ablation}.get(name)
+    if module is None:
+        from kronoscope.experiments import values as module
+    trained = yardstick_networks.network
+    monkeypatch.setattr(module, "network", lambda *a, **k: trained(*a, **(k | {"folder": networks})))
+    page = experiments.reproduce(name, tmp_path / "out", quick=True)
+    return json.loads((tmp_path / "out" / "results.json").read_text()), page.read_text()
+
+
+def test_attention_is_ranked_among_untrained_networks(networks, tmp_path, monkeypatch):
+    told, page = reproduced("attention", networks, tmp_path, monkeypatch)
+    assert told["compiled_gamma_gap"] < 1e-6
+    by = {(one["name"], one["kind"]): one for one in told["readings"]}
+    assert set(by) >= {(name, "white") for name in ("unrolled", "position", "dit linear", "dit softmax")}
+    assert by["unrolled", "trained"]["p_value"] is None
+    for name in ("position", "dit softmax"):  # of 39 and the one itself; untrained ones are no exception
+        assert 1 / 40 <= by[name, "untrained"]["p_value"] <= by[name, "untrained"]["family_p_value"]
+        assert by[name, "untrained"]["family_p_value"] > 0.05
+    assert "The claim would be refuted" in page
+
+
+def test_values_of_the_compiled_network_are_sigma(networks, tmp_path, monkeypatch):
+    told, page = reproduced("values", networks, tmp_path, monkeypatch)
+    compiled = next(one for one in told["readings"] if one["kind"] == "compiled")
+    assert compiled["sigma_gap"] < 1e-6
+    assert compiled["heads"][0]["cosine"] == pytest.approx(1.0)
+    assert compiled["heads"][0]["p_value"] == pytest.approx(1 / 1000)
+    assert "would have been refuted" in page
+
+
+def test_ablation_shows_every_head_and_both_swaps(networks, tmp_path, monkeypatch):
+    ablate = ablation.probes.ablate
+    monkeypatch.setattr(ablation.probes, "ablate", lambda *a, **k: ablate(*a, **(k | {"num_samples": 8})))
+    told, page = reproduced("ablation", networks, tmp_path, monkeypatch)
+    assert len(told["ablations"]) == 4
+    assert all(len(one["heads"]) == 32 for one in told["ablations"])
+    compiled, learnt = told["swaps"]
+    assert max(abs(a - b) for a, b in zip(compiled["after"], compiled["target"])) < 1e-3
+    assert max(abs(a - b) for a, b in zip(compiled["before"], compiled["target"])) > 0.2
+    assert compiled["spatial_gap"] < 1e-6
+    assert learnt["spatial_gap"] < 1e-4
+    assert "would have been refuted" in page

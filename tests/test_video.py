@@ -1,0 +1,142 @@
+"""Videos on Gaussian process paths: their law, their drawing, the decoder, and the network for them."""
+
+import numpy as np
+import pytest
+import torch
+
+from kronoscope import nn, video
+from kronoscope._errors import InputError
+from kronoscope.kernels import Matern, PowerExponential
+from kronoscope.video import BallVideo
+
+KERNEL = Matern(5.0, 1.5)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_disc_has_its_area_and_its_centre():
+    ball = BallVideo(KERNEL)
+    centres = torch.tensor([[7.0, 8.0], [6.3, 9.41]], dtype=torch.float64)
+    frames = ball.draw(centres).reshape(2, 16, 16).double()
+    steps = torch.arange(16, dtype=torch.float64)
+    for frame, centre in zip(frames, centres):
+        # A ramp of one pixel about r adds pi/12 to the area of the disc; sampling it costs a few per cent.
+        assert float(frame.sum()) == pytest.approx(np.pi * (2.5**2 + 1 / 12), rel=0.05)
+        mass = frame / frame.sum()
+        assert float((mass.sum(1) * steps).sum()) == pytest.approx(float(centre[0]), abs=0.05)
+        assert float((mass.sum(0) * steps).sum()) == pytest.approx(float(centre[1]), abs=0.05)
+
+
+def test_paths_have_the_covariance_that_was_asked_for():
+    ball = BallVideo(KERNEL, frames=6, spread=2.0, correlation=-0.3)
+    _, paths = ball.sample(20_000, generator=generator())
+    centred = paths[:, 0] - 7.5
+    covariance = torch.einsum("nia,njb->iajb", centred, centred).reshape(12, 12) / len(centred)
+    expected = ball.path.covariance()
+    assert float((covariance - expected).abs().max()) < 5 * 4.0 / 20_000**0.5 * 1.5
+
+
+def test_a_sprite_moves_by_parts_of_a_pixel():
+    sprite = torch.rand(5, 5, generator=generator())
+    ball = BallVideo(KERNEL, sprite=sprite)
+    still = ball.draw(torch.tensor([[7.0, 8.0]])).reshape(16, 16)
+    assert torch.allclose(still[5:10, 6:11], sprite, atol=1e-6)
+    assert float(still.sum()) == pytest.approx(float(sprite.sum()), rel=1e-5)
+    half = ball.draw(torch.tensor([[7.5, 8.0]])).reshape(16, 16)
+    assert torch.allclose(half[6:10, 6:11], (sprite[1:] + sprite[:-1]) / 2, atol=1e-6)
+
+
+def test_several_balls_background_and_noise_are_drawn():
+    g = generator()
+    frames, paths = BallVideo(KERNEL, balls=2, background=0.3, noise=0.05).sample(3, generator=g)
+    assert frames.shape == (3, 16, 256)
+    assert paths.shape == (3, 2, 16, 2)
+    assert not torch.equal(paths[:, 0], paths[:, 1])
+    again, _ = BallVideo(KERNEL, balls=2, background=0.3, noise=0.05).sample(3, generator=generator())
+    assert torch.equal(frames, again)
+
+
+def test_the_decoder_finds_true_positions_and_passes_its_trial():
+    found = video.validate(BallVideo(KERNEL), 100, generator=generator())
+    assert found.error < 1e-6
+    assert found.one_ball == 1.0
+    noisy = video.validate(BallVideo(KERNEL, noise=0.1), 100, generator=generator())
+    assert 0.01 < noisy.error < 0.1
+
+
+def test_the_decoder_refuses_to_be_trusted_where_it_fails():
+    with pytest.raises(InputError, match=r"off by .* pixels on true frames"):
+        video.validate(BallVideo(KERNEL, noise=1.0), 50, generator=generator())
+
+
+def test_one_ball_is_told_from_none_and_from_two():
+    ball = BallVideo(KERNEL, frames=3)
+    one, _ = ball.sample(1, generator=generator())
+    two = torch.maximum(
+        ball.draw(torch.tensor([[3.0, 3.0]]).expand(1, 3, 2)), ball.draw(torch.tensor([[11.0, 11.0]]).expand(1, 3, 2))
+    )
+    none = torch.zeros(1, 3, 256)
+    square = torch.zeros(1, 3, 16, 16)
+    square[..., 2:14, 2:14] = 1
+    seen = [video.decode(frames, ball).one_ball.tolist() for frames in (one, two, none, square.flatten(2))]
+    assert seen == [[[True] * 3], [[False] * 3], [[False] * 3], [[False] * 3]]
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_the_network_starts_at_white_pixels_of_its_scale(joint):
+    network = nn.VideoDiT(3, 64, patch=4, width=8, num_blocks=2, num_heads=2, joint=joint, data_scale=0.4)
+    x, t = torch.randn(5, 3, 64, generator=generator()), torch.rand(5, generator=generator()) + 0.1
+    alpha, variance = torch.exp(-t / 2)[:, None, None], -torch.expm1(-t)[:, None, None]
+    expected = variance.sqrt() * x / (alpha**2 * 0.16 + variance)  # epsilon of N(0, 0.16) pixels
+    assert torch.allclose(network(x, t), expected, atol=1e-6)
+
+
+def test_patches_come_back_where_they_were():
+    network = nn.VideoDiT(2, 8 * 12, height=8, patch=4, width=8, num_heads=2)
+    x = torch.randn(3, 2, 96, generator=generator())
+    assert torch.equal(network._frames(network._patches(x)), x)
+    image = x.reshape(3, 2, 8, 12)
+    assert torch.equal(network._patches(x)[0, 0, 4], image[0, 0, 4:8, 4:8].flatten())
+
+
+def test_a_record_is_the_forward_pass_with_attention_over_time_and_space():
+    network = nn.VideoDiT(3, 64, patch=4, width=8, num_blocks=2, num_heads=2)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator(1)))
+    x, t = torch.randn(5, 3, 64, generator=generator()), torch.full((5,), 0.3)
+    found = network.record(x, t)
+    assert torch.allclose(found.epsilon, network(x, t), atol=1e-5)
+    assert [block.weights.shape for block in found.blocks] == [(5, 2, 3, 3)] * 2
+    assert [weights.shape for weights in found.space] == [(5, 2, 4, 4)] * 2
+    for weights in (*(block.weights for block in found.blocks), *found.space):
+        assert torch.allclose(weights.sum(-1), torch.ones(()), atol=1e-5)
+    other = network(x.flip(1), t)
+    assert not torch.allclose(other.flip(1), found.epsilon, atol=1e-3)  # it knows the order of the frames
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: BallVideo(KERNEL, size=3), "size must be at least 4"),
+        (lambda: BallVideo(KERNEL, radius=9.0), "radius must leave room in 16 pixels"),
+        (lambda: BallVideo(KERNEL, correlation=1.0), "correlation must be greater than -1 and less than 1"),
+        (lambda: BallVideo(KERNEL, sprite=torch.zeros(3)), "sprite must have shape"),
+        (lambda: BallVideo(KERNEL, noise=-1.0), "noise must be"),
+        (lambda: video.decode(torch.zeros(1, 16, 100), BallVideo(KERNEL)), "frames must have"),
+        (lambda: video.decode(torch.zeros(1, 16, 256), BallVideo(KERNEL, balls=2)), "fits one disc"),
+        (lambda: video.digit(10), "which must be a digit"),
+        (lambda: nn.VideoDiT(4, 60), "height times width"),
+        (lambda: nn.VideoDiT(4, 64, patch=3), "patch must divide"),
+        (lambda: nn.VideoDiT(4, 64, width=10), "width must be a multiple of num_heads"),
+    ],
+)
+def test_bad_input_is_named(make, says):
+    with pytest.raises(InputError, match=says):
+        make()
+
+
+def test_rough_paths_are_possible():
+    assert BallVideo(PowerExponential(4.0)).path.num_features == 2
