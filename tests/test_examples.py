@@ -35,6 +35,6 @@ def test_irish_wind_tells_persistent_days_from_separable_ones(tmp_path, capsys):
     table.to_csv(tmp_path / "wind.csv", index=False)
     example("irish_wind").main([str(tmp_path / "wind.csv"), "--frames", "3", "--steps", "200"])
     lines = capsys.readouterr().out.splitlines()
-    nats = {line[:19].strip(): float(line[19:].split()[0]) for line in lines[2:]}
+    nats = {line[:19].strip(): float(line[19:].split()[0]) for line in lines[3:]}
     assert nats["separable"] - nats["block-Toeplitz"] > 0.3
     assert nats["learnt, 4 heads"] < nats["separable"]
