@@ -27,6 +27,8 @@ SEQUENCES = 256
 TRAINING = {"max_steps": 800, "evaluate_every": EVERY, "held_out_draws": 256}
 QUICK_TRAINING = {"max_steps": 200, "evaluate_every": EVERY, "held_out_draws": 256}
 LEVELS = (0.5, 0.1)
+GROUPS = {"all modes": (0.0, math.inf), "variance above 1": (1.0, math.inf), "variance below 1": (0.0, 1.0)}
+ALL = "all modes"
 STARTS_WRONG = 0.05
 PERMUTATIONS = 10_000
 
@@ -36,6 +38,7 @@ class Order:
     """When the modes of one training were learnt, against their variance.
 
     Attributes:
+        among: Key of ``GROUPS``: which modes.
         level: Share of its first error that a mode's error must fall below, and stay below.
         variance: Of the modes that count, with the noise.
         steps: When they did; the last step plus one look where they never did, which ranks last.
@@ -45,6 +48,7 @@ class Order:
         null: 2.5 % and 97.5 % of the permutations' correlations.
     """
 
+    among: str
     level: float
     variance: np.ndarray
     steps: np.ndarray
@@ -64,8 +68,8 @@ class DynamicsResult:
         steps: Of the looks.
         errors: Relative score error, (seeds, looks, temporal modes, spatial modes): E(u's - u's*)^2 / E(u's*)^2.
         variance: alpha^2 lam_i sig_j + sigma^2, (temporal modes, spatial modes).
-        orders: One for each of ``LEVELS``, over the mean of the seeds.
-        by_seed: Spearman's correlation by level, of each seed alone.
+        orders: One for each of ``GROUPS`` and ``LEVELS``, over the mean of the seeds.
+        by_seed: Spearman's correlation by level, of all modes of each seed alone.
     """
 
     process: GaussianSequence
@@ -87,7 +91,8 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
     steps = rows[0].result["looks"]
     errors = np.array([row.result["errors"] for row in rows])
     variance = mode_variances(process).numpy()
-    orders = [order(errors.mean(axis=0), steps, variance, level, seed) for level in LEVELS]
+    mean = errors.mean(axis=0)
+    orders = [order(mean, steps, variance, level, seed, among) for among in GROUPS for level in LEVELS]
     by_seed = {level: [order(one, steps, variance, level, seed).correlation for one in errors] for level in LEVELS}
     result = DynamicsResult(process, n, steps, errors, variance, orders, by_seed)
     return Finding(dynamics_page.page(result, quick), _record(result))
@@ -142,26 +147,29 @@ def watch(process: GaussianSequence) -> Callable[[nn.Module], Tensor]:
     return look
 
 
-def order(errors: np.ndarray, steps: list[int], variance: np.ndarray, level: float, seed: int) -> Order:
+def order(
+    errors: np.ndarray, steps: list[int], variance: np.ndarray, level: float, seed: int, among: str = ALL
+) -> Order:
     """When each mode's error, (looks, N, d), fell for good below ``level`` of what it was, and the rank correlation.
 
     Modes whose first error is below ``STARTS_WRONG`` of the true mean square are left out: nothing to learn.
     """
     flat = errors.reshape(len(errors), -1)
-    counted = flat[0] > STARTS_WRONG
+    low, high = GROUPS[among]
+    counted = (flat[0] > STARTS_WRONG) & (variance.reshape(-1) > low) & (variance.reshape(-1) <= high)
     curves, size = flat[:, counted], variance.reshape(-1)[counted]
     reached_at = np.array([_settled(curve <= level * curve[0]) for curve in curves.T])
     reached = reached_at < len(steps)
     when = np.array([*steps, steps[-1] + steps[-1] - steps[-2]], dtype=float)[reached_at]
     if len(set(when)) < 2:
-        return Order(level, size, when, reached, 0.0, 1.0, (0.0, 0.0))
+        return Order(among, level, size, when, reached, 0.0, 1.0, (0.0, 0.0))
     found = float(stats.spearmanr(when, size).statistic)
     rng, ranks = np.random.default_rng(seed), stats.rankdata(when)
     others = stats.rankdata(size)
     permuted = np.array([np.corrcoef(rng.permutation(ranks), others)[0, 1] for _ in range(PERMUTATIONS)])
     p_value = (1 + int((permuted <= found + 1e-12).sum())) / (1 + PERMUTATIONS)
-    low, high = np.quantile(permuted, [0.025, 0.975])
-    return Order(level, size, when, reached, found, p_value, (float(low), float(high)))
+    lower, upper = np.quantile(permuted, [0.025, 0.975])
+    return Order(among, level, size, when, reached, found, p_value, (float(lower), float(upper)))
 
 
 def _settled(below: np.ndarray) -> int:
@@ -173,13 +181,14 @@ def _settled(below: np.ndarray) -> int:
 def _record(result: DynamicsResult) -> dict:
     orders = [
         {
+            "among": one.among,
             "level": one.level,
             "modes": len(one.steps),
             "reached": int(one.reached.sum()),
             "rank_correlation": one.correlation,
             "p_value": one.p_value,
             "null_interval": list(one.null),
-            "by_seed": result.by_seed[one.level],
+            "by_seed": result.by_seed[one.level] if one.among == ALL else None,
             "variance": one.variance.tolist(),
             "steps": one.steps.tolist(),
         }

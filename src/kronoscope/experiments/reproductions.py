@@ -66,6 +66,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         "jacobian", "A trained network's Jacobian shows the covariance that it learnt; nulls show none.", (9, 1.5), True
     ),
     "dynamics": Reproduction("dynamics", "Modes of larger variance are learnt first.", (8, 1), True),
+    "unet": Reproduction(
+        "dit_unet", "Whether a DiT or a U-Net is nearer the true dependence in time, in nats.", (60, 2), True
+    ),
     "ablation": Reproduction(
         "ablation", "Heads of a trained network cost nats; those of one that saw white noise do not.", (8, 1.5), True
     ),
@@ -74,6 +77,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     ),
     "attention": Reproduction(
         "attention", "Attention holds the dependence where it passes the maps of networks that had none.", (14, 2), True
+    ),
+    "video": Reproduction(
+        "video", "A video transformer learns the law of a ball's path, decoded from pixels.", (5, 0.7)
     ),
     "learning-efficiency": Reproduction(
         "learning_efficiency",
