@@ -119,7 +119,10 @@ def test_every_id_is_unique_and_every_reference_resolves(html):
 
 def test_it_is_one_file_without_script_or_address(html):
     page = Page(html)
-    assert not {"script", "img", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert not {"script", "iframe", "object"} & {tag for tag, _ in page.tags}
+    pictures = [attrs.get("src") or attrs.get("srcset") for tag, attrs in page.tags if tag in ("img", "source")]
+    assert pictures
+    assert all(one.startswith("data:image/gif;base64,") for one in pictures)
     assert "://" not in html
     assert "@import" not in html
     links = [a.get("href") or a.get("src") or "" for _, a in page.tags]

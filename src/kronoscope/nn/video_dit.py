@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .. import _checks
 from ..diffusion.schedule import alpha, broadcast, sigma
 from .dit import RelativeBias
+from .position import PositionTransformer
 from .time_features import TimeFeatures
 
 
@@ -121,6 +122,8 @@ class VideoDiT(nn.Module):
         mlp_ratio: Hidden size of the perceptrons over ``width``.
         joint: One attention over space and time instead of one each.
         data_scale: Standard deviation of a pixel.
+        linear_path: Whether to add a :class:`PositionTransformer` on whole frames, linear in x: at much noise the score
+            of any law is linear in x, and this path learns the dependence in time there (as in :class:`DiT`).
     """
 
     def __init__(
@@ -135,6 +138,7 @@ class VideoDiT(nn.Module):
         mlp_ratio: int = 4,
         joint: bool = False,
         data_scale: float = 0.5,
+        linear_path: bool = True,
     ) -> None:
         super().__init__()
         rows = math.isqrt(num_features) if height is None else _checks.count("height", height)
@@ -147,6 +151,7 @@ class VideoDiT(nn.Module):
             raise _checks.InputError(f"width must be a multiple of num_heads, got {width} and {num_heads}")
         self.grid, self.patch = (rows // patch, columns // patch), patch
         self.data_scale = _checks.positive("data_scale", data_scale)
+        self.linear = PositionTransformer(num_frames, num_features) if linear_path else None
         self.enter = nn.Linear(patch * patch, width)
         self.place = nn.Parameter(0.5 * torch.randn(math.prod(self.grid), width))
         self.moment = nn.Parameter(0.1 * torch.randn(num_frames, 1, width))
@@ -191,7 +196,8 @@ class VideoDiT(nn.Module):
         shift, scale = self.final_modulation(time)[:, None, None].chunk(2, dim=-1)
         found = self._frames(self.leave(self.final_norm(stream) * (1 + scale) + shift))
         # (x - alpha D)/sigma with D = alpha s_d^2/size^2 x + sigma s_d/size F
-        return s / size.square() * x - a * self.data_scale / size * found
+        left = s / size.square() * x - a * self.data_scale / size * found
+        return left if self.linear is None else left + self.linear(x, t) - s * x
 
     def _patches(self, x: Tensor) -> Tensor:
         rows, columns = self.grid

@@ -1,0 +1,141 @@
+"""Learning by mode, and DiT against U-Net: on curves and rows whose answer is known, and each page in its quick form."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+from kronoscope import diffusion
+from kronoscope.experiments import dit_unet, dynamics
+from kronoscope.experiments.learning import Row, job, truth
+from kronoscope.experiments.stages import quiet
+from kronoscope.report import render
+
+PROCESS = truth("PowerExponential(8.0)", 8, 2)
+
+
+class Known(torch.nn.Module):
+    """Epsilon of a score that is ``share`` of the exact one."""
+
+    def __init__(self, share):
+        super().__init__()
+        self.share = share
+
+    def forward(self, x, t):
+        score = self.share * PROCESS.score(x.double(), float(t[0]))
+        return (-(diffusion.sigma_squared(t[0].double()) ** 0.5) * score).float()
+
+
+def test_error_by_mode_is_that_of_a_scaled_score():
+    # s = a s*: E(u's - u's*)^2 / E(u's*)^2 = (1 - a)^2 in every mode; 256 sequences: a share of 256 has spread 9 %.
+    look = dynamics.watch(PROCESS)
+    assert look(Known(1.0)).max() < 1e-8
+    got = look(Known(0.5))
+    assert got.shape == (8, 2)
+    assert ((got / 0.25 - 1).abs() < 5 * math.sqrt(2 / dynamics.SEQUENCES)).all()
+
+
+def test_variances_of_the_modes_are_the_eigenvalues_of_the_noised_covariance():
+    alpha, noise = diffusion.alpha(dynamics.TIME), diffusion.sigma_squared(dynamics.TIME)
+    full = float(alpha) ** 2 * PROCESS.covariance() + float(noise) * torch.eye(16)
+    got = dynamics.mode_variances(PROCESS).flatten().sort().values
+    torch.testing.assert_close(got, torch.linalg.eigvalsh(full), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("power", "sign"), [(1.0, -1), (-1.0, 1)])
+def test_order_of_exponential_curves_is_that_of_their_rates(power, sign):
+    # exp(-rate step) with the rate a power of the variance: monotone, so Spearman's correlation is -1 or 1 but for ties
+    steps = list(range(0, 400))
+    variance = np.geomspace(1.1, 9, 16).reshape(8, 2)
+    curves = np.exp(-np.array(steps)[:, None, None] * 0.03 * variance**power)
+    found = dynamics.order(curves, steps, variance, 0.5, 0)
+    expected = scipy.stats.spearmanr(np.ceil(math.log(2) / (0.03 * variance**power)).ravel(), variance.ravel())
+    assert found.correlation == pytest.approx(expected.statistic, abs=1e-12)
+    assert found.correlation * sign > 0.95
+    assert (found.p_value < 0.001) == (sign < 0)
+
+
+def test_modes_without_order_have_uniform_p_values():
+    # 100 draws of unordered steps; Kolmogorov-Smirnov at 1 %.
+    rng = np.random.default_rng(0)
+    steps, variance = list(range(0, 200, 2)), np.geomspace(1.1, 9, 16).reshape(8, 2)
+    values = []
+    for _ in range(100):
+        rates = rng.uniform(0.02, 0.5, size=(8, 2))
+        curves = np.exp(-np.array(steps)[:, None, None] * rates)
+        values.append(dynamics.order(curves, steps, variance, 0.5, int(rng.integers(1000))).p_value)
+    assert scipy.stats.kstest(values, "uniform").pvalue > 0.01
+
+
+def test_a_mode_counts_from_where_it_stays_learnt_and_last_where_it_never_is():
+    steps, variance = [0, 10, 20, 30], np.array([[4.0, 3.0, 2.0]])
+    curves = np.array([[[1, 1, 1]], [[0.1, 0.1, 1]], [[0.1, 0.9, 1]], [[0.1, 0.1, 1]]])
+    found = dynamics.order(curves, steps, variance, 0.5, 0)
+    assert found.steps.tolist() == [10, 30, 40]
+    assert found.reached.tolist() == [True, True, False]
+
+
+def rows(differences):
+    """A sweep whose U-Net is worse than each DiT by these nats, one a seed; only the exponential kernel."""
+    law = truth(dit_unet.KERNELS["exponential"], 32, 4)
+    gamma = law.temporal_covariance[0, : dit_unet.MAX_LAG + 1].tolist()
+    made = []
+    for seed, extra in enumerate(differences):
+        for who, budget in dit_unet.ENTRANTS:
+            told = job(who, 1000, seed, kernel=law_text(), training=dit_unet.BUDGETS[budget])
+            kl = 1.0 + seed + (extra if who == "unet" else 0.0)
+            result = {"failed": None, "kl": kl, "gamma": gamma, "gap": 0.0, "steps": 1, "seconds": 1.0, "weights": 9}
+            made.append(Row(told, result))
+    return made
+
+
+def law_text():
+    return dit_unet.KERNELS["exponential"]
+
+
+def test_differences_are_paired_over_seeds_and_agree_with_scipy():
+    extra = [0.3, 0.5, 0.4, 0.6, 0.2]
+    result = dit_unet.compare(rows(extra), 1000, dit_unet.BUDGETS)
+    interval = scipy.stats.ttest_1samp(extra, 0.0).confidence_interval(0.95)
+    for one in result.differences:
+        assert one.value == pytest.approx(0.4)
+        assert (one.lower, one.upper) == (pytest.approx(interval.low), pytest.approx(interval.high))
+        assert one.told == "DiT"
+    assert {one.told for one in dit_unet.compare(rows([-0.3, -0.5]), 1000, dit_unet.BUDGETS).differences} == {
+        "undecided"
+    }
+    assert {one.told for one in dit_unet.compare(rows([0.3]), 1000, dit_unet.BUDGETS).differences} == {
+        "one seed: undecided"
+    }
+
+
+def test_a_training_that_failed_is_left_out_of_the_pairs():
+    made = rows([0.3, 0.5, 0.4])
+    made[2] = Row(made[2].job, {"failed": "diverged", "kl": None, "gamma": None, "gap": None})  # unet, steps, seed 0
+    result = dit_unet.compare(made, 1000, dit_unet.BUDGETS)
+    by_steps = [one for one in result.differences if one.budget == "same steps"]
+    assert [one.seeds for one in by_steps] == [2, 2]
+    assert all(one.value == pytest.approx(0.45) for one in by_steps)
+    assert "U-Net" in render(dit_unet.dit_unet_page.page(result, False))
+
+
+def test_dynamics_in_its_smallest_form(monkeypatch):
+    monkeypatch.setattr(dynamics, "QUICK_N", 40)
+    monkeypatch.setattr(dynamics, "QUICK_TRAINING", {"max_steps": 4, "evaluate_every": 2, "held_out_draws": 16})
+    finding = dynamics.run(quick=True, seed=0, stage=quiet)
+    assert finding.results["looks"] == [0, 2, 4]
+    assert "learnt first" in render(finding.page)
+
+
+def test_unet_in_its_smallest_form(monkeypatch):
+    few = {"max_steps": 2, "evaluate_every": 2, "held_out_draws": 16}
+    monkeypatch.setattr(dit_unet, "QUICK_BUDGETS", {"same steps": few, "same seconds": {**few, "max_seconds": 5.0}})
+    monkeypatch.setattr(dit_unet, "QUICK_KERNELS", ("exponential",))
+    monkeypatch.setattr(dit_unet, "QUICK_N", 40)
+    monkeypatch.setattr(dit_unet, "READ_AT", 2)
+    monkeypatch.setattr(dit_unet, "SAMPLES", 128)
+    finding = dit_unet.run(quick=True, seed=0, stage=quiet)
+    assert {row["learner"] for row in finding.results["rows"]} == {"dit", "dit-plain", "unet"}
+    assert all(one["nearer"] == "one seed: undecided" for one in finding.results["differences"])
