@@ -58,7 +58,8 @@ def page(result: ConditionalsResult) -> Report:
                 "far from the law, so look at the distance and not at coverage alone. MMPS solves with the covariance "
                 "that DPS leaves out, which for Gaussian data is exact. Replacement lets the hidden entries see the "
                 "others through the score alone, and agrees with them only as steps are taken again. "
-                "The efforts are not equal (see the head of the page), and nothing was tuned to these cases: the settings are the library's defaults. "
+                "The efforts are not equal (see the head of the page), and nothing was tuned to these cases: the "
+                "settings are the library's defaults. "
                 "The claim would have failed if a guided method were no nearer the exact law than carrying the "
                 "nearest value, or covered far from what it promised."
             ),
