@@ -56,7 +56,8 @@ def page(result: ConditionalsResult) -> Report:
                 "errors are over sequences. DPS takes the observed entries for independent given the noised sequence, "
                 "which correlated frames are not: its intervals may be as wide as they should be and its draws still "
                 "far from the law, so look at the distance and not at coverage alone. MMPS solves with the covariance "
-                "that DPS leaves out, which for Gaussian data is exact. Replacement lets the hidden entries see the "
+                "that DPS leaves out, which for Gaussian data is exact but for the number of steps. "
+                "Replacement lets the hidden entries see the "
                 "others through the score alone, and agrees with them only as steps are taken again. "
                 "The efforts are not equal (see the head of the page), and nothing was tuned to these cases: the "
                 "settings are the library's defaults. "
@@ -113,7 +114,7 @@ def _bands(example: Example) -> Figure:
     for method in SHOWN:
         mean, low, high = example.bands[method]
         lines = [
-            Line("90 % interval and mean", ROLES[method], frames, mean, low, high),
+            Line(LABELS[method], ROLES[method], frames, mean, low, high),
             Line("truth", "truth", frames, example.truth),
         ]
         if example.observed:
@@ -122,8 +123,8 @@ def _bands(example: Example) -> Figure:
         panels.append(LinePanel(LABELS[method], "frame", "feature 0 (standard deviations)", lines))
     caption = (
         f"{example.case}: the first feature of one sequence. The method saw the marked entries (and those of the "
-        "other feature) and drew the rest 199 times. Bands should be as wide as those of the exact method and hold "
-        "the truth nine times in ten; a band that is too narrow promises what the data do not tell."
+        "other feature) and drew the rest 199 times; shown are mean and 90 % interval. Bands should be as wide as those "
+        "of the exact method and hold the truth nine times in ten; a band that is too narrow promises what the data do not tell."
     )
     return Figure(panels, caption, "Truth, observed entries and intervals of four methods.", columns=2)
 
