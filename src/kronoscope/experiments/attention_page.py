@@ -43,8 +43,9 @@ def page(result: AttentionResult, quick: bool) -> Report:
                 "seeds, which is exact whatever they know of the lag; relabelling the frames, the usual test, would "
                 "call most untrained heads with a table of the lag significant. It is corrected over the heads by the "
                 "largest. It says that training moved a head, not why: the same is asked of networks trained on white "
-                "noise, and on sequences whose frames were shuffled. A head that agrees with Gamma no better than "
-                "theirs has shown nothing, whatever its p-value. The claim would be refuted for a network whose best "
+                "noise, and on sequences whose frames were shuffled. A best head that agrees with Gamma no better "
+                "than theirs, or than those of 95 % of the untrained networks, has shown nothing, "
+                "whatever its p-value. The claim would be refuted for a network whose best "
                 "head does not pass its nulls; the verdict says for which that is so. Agreement with another kernel "
                 "(lengthscale 2) shows how far the test can tell kernels apart: heads may share Gamma among them, and "
                 "one head alone need not look like it, so the Jacobian (reproduce jacobian) is the sharper probe. An "
@@ -72,7 +73,7 @@ def _verdict(result: AttentionResult) -> Verdict:
                 Number(
                     f"{trained.best:.2f}",
                     f"best head of {label}",
-                    f"partial correlation with Gamma; best null network {null:.2f}, "
+                    f"partial correlation with Gamma; its nulls reach {null:.2f}, "
                     + ("passed" if trained.best > null else "not passed"),
                     "good" if trained.best > null else "bad",
                 )
@@ -92,9 +93,13 @@ def _bars(result: AttentionResult) -> Figure:
             if one.name == name:
                 values = sorted(abs(value) for value in one.correlation)
                 bars.append(Bar(LABELS[one.kind], ROLES[one.kind], values[-1], values[0], values[-1]))
+        if name in result.untrained_best:
+            label_of = f"95 % of {result.untrained} untrained"
+            bars.append(Bar(label_of, "floor", result.untrained_best[name]))
         panels.append(BarPanel(label, "|partial correlation| with Gamma", bars, x_limits=(0.0, 1.02)))
     caption = (
-        "Agreement of the best head with Gamma beyond the null maps; the whisker reaches down to the worst head. Each "
+        "Agreement of the best head with Gamma beyond the null maps; the lowest bar is the 95 % point over untrained "
+        "networks. The whisker reaches down to the worst head. Each "
         "panel has its own nulls: the trained bar has to be longer than all others for the map to say anything."
     )
     return Figure(panels, caption, "Best head's agreement with Gamma: trained and null networks.", columns=2)
