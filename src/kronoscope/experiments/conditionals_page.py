@@ -123,8 +123,9 @@ def _bands(example: Example) -> Figure:
         panels.append(LinePanel(LABELS[method], "frame", "feature 0 (standard deviations)", lines))
     caption = (
         f"{example.case}: the first feature of one sequence. The method saw the marked entries (and those of the "
-        "other feature) and drew the rest 199 times; shown are mean and 90 % interval. Bands should be as wide as those "
-        "of the exact method and hold the truth nine times in ten; a band that is too narrow promises what the data do not tell."
+        "other feature) and drew the rest 199 times; shown are mean and 90 % interval. Bands should be as wide as "
+        "those of the exact method and hold the truth nine times in ten; a band that is too narrow promises what the "
+        "data do not tell."
     )
     return Figure(panels, caption, "Truth, observed entries and intervals of four methods.", columns=2)
 
