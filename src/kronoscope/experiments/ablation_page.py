@@ -151,7 +151,8 @@ def _swaps(result: AblationResult) -> Figure:
     caption = (
         "Correlation in time before and after the attention weights of a network for another kernel were put in. "
         "Left: two compiled networks; right: two networks that learnt their lag tables. After the swap the line "
-        "should lie on the donor's; the grey one, before it, is what the same network said with its own weights."
+        "should lie on the donor's; the grey one, before it, is what the same network said with its own weights. "
+        "Generated sequences still hold the noise of t = 0.01, which makes their correlations about 1 % smaller."
     )
     return Figure(panels, caption, "Correlation by lag before and after swapping kernels.", columns=2)
 
