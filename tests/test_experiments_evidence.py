@@ -1,4 +1,4 @@
-"""Learning by mode, and DiT against U-Net: on curves and rows whose answer is known, and each page in its quick form."""
+"""Learning by mode, and DiT against U-Net: on curves and rows whose answer is known, and each page small."""
 
 import math
 
@@ -39,7 +39,7 @@ def test_error_by_mode_is_that_of_a_scaled_score():
 
 def test_variances_of_the_modes_are_the_eigenvalues_of_the_noised_covariance():
     alpha, noise = diffusion.alpha(dynamics.TIME), diffusion.sigma_squared(dynamics.TIME)
-    full = float(alpha) ** 2 * PROCESS.covariance() + float(noise) * torch.eye(16)
+    full = float(alpha) ** 2 * PROCESS.covariance() + float(noise) * torch.eye(16, dtype=torch.float64)
     got = dynamics.mode_variances(PROCESS).flatten().sort().values
     torch.testing.assert_close(got, torch.linalg.eigvalsh(full), rtol=1e-10, atol=1e-10)
 
@@ -47,7 +47,7 @@ def test_variances_of_the_modes_are_the_eigenvalues_of_the_noised_covariance():
 @pytest.mark.parametrize(("power", "sign"), [(1.0, -1), (-1.0, 1)])
 def test_order_of_exponential_curves_is_that_of_their_rates(power, sign):
     # exp(-rate step) with the rate a power of the variance: monotone, so Spearman's correlation is -1 or 1 but for ties
-    steps = list(range(0, 400))
+    steps = list(range(400))
     variance = np.geomspace(1.1, 9, 16).reshape(8, 2)
     curves = np.exp(-np.array(steps)[:, None, None] * 0.03 * variance**power)
     found = dynamics.order(curves, steps, variance, 0.5, 0)

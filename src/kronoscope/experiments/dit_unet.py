@@ -43,13 +43,15 @@ QUICK_KERNELS = ("exponential", "oscillating")
 N, QUICK_N = 1000, 200
 SEEDS, QUICK_SEEDS = 5, 1
 TIME, READ_AT, MAX_LAG = 0.2, 10, 16
+_COMMON = {"warmup_steps": 30, "evaluate_every": 50, "held_out_draws": 1024}
 BUDGETS: dict[str, Mapping[str, Any]] = {
-    "same steps": {"max_steps": 300, "evaluate_every": 50, "held_out_draws": 1024},
-    "same seconds": {"max_steps": 100_000, "max_seconds": 15.0, "evaluate_every": 50, "held_out_draws": 1024},
+    "same steps": {"max_steps": 250, **_COMMON},
+    "same seconds": {"max_steps": 100_000, "max_seconds": 25.0, **_COMMON},
 }
+_QUICK = {"warmup_steps": 20, "evaluate_every": 30, "held_out_draws": 256}
 QUICK_BUDGETS: dict[str, Mapping[str, Any]] = {
-    "same steps": {"max_steps": 60, "evaluate_every": 30, "held_out_draws": 256},
-    "same seconds": {"max_steps": 100_000, "max_seconds": 5.0, "evaluate_every": 30, "held_out_draws": 256},
+    "same steps": {"max_steps": 120, **_QUICK},
+    "same seconds": {"max_steps": 100_000, "max_seconds": 8.0, **_QUICK},
 }
 ENTRANTS = (
     ("dit", "same steps"),

@@ -164,9 +164,9 @@ def order(
     if len(set(when)) < 2:
         return Order(among, level, size, when, reached, 0.0, 1.0, (0.0, 0.0))
     found = float(stats.spearmanr(when, size).statistic)
-    rng, ranks = np.random.default_rng(seed), stats.rankdata(when)
-    others = stats.rankdata(size)
-    permuted = np.array([np.corrcoef(rng.permutation(ranks), others)[0, 1] for _ in range(PERMUTATIONS)])
+    ranks, others = (stats.zscore(stats.rankdata(values)) for values in (when, size))
+    shuffled = np.random.default_rng(seed).permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
+    permuted = shuffled @ others / len(others)
     p_value = (1 + int((permuted <= found + 1e-12).sum())) / (1 + PERMUTATIONS)
     lower, upper = np.quantile(permuted, [0.025, 0.975])
     return Order(among, level, size, when, reached, found, p_value, (float(lower), float(upper)))
