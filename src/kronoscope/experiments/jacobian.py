@@ -45,8 +45,8 @@ class Reading:
     profile: list[float]
     profile_error: list[float]
     gap: float
-    lengthscale: tuple[float, float]
-    exponent: tuple[float, float]
+    lengthscale: tuple[float, float] | None
+    exponent: tuple[float, float] | None
     sigma: Tensor
     modes: Tensor
     modes_error: Tensor
@@ -95,11 +95,12 @@ def read(
     probe = probes.jacobian(score, process, t, num_samples=count, generator=generator, dtype=dtype)
     profile = probe.lag_profile(MAX_LAG)
     truth = process.temporal_covariance[0, : MAX_LAG + 1]
+    scale = exponent = None
     try:
         fit = probe.fit_kernel(MAX_LAG)
         scale, exponent = (fit.lengthscale, fit.lengthscale_error), (fit.exponent, fit.exponent_error)
     except (InputError, ValueError):
-        scale, exponent = (0.0, 0.0), (0.0, 0.0)
+        pass  # a belief that is no covariance: the page shows a dash
     modes, true_modes = probe.by_mode(process)
     return Reading(
         kind,
@@ -126,8 +127,8 @@ def _record(result: JacobianResult) -> dict:
             "gamma": one.profile,
             "gamma_standard_error": one.profile_error,
             "largest_gap": one.gap,
-            "lengthscale": list(one.lengthscale),
-            "exponent": list(one.exponent),
+            "lengthscale": None if one.lengthscale is None else list(one.lengthscale),
+            "exponent": None if one.exponent is None else list(one.exponent),
             "spatial_covariance": one.sigma.tolist(),
         }
         for one in result.readings

@@ -49,7 +49,8 @@ def page(result: JacobianResult, quick: bool) -> Report:
 
 def _verdict(result: JacobianResult) -> Verdict:
     trained = result.of("trained")
-    off = abs(trained.lengthscale[0] / LENGTHSCALE - 1)
+    scale, error = trained.lengthscale or (0.0, 0.0)
+    off = abs(scale / LENGTHSCALE - 1)
     nearest = min((result.of(kind) for kind in NULLS), key=lambda one: one.gap)
     return Verdict(
         [
@@ -60,7 +61,7 @@ def _verdict(result: JacobianResult) -> Verdict:
                 "good" if trained.gap <= GAP else "bad",
             ),
             Number(
-                f"{trained.lengthscale[0]:.2f} ± {trained.lengthscale[1]:.2f}",
+                f"{scale:.2f} ± {error:.2f}" if trained.lengthscale else "none",
                 "lengthscale (frames)",
                 f"the truth is {LENGTHSCALE:g}; {100 * off:.0f} % off, target {100 * SCALE:g} %",
                 "good" if off <= SCALE else "bad",
@@ -109,8 +110,8 @@ def _table(result: JacobianResult) -> Table:
             NAMES[one.kind],
             one.t,
             one.gap,
-            Estimate(*one.lengthscale),
-            Estimate(*one.exponent),
+            None if one.lengthscale is None else Estimate(*one.lengthscale),
+            None if one.exponent is None else Estimate(*one.exponent),
             one.relative_error,
         ]
         for one in result.readings
@@ -122,7 +123,8 @@ def _table(result: JacobianResult) -> Table:
         rows,
         "A powered exponential fitted to each curve. Less noise (small t) shows small eigenvalues, which a network "
         "learns last; more noise hides what distinguishes one lag from the next. t = 0.2 was settled before looking.",
-        note="± one standard error by the jackknife.",
+        note="± one standard error by the jackknife. At an end of the range that is searched (0.001 frames, exponent 0.05 "
+        "or 2) it means nothing: such a curve is no powered exponential.",
         row_roles=[LOOKS[one.kind] for one in result.readings],
     )
 
