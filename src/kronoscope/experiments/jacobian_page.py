@@ -123,8 +123,8 @@ def _table(result: JacobianResult) -> Table:
         rows,
         "A powered exponential fitted to each curve. Less noise (small t) shows small eigenvalues, which a network "
         "learns last; more noise hides what distinguishes one lag from the next. t = 0.2 was settled before looking.",
-        note="± one standard error by the jackknife. At an end of the range that is searched (0.001 frames, exponent 0.05 "
-        "or 2) it means nothing: such a curve is no powered exponential.",
+        note="± one standard error by the jackknife. At an end of the range searched (0.001 frames, exponent 0.05 or "
+        "2) it means nothing: such a curve is no powered exponential.",
         row_roles=[LOOKS[one.kind] for one in result.readings],
     )
 
