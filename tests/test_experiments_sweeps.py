@@ -149,3 +149,18 @@ def test_what_is_no_table_is_refused(build, words):
 def test_a_result_that_is_no_json_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"the result of .* must be plain JSON without NaN"):
         run(SWEEP, lambda job: {"value": float("inf")}, tmp_path)
+
+
+def test_a_cluster_of_two_workers_gives_the_same_table(tmp_path):
+    """Through joblib's Dask backend; the workers are processes of their own and write nothing themselves."""
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+    )
+    with cluster, distributed.Client(cluster) as client:
+        path = str(Path(sweep_cases.__file__).parent)
+        client.run(sys.path.insert, 0, path)
+        with joblib.parallel_config(backend="dask"):
+            assert run(SWEEP, measure, tmp_path / "s") == EXPECTED
+        assert len(client.scheduler_info()["workers"]) == 2
+    assert run(SWEEP, never, tmp_path / "s") == EXPECTED

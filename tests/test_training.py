@@ -24,6 +24,7 @@ from kronoscope.training import (
     denoising_loss,
     draw_times,
     loop,
+    loss,
     lr_schedule,
     train,
 )
@@ -445,3 +446,17 @@ def test_sequences_that_cannot_be_trained_on_are_refused():
 def test_device():
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_emphasis_weighs_the_loss_by_noise_and_leaves_the_held_out_loss():
+    t = torch.tensor([0.01, 1.0, 5.0], dtype=torch.float64)
+    ratio = (1 - torch.exp(-t)) / torch.exp(-t)
+    expected = (1 + ratio / 0.04) / (1 + (ratio / 9) ** 2)
+    assert torch.allclose(loss.emphasised(t, 0.2, 3.0), expected)
+    x0, epsilon = torch.ones(3, 2, 1), torch.ones(3, 2, 1)
+    value = denoising_loss(lambda x, t: torch.zeros_like(x), x0, t, epsilon, torch.tensor([1.0, 2.0, 3.0]))
+    assert float(value) == 2.0
+    config = TrainingConfig(emphasis=[0.2, 3.0])
+    assert TrainingConfig.from_json(config.to_json()) == config
+    with pytest.raises(InputError, match="emphasis must be"):
+        TrainingConfig(emphasis=(3.0, 0.2))

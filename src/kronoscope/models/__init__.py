@@ -4,6 +4,7 @@ from .conditioning import ConditionalSequence
 from .fit import FitSettings, fit, fit_run
 from .folder import read_settings
 from .forecasting import forecast, impute
+from .heads import HeadsChoice, choose_heads
 from .initial import ESTIMATORS
 from .learnt import LearntLaw
 from .model import Model, load
@@ -14,9 +15,11 @@ __all__ = [
     "NETWORKS",
     "ConditionalSequence",
     "FitSettings",
+    "HeadsChoice",
     "LearntLaw",
     "Model",
     "NetworkPreset",
+    "choose_heads",
     "fit",
     "fit_run",
     "forecast",

@@ -185,13 +185,20 @@ def fit_run(
         network_options=options,
         record=prepared.record,
     ).settings()
-    if resume:
+    processes = training.Processes.join()
+    if not processes.is_first:
+        processes.wait()  # until the first has made or checked the folder
+        path = Path(folder)
+        resume = resume and (path / training.CHECKPOINT).exists()
+    elif resume:
         path = Path(folder)
         _check_same(run_folder.read_json(path / run_folder.RUN), told, path)
         resume = (path / training.CHECKPOINT).exists()  # killed before its first checkpoint: from the start again
     else:
         path = run_folder.new_folder(folder, force)
         run_folder.write_json(path / run_folder.RUN, told)
+    if processes.is_first:
+        processes.wait()
     result = training.train(
         network,
         prepared.x,
@@ -204,8 +211,9 @@ def fit_run(
         on_progress=on_progress,
     )
     model = prepared.model(result, config, settings.network, options)
-    model.write_result(path)
-    (path / training.CHECKPOINT).unlink(missing_ok=True)
+    if processes.is_first:
+        model.write_result(path)
+        (path / training.CHECKPOINT).unlink(missing_ok=True)
     return model
 
 

@@ -3,12 +3,14 @@
 from .config import TrainingConfig, choose_device
 from .loop import Progress, TrainingResult, lr_schedule, train
 from .loss import HeldOutLoss, denoising_loss, draw_times
+from .processes import Processes
 from .state import CHECKPOINT, TrainingState
 from .tensors import first_line, read_tensors, write_tensors
 
 __all__ = [
     "CHECKPOINT",
     "HeldOutLoss",
+    "Processes",
     "Progress",
     "TrainingConfig",
     "TrainingResult",

@@ -32,6 +32,10 @@ class TrainingConfig:
         patience: Evaluations without a better held-out loss after which training stops; None for never.
         held_out_draws: Noised copies of the held-out sequences (in all) that the held-out loss averages.
         precision: "float32" or "bfloat16" (autocast).
+        emphasis: (low, high) of the noise-to-signal ratio r = sigma_t / alpha_t: the loss of a sequence is multiplied
+            by (1 + (r/low)^2) / (1 + (r/high)^4), which favours the noise between them. None is likelihood weighting, by
+            which the loss is in nats; the held-out loss always is. For data whose few nats of interest (where an
+            object is) drown in many others (its pixels).
         compile: Whether to pass the network through ``torch.compile``.
     """
 
@@ -50,6 +54,7 @@ class TrainingConfig:
     patience: int | None = None
     held_out_draws: int = 4096
     precision: str = "float32"
+    emphasis: tuple[float, float] | None = None
     compile: bool = False
 
     def __post_init__(self) -> None:
@@ -74,6 +79,11 @@ class TrainingConfig:
             raise _checks.InputError(f'keep must be "best" or "last", got {self.keep!r}')
         if self.keep == "last" and self.patience is not None:
             raise _checks.InputError('patience goes with keep="best", which waits for a better held-out loss')
+        if self.emphasis is not None:
+            low, high = (_checks.positive("emphasis", end) for end in self.emphasis)
+            if low >= high:
+                raise _checks.InputError(f"emphasis must be (low, high) with low < high, got ({low:g}, {high:g})")
+            object.__setattr__(self, "emphasis", (low, high))  # a list, as JSON has it, becomes a pair
         if self.precision not in ("float32", "bfloat16"):
             raise _checks.InputError(f'precision must be "float32" or "bfloat16", got {self.precision!r}')
 

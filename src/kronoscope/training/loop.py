@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from .. import _checks
 from .._errors import DivergenceError, InputError
 from .config import TrainingConfig, choose_device
-from .loss import HeldOutLoss, denoising_loss, draw_times
+from .loss import HeldOutLoss, denoising_loss, draw_times, emphasised
+from .processes import Processes
 from .state import TrainingState
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -73,6 +74,10 @@ def train(
 ) -> TrainingResult:
     """Fit ``network`` to sequences by denoising score matching with early stopping.
 
+    Under ``torchrun`` every process calls this with the same arguments and takes its share of each batch; gradients are
+    averaged (DistributedDataParallel), so the result is that of one process with the same ``batch_size``, but for
+    the order of sums. The first process alone writes.
+
     Args:
         network: (x, t) to epsilon; moved to ``device`` and trained in place.
         x: Training sequences (n, frames, features).
@@ -94,7 +99,8 @@ def train(
         InputError: Sequences or what the network returns have a wrong shape; values are not finite; nothing to
             train; a checkpoint that is missing, damaged or of another network.
     """
-    where = choose_device(device)
+    processes = Processes.join()
+    where = processes.device() if device is None and processes.size > 1 else choose_device(device)
     generator = _checks.generator_or_seed_zero(generator)
     _check(network, x, held_out, generator)
     x, held_out = x.to(where, torch.float32), held_out.to(where, torch.float32)
@@ -109,7 +115,7 @@ def train(
         num_draws=config.held_out_draws,
         generator=torch.Generator().manual_seed(state.held_out_seed),
     )
-    run = _Run(state, x, config, evaluate, checkpoint, on_progress, on_evaluation)
+    run = _Run(state, x, config, evaluate, checkpoint, on_progress, on_evaluation, processes)
     stopped = run.until_done()
     return TrainingResult(
         state.best_network(), list(state.history), state.best_step, state.step, round(state.seconds, 3), stopped
@@ -139,18 +145,23 @@ class _Run:
     checkpoint: str | os.PathLike[str] | None
     on_progress: Callable[[Progress], None] | None
     on_evaluation: Callable[[nn.Module, int], None] | None
+    processes: Processes
 
     def __post_init__(self) -> None:
-        self.forward = torch.compile(self.state.network) if self.config.compile else self.state.network
+        network = self.processes.together(self.state.network)
+        self.forward = torch.compile(network) if self.config.compile else network
+        self.share = self.processes.share(self.config.batch_size)
         self.started = time.monotonic() - self.state.seconds
         self.saved = time.monotonic()
         self.first_step, self.first_seconds = self.state.step, self.state.seconds
         self.between_steps = True
+        self.done = 0.0
 
     def fraction(self) -> float:
         done = self.state.step / self.config.max_steps if self.config.max_steps else 1.0
         if self.config.max_seconds is not None:
             done = max(done, (time.monotonic() - self.started) / self.config.max_seconds)
+            done = self.processes.largest(done)
         return done
 
     def until_done(self) -> str:
@@ -160,6 +171,7 @@ class _Run:
             while (fraction := self.fraction()) < 1 and not self.out_of_patience():
                 self.between_steps = False
                 self.train_step(fraction)
+                self.done = fraction
                 if self.state.step % self.config.evaluate_every == 0:
                     self.look()
                 self.between_steps = True
@@ -183,11 +195,13 @@ class _Run:
         t = draw_times(config.batch_size, config.min_time, config.max_time, generator=state.generator)
         x0 = self.x[index.to(self.x.device)]
         epsilon = torch.randn(x0.shape, generator=state.generator).to(x0.device)
+        x0, t, epsilon = x0[self.share], t[self.share], epsilon[self.share]
+        weights = None if config.emphasis is None else emphasised(t, *config.emphasis)
         rate = config.learning_rate * lr_schedule(fraction, state.step, config.warmup_steps)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         with self.autocast():
-            loss = denoising_loss(self.forward, x0, t.to(x0.device), epsilon)
+            loss = denoising_loss(self.forward, x0, t.to(x0.device), epsilon, weights)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), config.clip_norm)
@@ -200,7 +214,7 @@ class _Run:
         state.optimizer.step()
         state.average.update_parameters(state.network)
         state.step += 1
-        value = float(loss.detach())
+        value = float(self.processes.mean(loss.detach()))
         state.recent_loss = value if state.step == 1 else 0.98 * state.recent_loss + 0.02 * value
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
@@ -228,15 +242,15 @@ class _Run:
 
     def save(self) -> None:
         self.state.seconds = time.monotonic() - self.started
-        if self.checkpoint is not None:
+        if self.checkpoint is not None and self.processes.is_first:
             self.state.save(self.checkpoint)
         self.saved = time.monotonic()
 
     def report(self) -> None:
-        if self.on_progress is None:
+        if self.on_progress is None or not self.processes.is_first:
             return
         elapsed = time.monotonic() - self.started
-        fraction = max(self.fraction(), 1e-9)
+        fraction = max(self.done, 1e-9)
         state = self.state
         held_out = state.history[-1]["held_out_loss"] if state.history else math.nan
         rate = (state.step - self.first_step) / max(1e-9, elapsed - self.first_seconds)

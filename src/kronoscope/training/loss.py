@@ -25,7 +25,9 @@ def draw_times(num: int, min_time: float, max_time: float, *, generator: torch.G
     return diffusion.time_from_clock(low + (high - low) * (strata + within) / num)
 
 
-def denoising_loss(network: EpsilonNetwork, x0: Tensor, t: Tensor, epsilon: Tensor) -> Tensor:
+def denoising_loss(
+    network: EpsilonNetwork, x0: Tensor, t: Tensor, epsilon: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """mean |epsilon - network(alpha_t x_0 + sigma_t epsilon, t)|^2 over all entries.
 
     With ``t`` uniform on the clock this is, up to a constant, 2 / (N d (u_T - u_t0)) times the likelihood-weighted
@@ -36,11 +38,19 @@ def denoising_loss(network: EpsilonNetwork, x0: Tensor, t: Tensor, epsilon: Tens
         x0: Data, (batch, frames, features).
         t: Diffusion times, (batch,).
         epsilon: Standard normal noise like ``x0``.
+        weights: (batch,), what each sequence counts; None is 1.
 
     Raises:
         InputError: The network returns another shape.
     """
-    return _squares(network, diffusion.noise(x0, t, epsilon), t, epsilon).mean()
+    squares = _squares(network, diffusion.noise(x0, t, epsilon), t, epsilon)
+    return squares.mean() if weights is None else (squares.mean(dim=(1, 2)) * weights.to(squares)).mean()
+
+
+def emphasised(t: Tensor, low: float, high: float) -> Tensor:
+    """(1 + (r/low)^2) / (1 + (r/high)^4) with r = sigma_t / alpha_t, like ``t``."""
+    ratio = torch.expm1(t)  # r^2
+    return (1 + ratio / low**2) / (1 + (ratio / high**2) ** 2)
 
 
 def _squares(network: EpsilonNetwork, noised: Tensor, t: Tensor, epsilon: Tensor) -> Tensor:
@@ -93,3 +103,10 @@ class HeldOutLoss:
         ):
             total += float(_squares(network, noised, times, epsilon).sum(dtype=torch.float64))
         return 0.5 * self.clock_span * total / len(self.noised)
+
+    @torch.no_grad()
+    def each(self, network: EpsilonNetwork, chunk: int = 1024) -> Tensor:
+        """The loss of every noised copy in nats, (copies,) float64; the sequences recur in their order."""
+        parts = zip(self.noised.split(chunk), self.times.split(chunk), self.epsilon.split(chunk), strict=True)
+        rows = [_squares(network, *part).sum(dim=(1, 2), dtype=torch.float64) for part in parts]
+        return 0.5 * self.clock_span * torch.cat(rows).cpu()

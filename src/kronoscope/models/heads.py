@@ -1,0 +1,107 @@
+"""How many heads an unrolled transformer needs: chosen on sequences that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from .. import _checks, data, training
+from .._errors import InputError
+from .fit import fit
+from .model import Model
+
+CANDIDATES = (1, 2, 3, 4, 6, 8)
+DRAWS = 8192
+
+
+@dataclass(frozen=True)
+class HeadsChoice:
+    """What :func:`choose_heads` found.
+
+    Attributes:
+        heads: The smallest number that is not worse than the best by more than one standard error.
+        losses: Held-out denoising loss by number of heads, nats a sequence up to a constant of the data; all with the
+            same held-out sequences and the same noise.
+        excess: Loss above that of the best number, and its standard error, paired over the held-out sequences.
+    """
+
+    heads: int
+    losses: dict[int, float]
+    excess: dict[int, tuple[float, float]]
+
+
+def choose_heads(
+    x: Tensor | np.ndarray | xr.DataArray,
+    candidates: Sequence[int] = CANDIDATES,
+    *,
+    validation: float = 0.2,
+    generator: torch.Generator | None = None,
+    network_options: dict[str, Any] | None = None,
+    **training_settings: Any,
+) -> HeadsChoice:
+    """Fit ``network="unrolled"`` with each number of heads; take the smallest that is as good on held-out sequences.
+
+    "As good" is the one-standard-error rule: within one standard error of the best number's held-out denoising
+    loss, the difference paired over sequences with common noise. Nothing of the truth is used.
+
+    The heads are the Kronecker terms of the covariance that the network can hold: too few miss dependence, too many
+    learn noise. Fit all sequences with the number chosen afterwards:
+    ``fit(x, "unrolled", network_options={"heads": choose_heads(x).heads})``.
+
+    Args:
+        x: Sequences (n, N, d), as for :func:`kronoscope.fit`.
+        candidates: Numbers of heads to try, increasing. The search ends after two in a row that did not improve.
+        validation: Share of the sequences that the loss is taken on.
+        generator: Of everything random; None means seed 0.
+        network_options: Of the network, besides ``heads``.
+        **training_settings: As for :func:`kronoscope.fit`.
+
+    Raises:
+        InputError: No candidates, not increasing, or ``heads`` among the options.
+
+    Source: for the rule, Breiman, Friedman, Olshen and Stone (1984), "Classification and regression trees", 3.4.3.
+    """
+    numbers = [_checks.count("candidates", heads) for heads in candidates]
+    if not numbers or sorted(set(numbers)) != numbers:
+        raise InputError(f"candidates must be increasing numbers of heads, got {list(candidates)}")
+    options = dict(network_options or {})
+    if "heads" in options:
+        raise InputError("heads is what is chosen; leave it out of network_options")
+    seed = int(torch.randint(2**62, (), generator=_checks.generator_or_seed_zero(generator)))
+    each: dict[int, Tensor] = {}
+    for heads in numbers:
+        fitted = fit(
+            x,
+            "unrolled",
+            validation=validation,
+            network_options={**options, "heads": heads},
+            generator=torch.Generator().manual_seed(seed),
+            **training_settings,
+        )
+        each[heads] = _held_out(fitted, x, seed)
+        best = min(each, key=lambda number: float(each[number].mean()))
+        if numbers.index(heads) - numbers.index(best) == 2:
+            break
+    excess = {}
+    for heads, losses in each.items():
+        difference = losses - each[best]
+        excess[heads] = float(difference.mean()), float(difference.std() / len(difference) ** 0.5)
+    chosen = min(heads for heads, (more, error) in excess.items() if more <= error)
+    return HeadsChoice(chosen, {heads: float(losses.mean()) for heads, losses in each.items()}, excess)
+
+
+def _held_out(model: Model, x: Tensor | np.ndarray | xr.DataArray, seed: int) -> Tensor:
+    """Denoising loss of every sequence that the model held out, (m,), nats; the noise depends on ``seed`` alone."""
+    sequences = data.from_array(x).subset(model.record["split"]["validation"])
+    scaled = torch.from_numpy(model.transform.apply(sequences.values, sequences.starts)).float()
+    config = model.training
+    generator = torch.Generator().manual_seed(seed)
+    draws = max(DRAWS, len(scaled))
+    loss = training.HeldOutLoss.draw(scaled, config.min_time, config.max_time, num_draws=draws, generator=generator)
+    return loss.each(model.network).reshape(-1, len(scaled)).mean(dim=0)

@@ -1,0 +1,46 @@
+"""The heads rule finds the Kronecker rank of the covariance from held-out sequences alone."""
+
+import pytest
+import torch
+
+import kronoscope as ks
+from kronoscope import models
+from kronoscope._errors import InputError
+from kronoscope.kernels import PowerExponential
+from kronoscope.processes import KroneckerSum
+
+SETTINGS = {"max_steps": 1200, "validation": 0.25}
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_one_head_is_chosen_for_a_separable_law():
+    process = ks.GaussianSequence(PowerExponential(4.0), torch.tensor([[1.0, 0.5], [0.5, 1.0]]), times=8)
+    settings = {**SETTINGS, "max_steps": 500}
+    x = process.sample(800, generator=generator())
+    found = models.choose_heads(x, (1, 2), **settings)
+    assert found == models.choose_heads(x, (1, 2), **settings)
+    assert found.heads == 1
+    assert found.excess[1][0] <= found.excess[1][1]
+
+
+def test_two_heads_are_chosen_for_a_sum_of_two_products():
+    slow, fast = torch.tensor([[1.0, 0.6], [0.6, 1.0]]), torch.tensor([[1.0, -0.6], [-0.6, 1.0]])
+    process = KroneckerSum([(PowerExponential(8.0), slow), (PowerExponential(1.0), fast)], times=8)
+    x = process.sample(800, generator=generator())
+    found = models.choose_heads(x, (1, 2, 3), **SETTINGS)
+    assert found.heads == 2
+    more, error = found.excess[1]
+    assert more > 5 * error
+
+
+def test_bad_input_is_named():
+    x = torch.randn(50, 4, 2, generator=generator())
+    with pytest.raises(InputError, match="candidates must be increasing"):
+        models.choose_heads(x, (2, 1))
+    with pytest.raises(InputError, match="candidates must be increasing"):
+        models.choose_heads(x, ())
+    with pytest.raises(InputError, match="heads is what is chosen"):
+        models.choose_heads(x, network_options={"heads": 2})

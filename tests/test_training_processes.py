@@ -1,0 +1,49 @@
+"""Training under torchrun: two processes give what one gives with the same batch."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import torchrun_case
+from safetensors.torch import load_file
+
+from kronoscope._errors import InputError
+from kronoscope.training import Processes
+
+
+def test_two_processes_equal_one(tmp_path):
+    out = tmp_path / "two.safetensors"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launch, torchrun_case.__file__, str(out)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = load_file(out)
+    assert int(two.pop("processes")) == 2
+    one = torchrun_case.train()
+    assert torch.allclose(two.pop("loss"), torch.tensor([row["held_out_loss"] for row in one.history]), rtol=1e-4)
+    for name, value in one.network.state_dict().items():
+        assert torch.allclose(two[name], value, rtol=1e-3, atol=1e-5), name
+
+
+def test_shares_cover_the_batch_once():
+    taken = [index for rank in range(4) for index in range(24)[Processes(rank, 4).share(24)]]
+    assert taken == list(range(24))
+    with pytest.raises(InputError, match="batch_size must be a multiple of the 3 processes, got 16"):
+        Processes(0, 3).share(16)
+
+
+def test_alone_nothing_is_shared():
+    alone = Processes.join()
+    network = torch.nn.Linear(1, 1)
+    assert (alone.rank, alone.size, alone.is_first) == (0, 1, True)
+    assert alone.together(network) is network
+    assert alone.largest(0.3) == 0.3
+    alone.wait()
