@@ -33,7 +33,7 @@ def test_two_heads_are_chosen_for_a_sum_of_two_products():
     found = models.choose_heads(x, (1, 2, 3), **SETTINGS)
     assert found.heads == 2
     more, error = found.excess[1]
-    assert more > 5 * error
+    assert more > 3 * error
 
 
 def test_bad_input_is_named():

@@ -33,8 +33,8 @@ class TrainingConfig:
         held_out_draws: Noised copies of the held-out sequences (in all) that the held-out loss averages.
         precision: "float32" or "bfloat16" (autocast).
         emphasis: (low, high) of the noise-to-signal ratio r = sigma_t / alpha_t: the loss of a sequence is multiplied
-            by (1 + (r/low)^2) / (1 + (r/high)^4), which favours the noise between them. None is likelihood weighting, by
-            which the loss is in nats; the held-out loss always is. For data whose few nats of interest (where an
+            by (1 + (r/low)^2) / (1 + (r/high)^4), which favours the noise between them. None is likelihood weighting,
+            by which the loss is in nats; the held-out loss always is. For data whose few nats of interest (where an
             object is) drown in many others (its pixels).
         compile: Whether to pass the network through ``torch.compile``.
     """
