@@ -55,7 +55,7 @@ class FitSettings:
 
 def fit(
     x: Tensor | np.ndarray | xr.DataArray | xr.Dataset,
-    network: str | nn.Module = "position",
+    network: str | nn.Module = "unrolled",
     *,
     mean: str = "zero",
     scaling: str | None = None,
