@@ -61,9 +61,9 @@ def _verdict(result: JacobianResult) -> Verdict:
                 "good" if trained.gap <= GAP else "bad",
             ),
             Number(
-                f"{scale:.2f} ± {error:.2f}" if trained.lengthscale else "none",
+                f"{scale:.2f}" if trained.lengthscale else "none",
                 "lengthscale (frames)",
-                f"the truth is {LENGTHSCALE:g}; {100 * off:.0f} % off, target {100 * SCALE:g} %",
+                f"± {error:.2f}; the truth is {LENGTHSCALE:g}; {100 * off:.0f} % off, target {100 * SCALE:g} %",
                 "good" if off <= SCALE else "bad",
             ),
             Number(
@@ -122,7 +122,7 @@ def _table(result: JacobianResult) -> Table:
         columns,
         rows,
         "A powered exponential fitted to each curve. Less noise (small t) shows small eigenvalues, which a network "
-        "learns last; more noise hides what distinguishes one lag from the next. t = 0.2 was settled before looking.",
+        "learns last; more noise hides what distinguishes one lag from the next. t = 0.2 is the probe's default.",
         note="± one standard error by the jackknife. At an end of the range searched (0.001 frames, exponent 0.05 or "
         "2) it means nothing: such a curve is no powered exponential.",
         row_roles=[LOOKS[one.kind] for one in result.readings],

@@ -50,11 +50,14 @@ def page(result: VideoResult, quick: bool) -> Report:
             Section("The path that was learnt", "", [_correlations(result), _table(result)]),
             Section("Where it looks", "", [_attention(result)]),
             how(
+                "The loss counts most at the noise levels at which it is decided where a ball stands; likelihood "
+                "weighting, which counts nats, spends itself on pixels: with it and a deterministic sampler the same "
+                "training gave 0.55 at lag 1 where 0.95 is true. The sampler is the reverse SDE. "
                 "The decoder fits a disc to every frame by least squares. On true frames it is off by "
                 f"{result.validation.error:.1g} pixels (at most 0.1 are allowed; otherwise this page would not have "
                 "been made). A frame has one ball if exactly one region is bright and a disc explains all but a fifth "
                 "of its brightness, squared. Standard errors by a jackknife over videos. The null is true videos whose "
-                "frames were shuffled: every frame is perfect, and the dependence is gone. True videos that the "
+                "frames were shuffled: every frame is perfect, and their order is gone. True videos that the "
                 "network "
                 "never saw show what as many videos can tell at all. The claim would be refuted by a curve that misses "
                 "the truth by more than the target, however good the frames look. Attention maps prove nothing by "
@@ -131,7 +134,8 @@ def _correlations(result: VideoResult) -> Figure:
         lines.append(Line(name, role, lags, one.correlation, markers=name != "truth, exact", **band))  # type: ignore[arg-type]
     caption = (
         "Correlation of decoded positions between frames, both coordinates together, with 95 % bands. Generated videos "
-        "should lie on the truth as true ones do; shuffled ones show what perfect frames without dependence give."
+        "should lie on the truth as true ones do; shuffled ones "
+        "show what perfect frames give whose order is lost: what is left is that of two frames of one video at random."
     )
     return Figure([LinePanel("", "lag (frames)", "correlation", lines)], caption, "Correlation of positions by lag.")
 
