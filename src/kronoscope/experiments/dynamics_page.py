@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..report import Column, Figure, Line, LinePanel, MatrixPanel, Number, Report, Section, Table, Verdict
+from ..report import (
+    Animation,
+    Column,
+    Figure,
+    Line,
+    LinePanel,
+    MatrixPanel,
+    Movie,
+    Number,
+    Report,
+    Section,
+    Table,
+    Verdict,
+)
 from ..report.records import Cell
 from .learning_page import how
 
@@ -34,7 +47,7 @@ def page(result: DynamicsResult, quick: bool) -> Report:
         sections=[
             Section("Errors while it learns", "", [_curves(result)]),
             Section("Which mode is learnt when", "", [_order(result), _table(result)]),
-            Section("Frames of the training", "", [_pictures(result)]),
+            Section("Frames of the training", "", [_movie(result), _pictures(result)]),
             how(
                 "A mode of variance c has a true score of mean square 1/c; the error of a mode is the mean square "
                 "of the difference over this. It counts as learnt when its error has fallen below a share of what it "
@@ -109,6 +122,19 @@ def _table(result: DynamicsResult) -> Table:
     columns += [Column("rank correlation", decimals=2), "permuted modes (95 %)"]
     caption = "The order by thirds of the modes that count, and its rank correlation beside that of shuffled modes."
     return Table(columns, rows, caption, note="A mode that is never learnt counts as learnt after the last step.")
+
+
+def _movie(result: DynamicsResult) -> Animation:
+    logs = np.log10(result.errors.mean(axis=0).clip(1e-4, 1e1))
+    caption = (
+        f"The whole training, {len(result.steps)} looks from step {result.steps[0]} to {result.steps[-1]}, in a loop. "
+        "Temporal modes from left to right, spatial ones from above, both by falling variance; pale is learnt. The "
+        "claim would have the pale area grow from the upper left corner."
+    )
+    movie = Movie("error by mode", [log.T.tolist() for log in logs])
+    limits = (float(logs.min()), float(logs.max()))
+    label = "log10 of the relative score error"
+    return Animation([movie], label, limits, caption, "The error by mode fading while training goes on.", 350, 2)
 
 
 def _pictures(result: DynamicsResult) -> Figure:
