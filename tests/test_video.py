@@ -138,5 +138,14 @@ def test_bad_input_is_named(make, says):
         make()
 
 
+def test_digits_of_scikit_learn_are_sprites():
+    pytest.importorskip("sklearn")
+    sprite = video.digit(3)
+    assert sprite.shape == (8, 8)
+    assert 0.9 < float(sprite.max()) <= 1.0
+    frames, _ = BallVideo(KERNEL, sprite=sprite).sample(2, generator=generator())
+    assert frames.shape == (2, 16, 256)
+
+
 def test_rough_paths_are_possible():
     assert BallVideo(PowerExponential(4.0)).path.num_features == 2

@@ -135,8 +135,10 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Learn the law of the sequences in SOURCE; writes a run folder with a report."""
-    from .. import data, experiments, models, report
+    from .. import data, experiments, models, report, training
 
+    processes = training.Processes.join()  # under torchrun; the first alone speaks and writes
+    quiet = quiet or not processes.is_first
     if source is None and not resume:
         raise InputError("SOURCE is missing: the file of sequences to learn from")
     if resume and force:
@@ -202,6 +204,8 @@ def fit(
         f"({outcome['weights']:,} weights)",
         quiet,
     )
+    if not processes.is_first:
+        return
     page = experiments.run_report(model, sequences)
     report.save_records(page, out / "report.json", force=True)
     report.write(page, out / "report.html", force=True)

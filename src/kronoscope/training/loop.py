@@ -250,8 +250,8 @@ class _Run:
         if self.on_progress is None or not self.processes.is_first:
             return
         elapsed = time.monotonic() - self.started
-        fraction = max(self.done, 1e-9)
         state = self.state
+        fraction = max(self.done, state.step / self.config.max_steps)
         held_out = state.history[-1]["held_out_loss"] if state.history else math.nan
         rate = (state.step - self.first_step) / max(1e-9, elapsed - self.first_seconds)
         left = max(0.0, elapsed / fraction - elapsed)

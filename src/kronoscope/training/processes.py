@@ -57,10 +57,8 @@ class Processes:
         return slice(self.rank * each, (self.rank + 1) * each)
 
     def together(self, network: nn.Module) -> nn.Module:
-        """The network whose gradients are means over the processes."""
-        if self.size == 1:
-            return network
-        return nn.parallel.DistributedDataParallel(network, find_unused_parameters=True)
+        """The network whose gradients are means over the processes; each of its parameters must take part."""
+        return network if self.size == 1 else nn.parallel.DistributedDataParallel(network)
 
     def mean(self, value: Tensor) -> Tensor:
         """Mean over the processes."""
