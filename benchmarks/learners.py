@@ -9,7 +9,8 @@ from kronoscope.experiments import control_data, control_process
 from kronoscope.processes import GaussianSequence
 
 POSITION_SECONDS, DIT_SECONDS = 55.0, 230.0
-POSITION_TARGET, DIT_TARGET, KEPT_TARGET = 0.40, 0.55, 1.10
+POSITION_TARGET, DIT_TARGET, KEPT_TARGET = 0.40, 0.35, 1.10
+DIT_VALIDATION = 0.05  # what is held out cannot be learnt from: with 0.1 it is 0.38 nats
 SMALL_SET, STOPPING_SECONDS, EVERY, CHECK_SAMPLES = 500, 150.0, 200, 1024
 
 
@@ -22,7 +23,7 @@ def run() -> list[dict]:
     position = models.fit(x, "position", max_seconds=POSITION_SECONDS)
     exact = metrics.score_kl(position.score, process, linear=True)
     floor = estimators.score_kl_floor(process, "block-toeplitz", len(x))
-    dit = models.fit(x, "dit", max_seconds=DIT_SECONDS)
+    dit = models.fit(x, "dit", max_seconds=DIT_SECONDS, validation=DIT_VALIDATION)
     sampled = metrics.score_kl(dit.score, process)
     return [
         _row("position, n = 2000", exact.value, "nats", POSITION_TARGET, floor, _told(position) + "; exact"),
