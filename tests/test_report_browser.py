@@ -34,7 +34,8 @@ def test_it_is_quiet_and_fits(page, width, scheme):
 
 @pytest.mark.parametrize("name", [LONG, " ".join(HOSTILE)], ids=["long", "hostile"])
 def test_names_of_strangers_do_no_harm(tmp_path, name):
-    asked = ("document.querySelectorAll('script, main img, iframe, object, embed').length", "document.title")
+    foreign = "script, main img:not([src^='data:image/gif;base64,']), iframe, object, embed"
+    asked = (f'document.querySelectorAll("{foreign}").length', "document.title")
     seen = look(write(sample(name), tmp_path / "report.html"), width=390, ask=asked)
     assert (seen.complaints, seen.requests, seen.overflow) == ([], [], [])
     assert seen.answers == [0, f"Report on {name}"]
