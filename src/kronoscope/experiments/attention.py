@@ -17,13 +17,17 @@ from . import attention_page
 from .control import FRAMES, control_process
 from .reproductions import Finding
 from .stages import Show, Stage
-from .yardstick_networks import NULLS, network
+from .yardstick_networks import NULLS, OTHER, network
 
 TIME = 0.2
-OTHER = 2.0
 LEVEL = 0.05
-KINDS = ("trained", *NULLS)
-KINDS_OF_UNROLLED = ("trained", "white", "permuted")  # untrained, its map is the identity and has no pairs to look at
+KINDS = ("trained", *NULLS, "other")
+KINDS_OF_UNROLLED = (
+    "trained",
+    "white",
+    "permuted",
+    "other",
+)  # untrained, its map is the identity and has no pairs to look at
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +80,7 @@ class AttentionResult:
 
     def null_best(self, name: str) -> float:
         """What a best head has to pass: any null network's, and 95 % of untrained ones."""
-        seen = [one.best for one in self.readings if one.name == name and one.kind in ("white", "permuted")]
+        seen = [one.best for one in self.readings if one.name == name and one.kind in ("white", "permuted", "other")]
         return max(*seen, self.untrained_best.get(name, 0.0))
 
 

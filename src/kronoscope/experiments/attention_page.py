@@ -145,7 +145,7 @@ def _profiles(result: AttentionResult) -> Figure:
     truth = [result.gamma[abs(lag)] for lag in lags]
     for name, label in NAMES.items():
         lines = [Line("Gamma", "truth", lags, truth)]
-        for kind in ("trained", "white", "permuted"):
+        for kind in ("trained", "white", "permuted", "other"):
             one = result.of(name, kind)
             if one is not None:
                 reach = [1.96 * error for error in one.profile_error]

@@ -12,28 +12,35 @@ import torch
 from torch import Tensor
 
 from .. import models
-from ..processes import DenseGaussian, GaussianLaw
+from ..kernels import PowerExponential
+from ..processes import DenseGaussian, GaussianLaw, GaussianSequence
 from .control import control_data, control_process
 from .stages import Stage, training_steps
 
+OTHER = 2.0  # lengthscale of the other kernel
 NULLS = ("untrained", "white", "permuted")
 LABELS = {
     "trained": "trained",
     "untrained": "untrained",
     "white": "trained on white noise",
     "permuted": "trained on shuffled frames",
+    "other": "trained on another kernel",
 }
-ROLES = {"trained": "learnt", "untrained": "null", "white": "baseline-2", "permuted": "baseline-3"}
+ROLES = {"trained": "learnt", "untrained": "null", "white": "baseline-2", "permuted": "baseline-3", "other": "second"}
 N, QUICK_N = 2000, 500
 QUICK_STEPS = {"dit": 200, "position": 300, "unrolled": 300}
 
 
 def sequences(kind: str, n: int, seed: int) -> Tensor:
-    """Training data: of the yardstick, of white noise, or of the yardstick with each sequence's frames shuffled."""
+    """Training data: of the yardstick, of white noise, of another kernel, or of the yardstick with each sequence's "
+    "frames shuffled."""
     x = control_data(n)
     generator = torch.Generator().manual_seed(seed + 11)
     if kind == "white":
         return torch.randn(x.shape, generator=generator)
+    if kind == "other":
+        process = GaussianSequence(PowerExponential(OTHER), control_process().spatial_covariance, times=x.shape[1])
+        return process.sample(n, generator=generator).float()
     if kind == "permuted":
         return torch.stack([one[torch.randperm(len(one), generator=generator)] for one in x])
     return x
