@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+import statsmodels.api as sm
 
 from kronoscope import data
 from kronoscope._errors import InputError
@@ -133,7 +134,8 @@ def test_held_out_values_change_nothing(year):
         ({"num_harmonics": 1, "starts": np.arange(360.0)}, "need sequences with clock times"),
         ({"num_harmonics": 1, "step": 1.0}, "need sequences with clock times"),
         ({"values": np.zeros((0, 24, 3))}, "must have shape"),
-        ({"values": np.full((360, 24, 3), np.nan)}, "must be finite"),
+        ({"values": np.full((360, 24, 3), np.nan)}, "has no value in the training"),
+        ({"values": np.full((360, 24, 3), np.inf)}, "must be finite"),
         ({"values": np.full((360, 24, 3), 0.1), "mean": "zero"}, "the feature 'a' does not vary"),
         ({"values": np.full((360, 24, 3), 1e200), "mean": "zero"}, "the feature 'a' reaches 1e\\+200"),
         ({"values": np.full((360, 24, 3), 0.1)}, "the feature 'a' does not vary"),
@@ -163,3 +165,39 @@ def test_too_little_of_the_year_and_foreign_shapes(year):
     ):
         with pytest.raises(InputError, match="no record of a transform"):
             data.Transform.from_json(text)
+
+
+@pytest.mark.parametrize("num_harmonics", [0, 2])
+@pytest.mark.parametrize("mean", ["feature", "free"])
+def test_missing_values_are_ignored_in_fitting_and_stay_missing(year, mean, num_harmonics):
+    """Each feature as pandas and statsmodels fit what is left of it."""
+    options = {"mean": mean, "scaling": "standard", "num_harmonics": num_harmonics}
+    hidden = np.random.default_rng(0).random(year.values.shape) < 0.2
+    values = np.where(hidden, np.nan, year.values)
+    fitted = data.Transform.fit(values, year.starts, HOUR, **options)
+    got = fitted.apply(values, year.starts)
+    np.testing.assert_array_equal(np.isnan(got), hidden)
+    np.testing.assert_allclose(fitted.invert(got, year.starts)[~hidden], year.values[~hidden], rtol=1e-12, atol=1e-9)
+    np.testing.assert_array_equal(np.isnan(fitted.out_of_fold(values, year.starts, mean=mean)), hidden)
+    centred = pd.DataFrame((values - fitted.invert(np.zeros_like(values), year.starts))[..., 1])
+    np.testing.assert_allclose(centred.mean() if mean == "free" else centred.stack().mean(), 0, atol=1e-9)
+    np.testing.assert_allclose(fitted.scale[1], np.sqrt((centred.stack() ** 2).mean()), rtol=1e-12)
+    if num_harmonics:
+        days = year.starts.as_unit("s").asi8[:, None] / 86400 + np.arange(values.shape[1]) / 24
+        angle = 2 * np.pi * days.ravel() / 365.2425
+        waves = np.column_stack([w(k * angle) for k in (1, 2) for w in (np.cos, np.sin)])
+        told = sm.OLS(values[..., 1].ravel(), sm.add_constant(waves), missing="drop").fit()
+        np.testing.assert_allclose(fitted.cycle[:, 1], told.params[1:], rtol=1e-6, atol=1e-9)
+
+
+def test_a_feature_without_a_value_is_named(year):
+    values = year.values.copy()
+    values[..., 1] = np.nan
+    name = year.feature_names[1]
+    with pytest.raises(InputError, match=f"'{name}' has no value in the training"):
+        data.Transform.fit(values, mean="feature", scaling=None, feature_names=year.feature_names)
+    values = year.values.copy()
+    values[:, 3, 1] = np.nan
+    with pytest.raises(InputError, match=f"'{name}' has no value at frame 3 .*--mean feature"):
+        data.Transform.fit(values, mean="free", scaling=None, feature_names=year.feature_names)
+    data.Transform.fit(values, mean="feature", scaling=None)

@@ -67,7 +67,7 @@ class Transform:
         subtracted (that is the mean's part).
 
         Args:
-            values: (n, N, d), the training sequences only.
+            values: (n, N, d), the training sequences only. A NaN is a missing value: the others count.
             starts: clock time of the first frame of each; needed with harmonics.
             step: time between frames; needed with harmonics.
             mean: "zero" subtracts none, "feature" one number a feature, "free" one a frame and feature.
@@ -76,8 +76,8 @@ class Transform:
             feature_names: for error messages.
 
         Raises:
-            InputError: for values that are not finite, a feature that does not vary (under scaling), and harmonics
-                without clock times or with too little of the year.
+            InputError: for infinite values, a feature without any value (or that does not vary, under scaling), and
+                harmonics without clock times or with too little of the year.
         """
         x = _sequences(values)
         n, frames, features = x.shape
@@ -87,11 +87,12 @@ class Transform:
             raise InputError(f"scaling must be None or 'standard', got {scaling!r}")
         num_harmonics = _checks.count("num_harmonics", num_harmonics, least=0)
         design = _harmonics(starts, step, n, frames, num_harmonics) if num_harmonics else None
+        names = list(feature_names) if feature_names is not None else [f"feature_{j}" for j in range(features)]
+        _refuse_unseen(x, mean, names)
         cycle, average = _centre(design, x, mean)
         rest = x if design is None else x - design @ cycle
         scale = np.ones(features)
         if scaling == "standard":
-            names = list(feature_names) if feature_names is not None else [f"feature_{j}" for j in range(features)]
             scale = _scale(rest - average, x, names)
         return cls(frames, features, cycle, average, scale, step if num_harmonics else None)
 
@@ -128,7 +129,7 @@ class Transform:
         return len(self.cycle) // 2
 
     def apply(self, values: ArrayLike, starts: Starts = None) -> FloatArray:
-        """Scaled values (n, N, d) of sequences in their own units; ``starts`` is needed with harmonics."""
+        """Scaled values (n, N, d) of sequences in their own units, NaN where missing; harmonics need ``starts``."""
         x = self._check(values)
         return (x - self._season(len(x), starts) - self.mean) / self.scale
 
@@ -176,9 +177,23 @@ def _sequences(values: ArrayLike) -> FloatArray:
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 3 or not x.size:
         raise InputError(f"values must have shape (n, N, d) with none of them 0, got {x.shape}")
-    if not np.isfinite(x).all():
-        raise InputError(f"values must be finite, but {int((~np.isfinite(x)).sum())} are NaN or infinite")
+    if np.isinf(x).any():
+        raise InputError(f"values must be finite (or NaN where missing), but {int(np.isinf(x).sum())} are infinite")
     return x
+
+
+def _refuse_unseen(x: FloatArray, mean: str, names: list[str]) -> None:
+    """Nothing is learnt of a feature without a value, nor the mean of a frame at which a feature never has one."""
+    unseen = np.isnan(x).all(axis=0)  # (N, d)
+    if unseen.all(axis=0).any():
+        name = names[int(np.argmax(unseen.all(axis=0)))]
+        raise InputError(f"the feature '{name}' has no value in the training sequences")
+    if mean == "free" and unseen.any():
+        frame, feature = np.argwhere(unseen)[0]
+        raise InputError(
+            f"the feature '{names[feature]}' has no value at frame {frame} of any training sequence, so it has no "
+            'mean there; use mean="feature" (--mean feature)'
+        )
 
 
 def _harmonics(starts: Starts, step: Step, n: int, frames: int, num_harmonics: int) -> FloatArray:
@@ -199,30 +214,44 @@ def _centre(design: FloatArray | None, x: FloatArray, mean: str) -> tuple[FloatA
     rest = x if design is None else x - design @ cycle
     if mean == "zero":
         return cycle, np.zeros(x.shape[1:])
-    average = rest.mean(axis=0) if mean == "free" else np.broadcast_to(rest.mean(axis=(0, 1)), x.shape[1:])
+    average = _average(rest, 0) if mean == "free" else np.broadcast_to(_average(rest, (0, 1)), x.shape[1:])
     return cycle, np.array(average)
 
 
+def _average(x: FloatArray, axis: int | tuple[int, ...]) -> FloatArray:
+    """The mean of the values that are there; NaN where there is none."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nansum(x, axis=axis) / np.isfinite(x).sum(axis=axis))
+
+
 def _fit_cycle(design: FloatArray, x: FloatArray) -> FloatArray:
-    rows = design.reshape(-1, design.shape[-1])
+    rows, targets = design.reshape(-1, design.shape[-1]), x.reshape(-1, x.shape[-1])
     with_constant = np.concatenate([np.ones((len(rows), 1)), rows], axis=1)
-    singular = np.linalg.svd(with_constant, compute_uv=False)
-    if len(rows) < with_constant.shape[1] or singular[0] > _WORST_CONDITION * singular[-1]:
+    seen = np.isfinite(targets)
+    if seen.all():
+        return _least_squares(with_constant, targets)[1:]
+    fits = [_least_squares(with_constant[here], y[here, None]) for here, y in zip(seen.T, targets.T, strict=True)]
+    return np.concatenate(fits, axis=1)[1:]
+
+
+def _least_squares(design: FloatArray, targets: FloatArray) -> FloatArray:
+    singular = np.linalg.svd(design, compute_uv=False)
+    if len(design) < design.shape[1] or singular[0] > _WORST_CONDITION * singular[-1]:
         raise InputError(
             f"the training sequences cover too little of the year for {design.shape[-1] // 2} annual harmonics; "
             "use fewer or none"
         )
-    solution, *_ = np.linalg.lstsq(with_constant, x.reshape(len(rows), -1), rcond=None)
-    return np.asarray(solution[1:], dtype=np.float64)
+    solution, *_ = np.linalg.lstsq(design, targets, rcond=None)
+    return np.asarray(solution, dtype=np.float64)
 
 
 def _scale(centred: FloatArray, x: FloatArray, names: list[str]) -> FloatArray:
-    size = np.abs(x).max(axis=(0, 1))
+    size = np.nanmax(np.abs(x), axis=(0, 1))
     if size.max() > _LARGEST:
         name = names[int(np.argmax(size))]
         raise InputError(f"the feature '{name}' reaches {size.max():g}, too large to be squared; change its unit")
-    scale = np.sqrt((centred**2).mean(axis=(0, 1)))
-    moves = np.minimum(scale, centred.std(axis=(0, 1)))  # with mean "zero", a constant is no variation
+    scale = np.sqrt(np.nanmean(centred**2, axis=(0, 1)))
+    moves = np.minimum(scale, np.nanstd(centred, axis=(0, 1)))  # with mean "zero", a constant is no variation
     constant = moves <= 1e-12 * size
     if constant.any():
         name = names[int(np.argmax(constant))]

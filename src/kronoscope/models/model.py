@@ -258,6 +258,8 @@ class Model:
         if of not in ("noised", "data"):
             raise InputError(f"of must be 'noised' or 'data', got {of!r}")
         given = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+        if not np.isfinite(given).all():
+            raise InputError(f"x must be finite, but {int((~np.isfinite(given)).sum())} values are NaN or infinite")
         scaled = torch.from_numpy(self.transform.apply(given, self.starts_of(starts, len(given))))
         units = -self.num_frames * float(np.log(self.transform.scale).sum())
         t0 = self.training.min_time
