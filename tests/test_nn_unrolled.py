@@ -343,3 +343,59 @@ def test_training_learns_nothing_from_estimators():
 def test_an_option_that_cannot_be_is_refused_by_name(options, message):
     with pytest.raises((InputError, TypeError), match=message):
         UnrolledTransformer(**{"num_frames": FRAMES, "num_features": FEATURES, **options})
+
+
+def masks():
+    """Nothing missing, a few entries, whole frames, a whole feature, all but one."""
+    mask = torch.rand(BATCH, FRAMES, FEATURES, generator=seeded(3)) < 0.7
+    mask[0] = True
+    mask[2, 2:5] = False
+    mask[3, :, 0], mask[3, :, 1] = False, True
+    mask[4] = False
+    mask[4, 3, 1] = True
+    return mask
+
+
+def by_brute_force(network, x, t, mask):
+    """sigma_t (C_t)_MM^-1 (x - alpha_t mu)_M for each sequence, through which autograd differentiates."""
+    covariance, rows = network.covariance(), []
+    mean = 0.0 if network.mean is None else network.mean.expand(FRAMES, FEATURES)
+    for one, time, there in zip(x, t, mask.flatten(1), strict=True):
+        scale, noise = math.exp(-float(time)), -math.expm1(-float(time))
+        centred = (one - math.sqrt(scale) * mean).flatten()[there]
+        inner = scale * covariance[there][:, there] + noise * torch.eye(int(there.sum()), dtype=x.dtype)
+        solved = math.sqrt(noise) * torch.linalg.solve(inner, centred)
+        rows.append(torch.zeros(FRAMES * FEATURES, dtype=x.dtype).masked_scatter(there, solved))
+    return torch.stack(rows).reshape(x.shape)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_under_a_mask_it_is_the_score_of_the_entries_that_are_there(name, monkeypatch):
+    network, (x, t), mask = stirred(name), inputs(), masks()
+    monkeypatch.setattr("kronoscope.nn.unrolled_masked.LARGEST_CHUNK", 2 * FRAMES**2 * FEATURES**2)  # several chunks
+    weights = torch.linspace(-1, 2, x.numel(), dtype=x.dtype).reshape(x.shape)
+    got, given = [], []
+    for forward in (network, lambda *told: by_brute_force(network, *told)):
+        network.zero_grad()
+        leaf = x.clone().requires_grad_()
+        value = forward(leaf, t, mask)
+        (value * weights).sum().backward()
+        got.append(value.detach())
+        given.append({"x": leaf.grad} | {k: p.grad.clone() for k, p in network.named_parameters()})
+    assert relative_error(got[0], got[1]) < 1e-10
+    for key, gradient in given[0].items():
+        assert relative_error(gradient, given[1][key]) < 1e-9, key
+    assert torch.equal(got[0] != 0, mask)
+    # What stands in the missing entries is never read.
+    assert torch.equal(network(torch.where(mask, x, 1e6), t, mask).detach(), got[0])
+    whole = network(x, t, torch.ones_like(mask)).detach()
+    assert relative_error(whole, network(x, t).detach()) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["separable", "three heads", "mean by feature"])
+def test_masked_blocks_converge_to_the_masked_solution(name):
+    network, (x, t), mask = stirred(name), inputs(), masks()
+    blocks = stirred(name, gradients="unrolled", num_blocks=400)
+    assert relative_error(blocks(x, t, mask).detach(), network(x, t, mask).detach()) < 1e-8
+    again = blocks(torch.where(mask, x, 1e6), t, mask).detach()
+    assert torch.equal(again, blocks(x, t, mask).detach())

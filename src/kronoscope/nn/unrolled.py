@@ -13,6 +13,7 @@ from .._errors import InputError
 from ..diffusion.schedule import alpha, broadcast, sigma, sigma_squared
 from .records import BlockRecord, NetworkRecord
 from .unrolled_heads import FactorHeads, Heads, LagHeads, SpectralHeads, in_steps
+from .unrolled_masked import solve_masked
 from .unrolled_solve import solve_dense, solve_separable
 
 Positions = Literal["relative", "absolute"]
@@ -56,6 +57,10 @@ class UnrolledTransformer(nn.Module):
       1e-6 at kappa = 300 and 1 % at kappa = 3600.
 
     :meth:`record` shows the blocks at work under either.
+
+    Where entries are missing, attention neither reads them nor writes to them: the same weights give the exact score of
+    the entries that are there, under "implicit" and in the limit of many blocks under "unrolled" (the spectrum of a
+    principal submatrix lies within that of the whole, so the same coefficients converge).
 
     Args:
         num_frames: N.
@@ -108,13 +113,17 @@ class UnrolledTransformer(nn.Module):
         shape = {"zero": None, "feature": (num_features,), "free": (num_frames, num_features)}[mean]
         self.mean = None if shape is None else nn.Parameter(torch.zeros(shape))
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """x (batch, frames, features), t (batch,) to epsilon like x."""
+    def forward(self, x: Tensor, t: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x (batch, frames, features), t (batch,) to epsilon like x; of the entries in ``mask`` alone (bool, like x)."""
         if not all(bool(p.isfinite().all()) for p in self.heads.parameters()):
             return x * torch.nan  # no decomposition exists; whoever trains sees the loss diverge
         y, scale, noise = self._centred(x, t)
         if self.gradients == "unrolled":
-            solved = self._iterate(y, scale, noise)[-1]
+            solved = self._iterate(y, scale, noise, mask)[-1]
+        elif mask is not None:
+            dense = None if self.is_separable else self.heads.covariance()
+            weights, values = self.heads.weights_and_values()
+            solved = solve_masked(y, mask, weights[0], values[0], scale.to(y), noise.to(y), dense)
         elif self.is_separable:
             weights, values = self.heads.weights_and_values()
             solved = solve_separable(y, weights[0], values[0], scale.to(y), noise.to(y))
@@ -172,13 +181,16 @@ class UnrolledTransformer(nn.Module):
         y = x if self.mean is None else x - broadcast(alpha(time), x) * self.mean.to(x)
         return y, torch.exp(-time), sigma_squared(time)
 
-    def _iterate(self, y: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
+    def _iterate(self, y: Tensor, scale: Tensor, noise: Tensor, mask: Tensor | None = None) -> Tensor:
         """The iterates s_0 .. s_K of the blocks, (K + 1, batch, frames, features)."""
         low, high = self._extremes()
         table = iterations.chebyshev(scale * low + noise, scale * high + noise, self.num_blocks)
         attention = self._attention(y)
         shrink, level = broadcast(scale, y), broadcast(noise, y)
-        return iterations.run(table, lambda s: shrink * attention(s) + level * s, y, record=True)
+        if mask is None:
+            return iterations.run(table, lambda s: shrink * attention(s) + level * s, y, record=True)
+        there = mask.to(y)
+        return iterations.run(table, lambda s: there * (shrink * attention(s) + level * s), y * there, record=True)
 
     def _extremes(self) -> tuple[Tensor, Tensor]:
         """Smallest and largest eigenvalue of K."""
