@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-import statsmodels.api as sm
 
 from kronoscope import data
 from kronoscope._errors import InputError

@@ -435,7 +435,9 @@ def test_sequences_that_cannot_be_trained_on_are_refused():
         ((x, held_out[:, :3]), r"held_out must have shape \(batch, 4, 2\)"),
         ((x[:0], held_out), "the number of sequences in x must be at least 1"),
         ((x, held_out[:0]), "the number of sequences in held_out must be at least 1"),
-        ((holed, held_out), "x must be finite"),
+        ((holed, held_out), "x has missing values, which only .* PositionTransformer needs complete"),
+        ((x / 0.0, held_out), "x must be finite"),
+        ((torch.full_like(x, math.nan), held_out), "x must have a value in every sequence"),
     ]:
         with pytest.raises(InputError, match=words):
             train(small_network(), *bad, QUICK)

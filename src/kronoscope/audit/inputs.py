@@ -90,7 +90,10 @@ def check(
 
 def _set(name: str, x: Sequences) -> data.SequenceSet:
     if isinstance(x, data.SequenceSet):
-        return x
+        whole = x.complete()
+        if not len(whole):
+            raise InputError(f"{name} has no complete sequence: each of {len(x)} has a missing value")
+        return whole
     if isinstance(x, (str, os.PathLike)):
         raise TypeError(f"{name} must be an array; read a file with kronoscope.data.read first")
     if isinstance(x, (Tensor, np.ndarray)) and x.ndim != 3:

@@ -78,6 +78,13 @@ def fit(
             help="COLUMN=LOW:HIGH, physical limits; values outside are left out. Repeatable.", rich_help_panel=READING
         ),
     ] = None,
+    missing: Annotated[
+        str,
+        typer.Option(
+            help="drop: leave out sequences with a missing value; mask: learn from what is left of them (unrolled).",
+            rich_help_panel=READING,
+        ),
+    ] = "drop",
     network: Annotated[
         str, typer.Option(help="unrolled, position, dit, unet, linear or mlp.", rich_help_panel=MODEL)
     ] = "position",
@@ -155,6 +162,7 @@ def fit(
             "timezone": timezone,
             "calendar": calendar,
             "limits": limits or [],
+            "missing": missing,
         }
         settings = models.FitSettings(
             network=network,

@@ -112,8 +112,8 @@ def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
             "--run takes the file that the run was fitted to"
         )
     parts = told["split"]
-    trained = parts["train"]
+    trained = sequences.subset(parts["train"]).complete()
     return (
         sequences.subset(parts["test"] or parts["validation"]),
-        sequences.subset(trained) if len(trained) >= FEWEST else None,
+        trained if len(trained) >= FEWEST else None,
     )

@@ -14,6 +14,7 @@ from .sequences import FloatArray, Source, Starts, Step, counted, list_names, na
 from .times import Ticks, ticks
 
 CALENDARS = ("auto", "none", "day", "week")
+MISSING = ("drop", "mask")
 _DAY = 86_400 * 10**9
 _PERIODS = {"day": _DAY, "week": 7 * _DAY}
 Whole = NDArray[np.int64]
@@ -21,7 +22,7 @@ Whole = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Complete blocks: values (n, N, d), their starts, the step, and what was left out."""
+    """Blocks: values (n, N, d), their starts, the step, and what was left out."""
 
     values: FloatArray
     starts: Starts
@@ -29,12 +30,14 @@ class Blocks:
     notes: tuple[str, ...]
 
 
-def cut(source: Source, frames: int | None, calendar: str = "auto", zoned: bool = False) -> Blocks:
-    """The complete blocks of a long series.
+def cut(
+    source: Source, frames: int | None, calendar: str = "auto", zoned: bool = False, missing: str = "drop"
+) -> Blocks:
+    """The blocks of a long series: the complete ones, or with ``missing="mask"`` all that have a value, NaN elsewhere.
 
     With times, a block is the frames ``start + k * step``, k = 0..frames-1, where ``step`` is the most common time
-    difference. A block is left out, and counted in the notes, if one of these stamps is absent or one of its
-    values is missing. ``calendar="none"`` starts blocks every ``frames`` steps from the first stamp, so frame k has
+    difference. With "drop" a block is left out, and counted in the notes, if one of these stamps is absent or one of
+    its values is missing. ``calendar="none"`` starts blocks every ``frames`` steps from the first stamp, so frame k has
     the same phase in all; "day" and "week" start them at local midnight (of Mondays), and leave out days of 23 or
     25 hours; "auto" is "day" or "week" where ``zoned`` and the block lasts that long, else "none". Without times,
     rows count.
@@ -52,21 +55,28 @@ def cut(source: Source, frames: int | None, calendar: str = "auto", zoned: bool 
     if source.times is None:
         if calendar in _PERIODS:
             raise InputError(f"calendar={calendar!r} needs times, but the series has none")
-        return _by_row(source, frames)
-    return _by_time(source, source.times, frames, calendar, zoned)
+        return _by_row(source, frames, missing)
+    return _by_time(source, source.times, frames, calendar, zoned, missing)
 
 
-def _by_row(source: Source, frames: int) -> Blocks:
+def _by_row(source: Source, frames: int, missing: str) -> Blocks:
     blocks, rest = divmod(len(source.values), frames)
     values = source.values[: blocks * frames].reshape(blocks, frames, -1)
     notes = [f"{counted(rest, 'row')} at the end left out: too few for a block of {frames}."] if rest else []
-    keep, missing = complete(values, source.names, "block")
+    keep, left_out = usable(values, source.names, "block", missing)
     if not keep.any():
-        raise InputError(f"no block of {frames} rows is complete. {' '.join(missing)}")
-    return Blocks(values[keep], None, None, (*notes, *missing))
+        raise InputError(f"no block of {frames} rows is {_WANTED[missing]}. {' '.join(left_out)}")
+    return Blocks(values[keep], None, None, (*notes, *left_out))
 
 
-def _by_time(source: Source, times: pd.DatetimeIndex | FloatArray, frames: int, calendar: str, zoned: bool) -> Blocks:
+def _by_time(
+    source: Source,
+    times: pd.DatetimeIndex | FloatArray,
+    frames: int,
+    calendar: str,
+    zoned: bool,
+    missing: str,
+) -> Blocks:
     order = np.argsort(np.asarray(times.asi8 if isinstance(times, pd.DatetimeIndex) else times), kind="stable")
     times, values = times[order], source.values[order]
     grid = ticks(times)
@@ -83,16 +93,27 @@ def _by_time(source: Source, times: pd.DatetimeIndex | FloatArray, frames: int, 
     whole = grid.whole[rows]
     wanted = starts[:, None] + grid.unit * np.arange(frames)  # (blocks, frames)
     at = np.minimum(np.searchsorted(whole, wanted), len(whole) - 1)
-    full = (whole[at] == wanted).all(axis=1)
-    if not full.all():
+    there = whole[at] == wanted
+    full = there.all(axis=1) if missing == "drop" else there.any(axis=1)
+    if missing == "drop" and not full.all():
         notes.append(f"{int((~full).sum())} of {counted(len(full), 'block')} left out: some of their times are absent.")
-    at = rows[at[full]]
-    keep, missing = complete(values[at], source.names, "block")
+    found = np.where(there[full][..., None], values[rows[at[full]]], np.nan)
+    keep, left_out = usable(found, source.names, "block", missing)
     if not keep.any():
-        why = " ".join([*notes, *missing])
-        raise InputError(f"no block of {frames} frames with step {show_step(grid.step)} is complete. {why}".strip())
-    at = at[keep]
-    return Blocks(values[at], times[at[:, 0]], grid.step, (*notes, *missing))
+        why = " ".join([*notes, *left_out])
+        what = f"no block of {frames} frames with step {show_step(grid.step)}"
+        raise InputError(f"{what} is {_WANTED[missing]}. {why}".strip())
+    return Blocks(found[keep], _stamps(starts[full][keep], times, grid), grid.step, (*notes, *left_out))
+
+
+def _stamps(whole: Whole, times: pd.DatetimeIndex | FloatArray, grid: Ticks) -> Starts:
+    """Whole numbers of a grid as times like those of the series, whether one of its rows stands there or not."""
+    if isinstance(times, pd.DatetimeIndex):
+        index = pd.DatetimeIndex(whole)
+        return index.tz_localize("UTC").tz_convert(times.tz) if times.tz is not None else index
+    at = np.minimum(np.searchsorted(grid.whole, whole), len(times) - 1)
+    assert isinstance(grid.step, float)
+    return np.where(grid.whole[at] == whole, times[at], times[0] + (whole - grid.whole[0]) * grid.step)
 
 
 def _calendar_period(calendar: str, step: Step, frames: int, zoned: bool) -> int | None:
@@ -150,14 +171,32 @@ def _first_instant(midnight: pd.DatetimeIndex, like: pd.DatetimeIndex) -> Whole:
     return np.asarray(midnight.tz_localize(like.tz, ambiguous=first, nonexistent="shift_forward").as_unit("ns").asi8)
 
 
-def complete(values: FloatArray, names: tuple[str, ...], noun: str) -> tuple[NDArray[np.bool_], list[str]]:
-    """Which of the (n, N, d) sequences have no missing value, and a note on those that have."""
-    missing = np.asarray(np.isnan(values).any(axis=1))  # (n, d)
-    bad = np.asarray(missing.any(axis=1))
+_WANTED = {"drop": "complete", "mask": "with a value"}
+
+
+def usable(values: FloatArray, names: tuple[str, ...], noun: str, missing: str) -> tuple[NDArray[np.bool_], list[str]]:
+    """Which of the (n, N, d) sequences to keep, and notes.
+
+    Without a missing value those that have one are left out; under a mask those that have nothing else.
+    """
+    if missing not in MISSING:
+        raise InputError(f"missing must be one of {list_names(MISSING)}, got {missing!r}")
+    gone = np.isnan(values)
+    holed = np.asarray(gone.any(axis=1))  # (n, d)
+    bad = np.asarray(holed.any(axis=1))
     if not bad.any():
         return ~bad, []
-    causes = [f"{name} in {count}" for name, count in zip(names, missing.sum(axis=0)) if count]
-    return ~bad, [f"{int(bad.sum())} of {counted(len(bad), noun)} left out: missing values ({list_names(causes)})."]
+    causes = list_names([f"{name} in {count}" for name, count in zip(names, holed.sum(axis=0)) if count])
+    these = f"{int(bad.sum())} of {counted(len(bad), noun)}"
+    if missing == "drop":
+        return ~bad, [f"{these} left out: missing values ({causes})."]
+    empty = np.asarray(gone.all(axis=(1, 2)))
+    if empty.all():
+        return ~empty, [f"{counted(len(bad), noun)} left out: no value at all."]
+    notes = [f"{100 * gone[~empty].mean():.2g} % of the values are missing, in {these} ({causes}): learnt around."]
+    if empty.any():
+        notes.append(f"{int(empty.sum())} of {counted(len(bad), noun)} left out: no value at all.")
+    return ~empty, notes
 
 
 def show_step(step: Step) -> str:

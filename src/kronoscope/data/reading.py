@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .. import _checks
 from .._errors import InputError
 from . import grids, tables
-from .blocks import complete, cut
+from .blocks import cut, usable
 from .limits import Limits, apply_limits
 from .sequences import Container, SequenceSet, Source, first_line, list_names
 from .sizes import check_size
@@ -39,6 +39,7 @@ def read(
     frames: int | None = None,
     calendar: str = "auto",
     limits: Limits | None = None,
+    missing: str = "drop",
 ) -> SequenceSet:
     """Sequences from a .csv, .parquet, .npy, .npz, .nc or .zarr file, complete ones only.
 
@@ -60,6 +61,8 @@ def read(
             "none" starts them every ``frames`` steps from the first time; "auto" is "day" or "week" if a timezone is
             given and the block lasts 24 hours or 7 days, else "none".
         limits: physical limits by column, (low, high) in its units; values outside become missing.
+        missing: "drop" leaves out sequences with a missing value. "mask" keeps those with any value, NaN where one is
+            missing or its time is absent, to be learnt around by a network that takes a mask ("unrolled").
 
     Raises:
         InputError: one line that says what is wrong with the file or an option.
@@ -83,7 +86,7 @@ def read(
             container = replace(container, kind="grid")
             data = grids.load(path, ending)
             source = grids.to_source(data, container, time=time, columns=columns, timezone=timezone)
-        return _finish(source, frames, calendar, limits, timezone)
+        return _finish(source, frames, calendar, limits, timezone, missing)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (OverflowError, pd.errors.OutOfBoundsDatetime) as error:
@@ -95,6 +98,7 @@ def from_array(
     *,
     frames: int | None = None,
     limits: Limits | None = None,
+    missing: str = "drop",
 ) -> SequenceSet:
     """Sequences from an array in memory, by the rules of :func:`read`.
 
@@ -102,6 +106,7 @@ def from_array(
         x: (n, N, d), or a long series (T, d), which needs ``frames``; an xarray object as in a .nc file.
         frames: N.
         limits: physical limits by feature name (``feature_0``, ... where there are no labels).
+        missing: "drop" or "mask"; NaN is a missing value.
 
     Raises:
         InputError: for a wrong shape, infinities, or no complete sequence.
@@ -114,7 +119,7 @@ def from_array(
         source = _from_numpy(x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x, None, None)
     else:
         raise TypeError(f"x must be a tensor, a numpy array or an xarray object, got {type(x).__name__}")
-    return _finish(source, frames, "auto", limits, None)
+    return _finish(source, frames, "auto", limits, None, missing)
 
 
 def _ending(path: Path) -> str:
@@ -188,11 +193,16 @@ def _from_numpy(array: np.ndarray, key: str | None, ending: str | None) -> Sourc
 
 
 def _finish(
-    source: Source, frames: int | None, calendar: str, limits: Limits | None, timezone: str | None
+    source: Source,
+    frames: int | None,
+    calendar: str,
+    limits: Limits | None,
+    timezone: str | None,
+    missing: str,
 ) -> SequenceSet:
     source = apply_limits(source, limits)
     if source.values.ndim == 2:
-        blocks = cut(source, frames, calendar, zoned=timezone is not None)
+        blocks = cut(source, frames, calendar, zoned=timezone is not None, missing=missing)
         zone = _zone(blocks.starts)
         container = replace(source.container, step=blocks.step, timezone=zone)
         notes = (*source.notes, *blocks.notes)
@@ -200,12 +210,12 @@ def _finish(
     number = source.values.shape[1]
     if frames is not None and _checks.count("frames", frames) != number:
         raise InputError(f"frames is {frames}, but the sequences have {number} frames")
-    keep, missing = complete(source.values, source.names, "sequence")
+    keep, left_out = usable(source.values, source.names, "sequence", missing)
     if not keep.any():
-        raise InputError(f"no sequence is complete. {' '.join(missing)}")
+        raise InputError(f"no sequence is {'complete' if missing == 'drop' else 'with a value'}. {' '.join(left_out)}")
     starts = None if source.starts is None else source.starts[keep]
     container = replace(source.container, timezone=_zone(starts))
-    notes = (*source.notes, *missing)
+    notes = (*source.notes, *left_out)
     return SequenceSet(source.values[keep], source.names, starts, container.step, False, container, notes)
 
 

@@ -91,7 +91,7 @@ class SequenceSet:
     """n sequences of N frames with d features, in the units of their source.
 
     Attributes:
-        values: float64, (n, N, d), finite.
+        values: float64, (n, N, d), finite; NaN where a value is missing, if they were read with missing="mask".
         feature_names: d names.
         starts: time of the first frame of each sequence: a DatetimeIndex (in the time zone asked for), an array
             of numbers (n,), or None without times.
@@ -117,6 +117,16 @@ class SequenceSet:
         rows = np.asarray(index, dtype=np.int64).reshape(-1)
         starts = None if self.starts is None else self.starts[rows]
         return replace(self, values=self.values[rows], starts=starts)
+
+    @property
+    def is_complete(self) -> NDArray[np.bool_]:
+        """(n,), which sequences have no missing value."""
+        return np.asarray(np.isfinite(self.values).all(axis=(1, 2)))
+
+    def complete(self) -> SequenceSet:
+        """The sequences without a missing value; the set itself where all are."""
+        whole = self.is_complete
+        return self if whole.all() else self.subset(np.flatnonzero(whole))
 
     def with_values(self, values: ArrayLike) -> SequenceSet:
         """The same sequences with other values of the same shape.

@@ -22,6 +22,7 @@ MOST_VALUES = 2**23
 MOST_LAGS = 96
 LARGEST_COVARIANCE = 1024
 BLOCK = 7
+FEWEST = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +44,9 @@ class RunShown:
 
     @property
     def real(self) -> np.ndarray:
-        """The real sequences that the model was made from, in the order of the source."""
+        """The real sequences that the model was made from, complete ones only, in the order of the source."""
         parts = self.model.record["split"]
-        return self.sequences.values[sorted(parts["train"] + parts["validation"])]
+        return self.sequences.subset(sorted(parts["train"] + parts["validation"])).complete().values
 
 
 def run_report(
@@ -92,8 +93,14 @@ def show_run(
 ) -> RunShown:
     """Compare what a run generates with its own sequences, as far as their number and size allow."""
     parts = model.record["split"]
-    places = np.asarray(parts["test"])
-    seen = sequences.subset(sorted(parts["train"] + parts["validation"]))
+    places = np.asarray(parts["test"], dtype=np.int64)
+    seen = sequences.subset(sorted(parts["train"] + parts["validation"])).complete()
+    if len(seen) < FEWEST:
+        every = tuple(range(min(model.num_features, panels.MOST_FEATURES)))
+        few = f"only {counted(len(seen), 'sequence')} has no missing value" if len(seen) == 1 else ""
+        few = few or f"only {counted(len(seen), 'sequence')} have no missing value"
+        return RunShown(model, sequences, generated, every, None, few)
+    places = places[sequences.is_complete[places]]
     training = torch.from_numpy(model.transform.apply(seen.values, seen.starts))
     new = torch.from_numpy(model.transform.apply(generated, starts))
     varying = (training - training.mean(dim=0)).square().mean(dim=(0, 1)) > 0
@@ -150,6 +157,8 @@ def generated_sections(shown: RunShown) -> list[Section]:
     """Sequences side by side, dependence, marginals."""
     names, axis, comparison = shown.names, panels.Axis.of(shown.sequences), shown.comparison
     chosen = list(shown.features)
+    if not len(shown.real):
+        return [Section("Dependence", "", [Text(f"Nothing is compared: {shown.why_not}.", "note")]), _marginals(shown)]
     real, generated = shown.real[..., chosen], shown.generated[..., chosen]
     figure = panels.sequence_figure(real, generated, names, dict(shown.units), axis)
     left = shown.model.num_features - len(names)
@@ -209,12 +218,14 @@ def training_section(shown: RunShown) -> Section:
 
 def _marginals(shown: RunShown) -> Section:
     quantiles = (0.0, 0.01, 0.5, 0.99, 1.0)
+    parts = shown.model.record["split"]
+    real = shown.sequences.values[sorted(parts["train"] + parts["validation"])]
     rows: list[list[Any]] = []
     for j, name in zip(shown.features, shown.names, strict=True):
         label = panels.with_unit(name, dict(shown.units))
-        for kind, values in (("real", shown.real), ("generated", shown.generated)):
-            rows.append([label, kind, *(float(v) for v in np.quantile(values[..., j], quantiles))])
-    number = f"{len(shown.real)} real and {len(shown.generated)} generated sequences"
+        for kind, values in (("real", real), ("generated", shown.generated)):
+            rows.append([label, kind, *(float(v) for v in np.nanquantile(values[..., j], quantiles))])
+    number = f"{len(real)} real and {len(shown.generated)} generated sequences"
     table = Table(
         ["feature", "", "least", "1 %", "median", "99 %", "greatest"],
         rows,

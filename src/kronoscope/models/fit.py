@@ -61,6 +61,7 @@ def fit(
     scaling: str | None = None,
     initial: Initial | None = None,
     frames: int | None = None,
+    missing: str = "drop",
     validation: float = 0.1,
     network_options: dict[str, Any] | None = None,
     generator: torch.Generator | None = None,
@@ -85,6 +86,9 @@ def fit(
             of an estimator in ``models.ESTIMATORS`` (fitted to the training part), or a compiled score. How far
             training then moved the network's law stands in ``model.record["initial"]``, in nats.
         frames: N, for a long series.
+        missing: "drop" leaves out sequences in which a value is missing (NaN); "mask" learns the law from what is left
+            of them: each train step then fits the score of the entries that a sequence has. It needs a network
+            whose forward takes a mask, as "unrolled".
         validation: Share of the n sequences that is taken out for the held-out loss; the rest is trained on.
         network_options: Keyword arguments of a named network, such as width.
         generator: Of everything random; None means seed 0.
@@ -98,7 +102,7 @@ def fit(
         DivergenceError: The loss left the finite numbers.
     """
     generator = _checks.generator_or_seed_zero(generator)
-    sequences = data.from_array(x, frames=frames)
+    sequences = data.from_array(x, frames=frames, missing=missing)
     name = network if isinstance(network, str) else None
     options = dict(network_options or {})
     if name is None and options:

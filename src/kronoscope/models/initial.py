@@ -119,7 +119,12 @@ def _read(initial: Initial, x: Tensor, min_time: float) -> tuple[GaussianLaw | _
         )
     if initial not in ESTIMATORS:
         raise InputError(f"initial must be one of {', '.join(ESTIMATORS)}, a law or a compiled score, got {initial!r}")
-    return ESTIMATORS[initial](min_time=min_time).fit(x), initial
+    whole = x[x.isfinite().all(dim=(1, 2))]
+    if len(whole) < 2:
+        raise InputError(
+            f"initial={initial!r} needs complete sequences to fit, but {len(whole)} of {len(x)} are complete"
+        )
+    return ESTIMATORS[initial](min_time=min_time).fit(whole), initial
 
 
 @dataclass(frozen=True, eq=False)

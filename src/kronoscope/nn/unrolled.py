@@ -114,7 +114,7 @@ class UnrolledTransformer(nn.Module):
         self.mean = None if shape is None else nn.Parameter(torch.zeros(shape))
 
     def forward(self, x: Tensor, t: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x (batch, frames, features), t (batch,) to epsilon like x; of the entries in ``mask`` alone (bool, like x)."""
+        """x (batch, frames, features), t (batch,) to epsilon like x; under a mask (bool, like x), of its entries."""
         if not all(bool(p.isfinite().all()) for p in self.heads.parameters()):
             return x * torch.nan  # no decomposition exists; whoever trains sees the loss diverge
         y, scale, noise = self._centred(x, t)

@@ -34,9 +34,8 @@ def solve_masked(
     """
     if covariance is None:
         return _MaskedSolve.apply(x, mask, weights, values, scale, noise)
-    return _MaskedSolve.apply(
-        x.reshape(len(x), -1, 1), mask.reshape(len(x), -1, 1), covariance, None, scale, noise
-    ).reshape(x.shape)
+    flat = (len(x), -1, 1)
+    return _MaskedSolve.apply(x.reshape(flat), mask.reshape(flat), covariance, None, scale, noise).reshape(x.shape)
 
 
 class _MaskedSolve(torch.autograd.Function):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import os
 import time
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from .. import _checks
 from .._errors import DivergenceError, InputError
 from .config import TrainingConfig, choose_device
-from .loss import HeldOutLoss, denoising_loss, draw_times, emphasised
+from .loss import HeldOutLoss, denoising_loss, draw_times, emphasised, split_missing
 from .processes import Processes
 from .state import TrainingState
 
@@ -79,8 +80,9 @@ def train(
     the order of sums. The first process alone writes.
 
     Args:
-        network: (x, t) to epsilon; moved to ``device`` and trained in place.
-        x: Training sequences (n, frames, features).
+        network: (x, t) to epsilon; moved to ``device`` and trained in place. Where sequences have missing values it
+            is called as (x, t, mask), and is taught the score of the entries that are there.
+        x: Training sequences (n, frames, features); NaN where a value is missing.
         held_out: Sequences for the held-out loss alone, (m, frames, features).
         config: Settings.
         generator: CPU generator of all noise; None means seed 0.
@@ -96,8 +98,8 @@ def train(
 
     Raises:
         DivergenceError: The loss is not finite; names the step and that of the best weights so far.
-        InputError: Sequences or what the network returns have a wrong shape; values are not finite; nothing to
-            train; a checkpoint that is missing, damaged or of another network.
+        InputError: Sequences or what the network returns have a wrong shape; values are infinite, or missing where
+            the network takes no mask; nothing to train; a checkpoint that is missing, damaged or of another network.
     """
     processes = Processes.join()
     where = processes.device() if device is None and processes.size > 1 else choose_device(device)
@@ -127,11 +129,27 @@ def _check(network: nn.Module, x: Tensor, held_out: Tensor, generator: torch.Gen
     _checks.sequences("held_out", held_out, *x.shape[1:])
     for name, part in (("x", x), ("held_out", held_out)):
         _checks.count(f"the number of sequences in {name}", len(part))
-        _checks.finite(name, part)
+        _check_missing(network, name, part)
     if not any(p.requires_grad for p in network.parameters()):
         raise InputError("network must have parameters that can be trained, got none")
     if generator.device.type != "cpu":
         raise InputError(f"generator must be a CPU generator, got one on {generator.device}")
+
+
+def _check_missing(network: nn.Module, name: str, x: Tensor) -> None:
+    missing = x.isnan()
+    if not bool(missing.any()):
+        _checks.finite(name, x)
+        return
+    _checks.finite(name, x[~missing])
+    empty = int(missing.flatten(1).all(dim=1).sum())
+    if empty:
+        raise InputError(f"{name} must have a value in every sequence, but {empty} of {len(x)} have none")
+    if "mask" not in inspect.signature(network.forward).parameters:
+        raise InputError(
+            f"{name} has missing values, which only a network whose forward takes a mask can learn around, as "
+            f"'unrolled'; {type(network).__name__} needs complete sequences"
+        )
 
 
 @dataclass
@@ -151,6 +169,7 @@ class _Run:
         network = self.processes.together(self.state.network)
         self.forward = torch.compile(network) if self.config.compile else network
         self.share = self.processes.share(self.config.batch_size)
+        self.x, self.mask = split_missing(self.x)
         self.started = time.monotonic() - self.state.seconds
         self.saved = time.monotonic()
         self.first_step, self.first_seconds = self.state.step, self.state.seconds
@@ -193,7 +212,8 @@ class _Run:
         config, state = self.config, self.state
         index = torch.randint(len(self.x), (config.batch_size,), generator=state.generator)
         t = draw_times(config.batch_size, config.min_time, config.max_time, generator=state.generator)
-        x0 = self.x[index.to(self.x.device)]
+        index = index.to(self.x.device)
+        x0, mask = self.x[index], None if self.mask is None else self.mask[index][self.share]
         epsilon = torch.randn(x0.shape, generator=state.generator).to(x0.device)
         x0, t, epsilon = x0[self.share], t[self.share], epsilon[self.share]
         weights = None if config.emphasis is None else emphasised(t, *config.emphasis)
@@ -201,7 +221,7 @@ class _Run:
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         with self.autocast():
-            loss = denoising_loss(self.forward, x0, t.to(x0.device), epsilon, weights)
+            loss = denoising_loss(self.forward, x0, t.to(x0.device), epsilon, weights, mask)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), config.clip_norm)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import diffusion
 from .._errors import InputError
 
-EpsilonNetwork = Callable[[Tensor, Tensor], Tensor]
+EpsilonNetwork = Callable[..., Tensor]
 
 
 def draw_times(num: int, min_time: float, max_time: float, *, generator: torch.Generator) -> Tensor:
@@ -26,7 +26,12 @@ def draw_times(num: int, min_time: float, max_time: float, *, generator: torch.G
 
 
 def denoising_loss(
-    network: EpsilonNetwork, x0: Tensor, t: Tensor, epsilon: Tensor, weights: Tensor | None = None
+    network: EpsilonNetwork,
+    x0: Tensor,
+    t: Tensor,
+    epsilon: Tensor,
+    weights: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """mean |epsilon - network(alpha_t x_0 + sigma_t epsilon, t)|^2 over all entries.
 
@@ -39,11 +44,13 @@ def denoising_loss(
         t: Diffusion times, (batch,).
         epsilon: Standard normal noise like ``x0``.
         weights: (batch,), what each sequence counts; None is 1.
+        mask: Like ``x0``, bool; True where there is a value. The network gets it as a third argument, sees 0 elsewhere
+            and is to predict the noise of the entries that are there given each other; others count as no error.
 
     Raises:
         InputError: The network returns another shape.
     """
-    squares = _squares(network, diffusion.noise(x0, t, epsilon), t, epsilon)
+    squares = _squares(network, diffusion.noise(x0, t, epsilon), t, epsilon, mask)
     return squares.mean() if weights is None else (squares.mean(dim=(1, 2)) * weights.to(squares)).mean()
 
 
@@ -53,13 +60,23 @@ def emphasised(t: Tensor, low: float, high: float) -> Tensor:
     return (1 + ratio / low**2) / (1 + (ratio / high**2) ** 2)
 
 
-def _squares(network: EpsilonNetwork, noised: Tensor, t: Tensor, epsilon: Tensor) -> Tensor:
-    """Squared errors, entry by entry; a shape that would broadcast is refused."""
-    predicted = network(noised, t.to(noised.dtype))
+def split_missing(x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """``x`` with 0 for NaN, and where it has values; None in place of a mask that is all True."""
+    missing = x.isnan()
+    return (x.masked_fill(missing, 0.0), ~missing) if bool(missing.any()) else (x, None)
+
+
+def _squares(network: EpsilonNetwork, noised: Tensor, t: Tensor, epsilon: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Squared errors, entry by entry, 0 where nothing is; a shape that would broadcast is refused."""
+    if mask is None:
+        predicted = network(noised, t.to(noised.dtype))
+    else:
+        predicted = network(noised.masked_fill(~mask, 0.0), t.to(noised.dtype), mask)
     if not isinstance(predicted, Tensor) or predicted.shape != epsilon.shape:
         came = tuple(predicted.shape) if isinstance(predicted, Tensor) else type(predicted).__name__
         raise InputError(f"network must return a tensor of the shape of x, {tuple(epsilon.shape)}, got {came}")
-    return (predicted - epsilon).square()
+    squares = (predicted - epsilon).square()
+    return squares if mask is None else squares.masked_fill(~mask, 0.0)
 
 
 @dataclass(frozen=True)
@@ -67,13 +84,14 @@ class HeldOutLoss:
     """The denoising loss of held-out sequences on noise that is drawn once, so that evaluations compare.
 
     The value is in nats a sequence: (u_T - u_t0)/2 E|epsilon - network|^2, which is ``score_kl`` plus a constant that
-    depends on the data and not on the network.
+    depends on the data and not on the network. Of sequences with missing values (NaN) only the others count.
     """
 
     noised: Tensor
     times: Tensor
     epsilon: Tensor
     clock_span: float
+    mask: Tensor | None = None
 
     @classmethod
     def draw(
@@ -92,21 +110,25 @@ class HeldOutLoss:
         times = times[torch.randperm(len(x0), generator=generator, device=where)].to(x.device)
         epsilon = torch.randn(x0.shape, generator=generator, dtype=x.dtype, device=where).to(x.device)
         span = float(diffusion.clock(max_time) - diffusion.clock(min_time))
-        return cls(diffusion.noise(x0, times, epsilon), times, epsilon, span)
+        x0, mask = split_missing(x0)
+        return cls(diffusion.noise(x0, times, epsilon), times, epsilon, span, mask)
 
     @torch.no_grad()
     def __call__(self, network: EpsilonNetwork, chunk: int = 1024) -> float:
         """The loss of ``network``, in nats a sequence."""
         total = 0.0
-        for noised, times, epsilon in zip(
-            self.noised.split(chunk), self.times.split(chunk), self.epsilon.split(chunk), strict=True
-        ):
-            total += float(_squares(network, noised, times, epsilon).sum(dtype=torch.float64))
+        for part in self._parts(chunk):
+            total += float(_squares(network, *part).sum(dtype=torch.float64))
         return 0.5 * self.clock_span * total / len(self.noised)
 
     @torch.no_grad()
     def each(self, network: EpsilonNetwork, chunk: int = 1024) -> Tensor:
         """The loss of every noised copy in nats, (copies,) float64; the sequences recur in their order."""
-        parts = zip(self.noised.split(chunk), self.times.split(chunk), self.epsilon.split(chunk), strict=True)
-        rows = [_squares(network, *part).sum(dim=(1, 2), dtype=torch.float64) for part in parts]
+        rows = [_squares(network, *part).sum(dim=(1, 2), dtype=torch.float64) for part in self._parts(chunk)]
         return 0.5 * self.clock_span * torch.cat(rows).cpu()
+
+    def _parts(self, chunk: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+        for k in range(0, len(self.noised), chunk):
+            part = slice(k, k + chunk)
+            mask = None if self.mask is None else self.mask[part]
+            yield self.noised[part], self.times[part], self.epsilon[part], mask
