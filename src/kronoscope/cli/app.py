@@ -78,6 +78,13 @@ def fit(
             help="COLUMN=LOW:HIGH, physical limits; values outside are left out. Repeatable.", rich_help_panel=READING
         ),
     ] = None,
+    step: Annotated[
+        str | None,
+        typer.Option(
+            help="Put irregular times on a grid of this step, e.g. 10min; default: the most common difference.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
     missing: Annotated[
         str,
         typer.Option(
@@ -163,6 +170,7 @@ def fit(
             "calendar": calendar,
             "limits": limits or [],
             "missing": missing,
+            "step": step,
         }
         settings = models.FitSettings(
             network=network,

@@ -79,7 +79,7 @@ def _by_time(
 ) -> Blocks:
     order = np.argsort(np.asarray(times.asi8 if isinstance(times, pd.DatetimeIndex) else times), kind="stable")
     times, values = times[order], source.values[order]
-    grid = ticks(times)
+    grid = ticks(times, source.step)
     period = _calendar_period(calendar, grid.step, frames, zoned)
     if period is None:
         on_grid, starts, notes = _regular_starts(grid, frames)

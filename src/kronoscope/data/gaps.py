@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .._errors import InputError
-from . import grids, reading, tables
+from . import grids, reading, regular, tables
 from .limits import Limits, apply_limits
 from .sequences import Container, FloatArray, Source
 from .writing import whole_file
@@ -39,6 +39,11 @@ class GappyFile:
     empty: NDArray[np.bool_]
     _content: Content
     _key: str | None = None
+
+    def on_grid(self, step: str | float) -> GappyFile:
+        """The same file with its rows on a grid of that step, as ``read`` puts them there."""
+        source, rows = regular.on_grid(self.source, step)
+        return replace(self, source=source, cells=self.cells[rows], empty=self.empty[rows])
 
     def write(self, out: Path, values: FloatArray, force: bool = False) -> int:
         """Write the file again with ``values`` (like ``source.values``) in its empty cells and nothing else changed.

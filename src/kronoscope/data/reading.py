@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import _checks
 from .._errors import InputError
-from . import grids, tables
+from . import grids, regular, tables
 from .blocks import cut, usable
 from .limits import Limits, apply_limits
 from .sequences import Container, SequenceSet, Source, first_line, list_names
@@ -40,6 +40,7 @@ def read(
     calendar: str = "auto",
     limits: Limits | None = None,
     missing: str = "drop",
+    step: str | float | pd.Timedelta | None = None,
 ) -> SequenceSet:
     """Sequences from a .csv, .parquet, .npy, .npz, .nc or .zarr file, complete ones only.
 
@@ -63,6 +64,9 @@ def read(
         limits: physical limits by column, (low, high) in its units; values outside become missing.
         missing: "drop" leaves out sequences with a missing value. "mask" keeps those with any value, NaN where one is
             missing or its time is absent, to be learnt around by a network that takes a mask ("unrolled").
+        step: puts the irregular times of a long series on a grid of this step ("10min", or a number for times that are
+            numbers): each row goes to the nearest frame, the nearest row of a frame stays. None takes the most common
+            difference as step, and leaves out rows that do not stand on its grid.
 
     Raises:
         InputError: one line that says what is wrong with the file or an option.
@@ -86,6 +90,8 @@ def read(
             container = replace(container, kind="grid")
             data = grids.load(path, ending)
             source = grids.to_source(data, container, time=time, columns=columns, timezone=timezone)
+        if step is not None:
+            source = regular.on_grid(source, step)[0]
         return _finish(source, frames, calendar, limits, timezone, missing)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

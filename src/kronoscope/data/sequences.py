@@ -145,7 +145,8 @@ class Source:
     """What a format's reader hands on: a long series (T, d) or sequences (n, N, d), not yet cut or cleaned.
 
     ``bases`` names the source's column of each feature, which differs from the feature's name in a pivoted table.
-    ``times`` date the rows of a long series, ``starts`` the sequences.
+    ``times`` date the rows of a long series, ``starts`` the sequences. ``step`` is the time between frames where it was
+    told; None leaves it to the times.
     """
 
     values: FloatArray
@@ -155,6 +156,7 @@ class Source:
     times: Starts = None
     starts: Starts = None
     notes: tuple[str, ...] = ()
+    step: Step = None
 
 
 def step_to_json(step: Step) -> float | dict[str, int] | None:

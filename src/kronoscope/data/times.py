@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._errors import InputError
-from .sequences import FloatArray, counted, first_line
+from .sequences import FloatArray, Step, counted, first_line, nanoseconds
 
 # A clock time that ends in a zone: 2013-01-01T06:00:00Z, 2013-01-01 06:00-05:00.
 _ZONED = r"[T ]\d{1,2}:?\d{2}.*?(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)\s*$"
@@ -138,8 +138,8 @@ class Ticks:
     unit: int
 
 
-def ticks(times: pd.DatetimeIndex | FloatArray) -> Ticks:
-    """Sorted times on their grid. The step is the most common difference (the smallest of equally common ones).
+def ticks(times: pd.DatetimeIndex | FloatArray, step: Step = None) -> Ticks:
+    """Sorted times on their grid. None as step is the most common difference (the smallest of equally common ones).
 
     Raises:
         InputError: with fewer than two times, or if a time occurs twice.
@@ -149,11 +149,11 @@ def ticks(times: pd.DatetimeIndex | FloatArray) -> Ticks:
     if isinstance(times, pd.DatetimeIndex):
         whole = np.asarray(times.as_unit("ns").asi8)
         _refuse_repeats(np.diff(whole) == 0, times)
-        unit = _most_common(np.diff(whole))
+        unit = _most_common(np.diff(whole)) if not isinstance(step, pd.Timedelta) else nanoseconds(step)
         return Ticks(whole, (whole - whole[0]) % unit == 0, pd.Timedelta(unit, unit="ns"), unit)
     _refuse_repeats(np.diff(times) == 0, times)
     with np.errstate(over="ignore", invalid="ignore"):
-        step = _numeric_step(times)
+        step = step if isinstance(step, float) else _numeric_step(times)
         steps = (times - times[0]) / step
     if not steps[-1] <= 2**53:
         raise InputError(f"the times span {steps[-1]:.3g} of their most common step {step:g}: they follow no grid")

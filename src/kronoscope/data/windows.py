@@ -59,7 +59,7 @@ class _Grid:
             return cls(rows, rows, 1, frames, None, 0, None, None)
         times = source.times
         order = np.argsort(np.asarray(times.asi8 if isinstance(times, pd.DatetimeIndex) else times), kind="stable")
-        grid = ticks(times[order])
+        grid = ticks(times[order], source.step)
         if not _same_step(step, grid.step):
             expected = "nothing (no times)" if step is None else show_step(step)
             raise InputError(f"the run has a step of {expected}, but the times here have {show_step(grid.step)}")
