@@ -48,9 +48,11 @@ def _root(
 @app.command()
 def fit(
     source: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Argument(
-            help=".csv, .parquet, .npy, .npz, .nc or .zarr. With --resume it may be left out.", show_default=False
+            help=".csv, .parquet, .npy, .npz, .nc or .zarr; several files are pieces of one record. With --resume it "
+            "may be left out.",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The run folder to make.", show_default=False)] = ...,  # type: ignore[assignment]
@@ -153,15 +155,15 @@ def fit(
 
     processes = training.Processes.join()  # under torchrun; the first alone speaks and writes
     quiet = quiet or not processes.is_first
-    if source is None and not resume:
+    if not source and not resume:
         raise InputError("SOURCE is missing: the file of sequences to learn from")
     if resume and force:
         raise InputError("--resume continues a run and --force replaces it: give one of them")
-    if source is None:
+    if not source:
         reading, settings, config = _settings_of(out)
     else:
         reading = {
-            "path": str(source),
+            "path": str(source[0]) if len(source) == 1 else [str(one) for one in source],
             "frames": frames,
             "time": time,
             "columns": columns.split(",") if columns else None,

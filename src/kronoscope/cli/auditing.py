@@ -93,6 +93,17 @@ def audit(
         raise typer.Exit(1)
 
 
+def _path(told: str | list[str] | None, run: Path, real: Path) -> str | list[str]:
+    """REAL, or all files of a run that was fitted to several of which it is one."""
+    if not isinstance(told, list):
+        return str(real)
+    if real.resolve() not in [Path(one).resolve() for one in told]:
+        raise InputError(
+            f"{run} was fitted to {len(told)} files ({', '.join(told)}): give one of them, and all are read"
+        )
+    return told
+
+
 def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
     """The test part of REAL (the validation part, where the run has none) and the part that the run was trained on.
 
@@ -105,7 +116,8 @@ def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
     reading = told.get("source")
     if not reading:
         raise InputError(f"{run} was not fitted from a file, so it does not say how to cut {real}; leave out --run")
-    sequences = data.read(**{**reading, "path": str(real), "limits": data.parse_limits(reading.get("limits") or [])})
+    path = _path(reading.get("path"), run, real)
+    sequences = data.read(**{**reading, "path": path, "limits": data.parse_limits(reading.get("limits") or [])})
     if len(sequences) != told["data"]["sequences"]:
         raise InputError(
             f"{real} gives {len(sequences)} sequences, but {run} was fitted to {told['data']['sequences']}: "

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from .. import _checks
 from .._errors import InputError
-from . import grids, regular, tables
+from . import grids, regular, several, tables
 from .blocks import cut, usable
 from .limits import Limits, apply_limits
 from .sequences import Container, SequenceSet, Source, first_line, list_names
@@ -30,7 +31,7 @@ ENDINGS = (*TABLES, *ARRAYS, *GRIDS)
 
 
 def read(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     time: str | None = None,
     columns: Sequence[str] | None = None,
@@ -50,7 +51,9 @@ def read(
     left out stands in ``notes``, with counts.
 
     Args:
-        path: the file; its ending says the format.
+        path: the file; its ending says the format. Several files of one format are one record in pieces: rows with
+            times are joined by time, whatever the order of the files; without times no block reaches from one file
+            into the next; sequences follow each other.
         time: column (or coordinate) of times: clock times as ISO 8601, or numbers. A table without it is a series in
             the order of its rows; with it, rows may come in any order.
         columns: the features; all columns but those of time, pivot and sequence unless given.
@@ -71,32 +74,59 @@ def read(
     Raises:
         InputError: one line that says what is wrong with the file or an option.
     """
-    path = Path(path)
+    paths = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
+    several.check_paths(paths)
+    told: dict[str, Any] = {"time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
+    sources = [_named(one, partial(_source, one, **told)) for one in paths]
+    cutting = (frames, calendar, limits, timezone, missing)
+    if len(paths) == 1:
+        return _named(paths[0], lambda: _finish(_gridded(sources[0], step), *cutting))
+    if sources[0].values.ndim == 2 and sources[0].times is None and step is None:
+        return several.append([_named(p, partial(_finish, one, *cutting)) for p, one in zip(paths, sources)], paths)
+    return _finish(_gridded(several.join(sources, paths), step), *cutting)
+
+
+def _gridded(source: Source, step: str | float | pd.Timedelta | None) -> Source:
+    return source if step is None else regular.on_grid(source, step)[0]
+
+
+def _named(path: Path, act: Callable[[], Any]) -> Any:
+    """What ``act`` gives; whatever is wrong is said of ``path``."""
     try:
-        ending = _ending(path)
-        if columns is not None and (isinstance(columns, str) or not all(isinstance(c, str) for c in columns)):
-            raise InputError(f"columns must be a list of names, got {columns!r}")
-        container = Container("array", ending, timezone=timezone)
-        if ending in TABLES:
-            table, notes = tables.load(path, ending)
-            container = replace(container, kind="table", time_name=time)
-            source = tables.to_source(table, container, time=time, columns=columns, pivot=pivot, timezone=timezone)
-            source = replace(source, notes=(*notes, *source.notes))
-        elif ending in ARRAYS:
-            _refuse(ending, time=time, columns=columns, pivot=pivot, timezone=timezone)
-            source = _from_numpy(*_load_numpy(path, ending), ending)
-        else:
-            _refuse(ending, pivot=pivot)
-            container = replace(container, kind="grid")
-            data = grids.load(path, ending)
-            source = grids.to_source(data, container, time=time, columns=columns, timezone=timezone)
-        if step is not None:
-            source = regular.on_grid(source, step)[0]
-        return _finish(source, frames, calendar, limits, timezone, missing)
+        return act()
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (OverflowError, pd.errors.OutOfBoundsDatetime) as error:
         raise InputError(f"{path}: a time lies outside the years 1678 to 2261 ({first_line(error)})") from None
+
+
+def _source(
+    path: Path,
+    *,
+    time: str | None,
+    columns: Sequence[str] | None,
+    pivot: str | None,
+    timezone: str | None,
+) -> Source:
+    """What one file holds, not yet cut."""
+    ending = _ending(path)
+    if columns is not None and (isinstance(columns, str) or not all(isinstance(c, str) for c in columns)):
+        raise InputError(f"columns must be a list of names, got {columns!r}")
+    container = Container("array", ending, timezone=timezone)
+    if ending in TABLES:
+        table, notes = tables.load(path, ending)
+        container = replace(container, kind="table", time_name=time)
+        source = tables.to_source(table, container, time=time, columns=columns, pivot=pivot, timezone=timezone)
+        source = replace(source, notes=(*notes, *source.notes))
+    elif ending in ARRAYS:
+        _refuse(ending, time=time, columns=columns, pivot=pivot, timezone=timezone)
+        source = _from_numpy(*_load_numpy(path, ending), ending)
+    else:
+        _refuse(ending, pivot=pivot)
+        container = replace(container, kind="grid")
+        data = grids.load(path, ending)
+        source = grids.to_source(data, container, time=time, columns=columns, timezone=timezone)
+    return source
 
 
 def from_array(
