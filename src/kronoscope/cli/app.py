@@ -108,6 +108,14 @@ def fit(
         ),
     ] = "free",
     scaling: Annotated[str, typer.Option(help="standard or none.", rich_help_panel=MODEL)] = "standard",
+    margins: Annotated[
+        str,
+        typer.Option(
+            help="none, or normal-scores: skewed or heavy-tailed features are learnt through an increasing map to a "
+            "normal margin, and come back through its inverse.",
+            rich_help_panel=MODEL,
+        ),
+    ] = "none",
     harmonics: Annotated[
         int,
         typer.Option(
@@ -179,6 +187,7 @@ def fit(
             network_options=_options(option or []),
             mean=mean,
             scaling=None if scaling == "none" else scaling,
+            margins=None if margins == "none" else margins,
             harmonics=harmonics,
             test=_test(test),
             validation=validation,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from .. import _checks
 from .._errors import InputError
+from .margins import MARGINS, MonotoneMap, fit_margins, refuse_atoms
 from .sequences import FloatArray, Starts, Step, nanoseconds, step_from_json, step_to_json
 
 # The mean Gregorian year, in nanoseconds.
@@ -32,7 +33,8 @@ class Transform:
     """z = (x - cycle(time) - mean) / scale, fitted to training sequences and nothing else.
 
     With tau the clock time of a frame in years of 365.2425 days since 1970 (universal time), the cycle of a feature is
-    sum_{k=1}^{K} a_k cos(2 pi k tau) + b_k sin(2 pi k tau), its K annual harmonics. Build it with :meth:`fit`.
+    sum_{k=1}^{K} a_k cos(2 pi k tau) + b_k sin(2 pi k tau), its K annual harmonics. With margins, z = g_j(that): one
+    strictly increasing map a feature to a standard normal margin. Build it with :meth:`fit`.
 
     Attributes:
         num_frames, num_features: N and d, of what it was fitted to.
@@ -40,6 +42,7 @@ class Transform:
         mean: (N, d), what is subtracted after the cycle.
         scale: (d,), standard deviations; ones without scaling.
         step: time between frames; used with harmonics only.
+        margins: the map g_j of each feature (:class:`MonotoneMap`), or None.
     """
 
     num_frames: int
@@ -48,6 +51,7 @@ class Transform:
     mean: FloatArray
     scale: FloatArray
     step: Step = None
+    margins: tuple[MonotoneMap, ...] | None = None
 
     @classmethod
     def fit(
@@ -59,6 +63,7 @@ class Transform:
         mean: str,
         scaling: str | None,
         num_harmonics: int = 0,
+        margins: str | None = None,
         feature_names: Sequence[str] | None = None,
     ) -> Transform:
         """Learn it from training sequences.
@@ -73,11 +78,14 @@ class Transform:
             mean: "zero" subtracts none, "feature" one number a feature, "free" one a frame and feature.
             scaling: None, or "standard": one standard deviation a feature, about the mean that was subtracted.
             num_harmonics: K.
+            margins: None, or "normal-scores": fitted to the residuals that :meth:`out_of_fold` takes, all frames of a
+                feature together, because those of new sequences spread as they do.
             feature_names: for error messages.
 
         Raises:
-            InputError: for infinite values, a feature without any value (or that does not vary, under scaling), and
-                harmonics without clock times or with too little of the year.
+            InputError: for infinite values, a feature without any value (or that does not vary, under scaling),
+                harmonics without clock times or with too little of the year, and, with margins, a value that holds
+                more than 20 % of a feature.
         """
         x = _sequences(values)
         n, frames, features = x.shape
@@ -86,6 +94,8 @@ class Transform:
         if scaling not in SCALINGS:
             raise InputError(f"scaling must be None or 'standard', got {scaling!r}")
         num_harmonics = _checks.count("num_harmonics", num_harmonics, least=0)
+        if margins not in MARGINS:
+            raise InputError(f"margins must be None or 'normal-scores', got {margins!r}")
         design = _harmonics(starts, step, n, frames, num_harmonics) if num_harmonics else None
         names = list(feature_names) if feature_names is not None else [f"feature_{j}" for j in range(features)]
         _refuse_unseen(x, mean, names)
@@ -94,7 +104,11 @@ class Transform:
         scale = np.ones(features)
         if scaling == "standard":
             scale = _scale(rest - average, x, names)
-        return cls(frames, features, cycle, average, scale, step if num_harmonics else None)
+        fitted = cls(frames, features, cycle, average, scale, step if num_harmonics else None)
+        if margins is None:
+            return fitted
+        refuse_atoms(x, names)
+        return replace(fitted, margins=fit_margins(fitted.out_of_fold(x, starts, mean=mean), names))
 
     def out_of_fold(self, values: ArrayLike, starts: Starts = None, *, mean: str) -> FloatArray:
         """Scaled training values (n, N, d), each fold of them about a cycle and a mean that are fitted to the others.
@@ -121,7 +135,7 @@ class Transform:
             others = np.setdiff1d(np.arange(len(x)), fold)
             cycle, average = _centre(None if design is None else design[others], x[others], mean)
             rest[fold] = x[fold] - average - (0.0 if design is None else design[fold] @ cycle)
-        return np.asarray(rest / self.scale)
+        return self._to_scores(np.asarray(rest / self.scale))
 
     @property
     def num_harmonics(self) -> int:
@@ -131,18 +145,30 @@ class Transform:
     def apply(self, values: ArrayLike, starts: Starts = None) -> FloatArray:
         """Scaled values (n, N, d) of sequences in their own units, NaN where missing; harmonics need ``starts``."""
         x = self._check(values)
-        return (x - self._season(len(x), starts) - self.mean) / self.scale
+        return self._to_scores(self._residuals(x, starts))
+
+    def log_slope(self, values: ArrayLike, starts: Starts = None) -> FloatArray:
+        """log |dz/dx| of each sequence in nats, (n,), summed over the entries that are there: what a density gains."""
+        x = self._check(values)
+        slopes = np.broadcast_to(-np.log(self.scale), x.shape)
+        if self.margins is not None:
+            u = self._residuals(x, starts)
+            slopes = slopes + np.stack([g.log_slope(u[..., j]) for j, g in enumerate(self.margins)], axis=-1)
+        return np.asarray(np.where(np.isnan(x), 0.0, slopes).sum(axis=(1, 2)))
 
     def invert(self, values: ArrayLike, starts: Starts = None) -> FloatArray:
         """Values in their own units; inverse of :meth:`apply` with the same ``starts``."""
         z = self._check(values)
+        if self.margins is not None:
+            z = np.stack([g.invert(z[..., j]) for j, g in enumerate(self.margins)], axis=-1)
         return z * self.scale + self.mean + self._season(len(z), starts)
 
     def to_json(self) -> str:
         """One line of JSON with full float64 precision."""
         arrays = {name: getattr(self, name).tolist() for name in ("cycle", "mean", "scale")}
         sizes = {"num_frames": self.num_frames, "num_features": self.num_features}
-        return json.dumps({**sizes, **arrays, "step": step_to_json(self.step)})
+        margins = {} if self.margins is None else {"margins": [g.to_plain() for g in self.margins]}
+        return json.dumps({**sizes, **arrays, "step": step_to_json(self.step), **margins})
 
     @classmethod
     def from_json(cls, text: str) -> Transform:
@@ -157,7 +183,11 @@ class Transform:
             cycle = np.asarray(plain["cycle"], dtype=np.float64).reshape(-1, features)
             mean = np.asarray(plain["mean"], dtype=np.float64).reshape(frames, features)
             scale = np.asarray(plain["scale"], dtype=np.float64).reshape(features)
-            return cls(frames, features, cycle, mean, scale, step_from_json(plain["step"]))
+            maps = plain.get("margins")  # runs of before margins have none
+            margins = None if maps is None else tuple(MonotoneMap.from_plain(one) for one in maps)
+            if margins is not None and len(margins) != features:
+                raise ValueError(f"margins of {len(margins)} features, not {features}")
+            return cls(frames, features, cycle, mean, scale, step_from_json(plain["step"]), margins)
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(f"this is no record of a transform ({error})") from None
 
@@ -166,6 +196,14 @@ class Transform:
         if x.shape[1:] != (self.num_frames, self.num_features):
             raise InputError(f"values must have shape (n, {self.num_frames}, {self.num_features}), got {x.shape}")
         return x
+
+    def _residuals(self, x: FloatArray, starts: Starts) -> FloatArray:
+        return np.asarray((x - self._season(len(x), starts) - self.mean) / self.scale)
+
+    def _to_scores(self, u: FloatArray) -> FloatArray:
+        if self.margins is None:
+            return u
+        return np.stack([g.apply(u[..., j]) for j, g in enumerate(self.margins)], axis=-1)
 
     def _season(self, n: int, starts: Starts) -> FloatArray | float:
         if not self.num_harmonics:

@@ -141,15 +141,17 @@ def data_section(shown: RunShown) -> Section:
     told = record["data"]
     parts = {name: len(indices) for name, indices in record["split"].items()}
     season = f", {told['harmonics']} annual harmonics" if told["harmonics"] else ""
+    margins = "; then an increasing map of each feature to a normal margin" if told.get("margins") else ""
     facts = {
         "features": ", ".join(_few(shown.sequences.feature_names)),
         "train / validation / test": f"{parts['train']} / {parts['validation']} / {parts['test']} sequences",
-        "removed before, put back after": f"mean: {told['mean']}; scaling: {told['scaling'] or 'none'}{season}",
+        "removed before, put back after": f"mean: {told['mean']}; scaling: {told['scaling'] or 'none'}{season}"
+        + margins,
         "trained on diffusion times": f"{model.training.min_time:g} to {model.training.max_time:g}",
     }
     notes = list(told["notes"]) or ["Nothing was left out."]
     blocks: list[Block] = [Facts(facts), Text("\n\n".join(notes), "note")]
-    lead = "What the model was given. The mean, the scale and the season were learnt on the training part alone."
+    lead = "What the model was given. Mean, scale, season and margins were learnt on the training part alone."
     return Section("The data", lead, blocks)
 
 

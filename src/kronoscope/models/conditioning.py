@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 METHODS = ("exact", *sampling.CONDITIONAL_METHODS)
 SUMMARY_DRAWS = 200
+_NODES = 64
 Array = Tensor | np.ndarray | xr.DataArray | xr.Dataset
 
 
@@ -58,7 +59,15 @@ class ConditionalSequence:
         return self._wrap(lower[None], single=True), self._wrap(upper[None], single=True)
 
     def mean_values(self) -> np.ndarray:
-        """As :attr:`mean`, (N, d) float64."""
+        """As :attr:`mean`, (N, d) float64.
+
+        Margins do not carry a mean to the mean: with them it is the integral of their inverse over the normal law of
+        each hidden entry, by Gauss-Hermite quadrature of 64 nodes.
+        """
+        if self.method == "exact" and self._model.transform.margins is not None:
+            nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+            mean, spread = self._mean_and_spread()
+            return np.tensordot(weights / weights.sum(), self._units(mean + nodes[:, None, None] * spread), axes=1)
         if self.method == "exact":
             return self._units(self._law().mean.numpy()[None])[0]
         return self._summary_draws().mean(axis=0)
@@ -93,12 +102,16 @@ class ConditionalSequence:
         if self.method != "exact":
             lower, upper = np.quantile(self._summary_draws(), [tail, 1 - tail], axis=0)
             return lower, upper
+        mean, spread = self._mean_and_spread()
+        reach = float(torch.special.ndtri(torch.tensor(1 - tail, dtype=torch.float64))) * spread
+        return self._units((mean - reach)[None])[0], self._units((mean + reach)[None])[0]
+
+    def _mean_and_spread(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each entry in scaled coordinates."""
         law = self._law()
         spread = np.zeros(self.mask.shape)
         spread[~self.mask] = np.sqrt(np.clip(law.covariance().diagonal().numpy(), 0.0, None))  # round-off only
-        reach = float(torch.special.ndtri(torch.tensor(1 - tail, dtype=torch.float64))) * spread
-        mean = law.mean.numpy()
-        return self._units((mean - reach)[None])[0], self._units((mean + reach)[None])[0]
+        return law.mean.numpy(), spread
 
     def _law(self) -> ConditionalLaw:
         law = self._model.law().data if self._model.has_law else self._model.generated_law

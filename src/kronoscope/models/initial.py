@@ -82,8 +82,8 @@ def start_from(
     law, source = _read(initial, x, min_time)
     if not isinstance(initial, str) and not as_they_are:
         raise InputError(
-            'initial must be the name of an estimator unless mean="zero" and scaling=None: a law is one of the data as '
-            "they are"
+            'initial must be the name of an estimator unless mean="zero", scaling=None and margins=None: a law is one '
+            "of the data as they are"
         )
     shape = law.mean.shape
     if shape != x.shape[1:]:

@@ -239,7 +239,9 @@ class Model:
         num_probes: int | None = None,
         generator: torch.Generator | None = None,
     ) -> sampling.FlowLikelihood:
-        """Log density in nats of sequences in the units of the data, the change of variables of the scaling included.
+        """Log density in nats of sequences in the units of the data, the change of variables included.
+
+        That of the scaling and, entry by entry, of the margins (:meth:`data.Transform.log_slope`).
 
         Args:
             x: (n, N, d), in the units of the data.
@@ -260,8 +262,9 @@ class Model:
         given = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
         if not np.isfinite(given).all():
             raise InputError(f"x must be finite, but {int((~np.isfinite(given)).sum())} values are NaN or infinite")
-        scaled = torch.from_numpy(self.transform.apply(given, self.starts_of(starts, len(given))))
-        units = -self.num_frames * float(np.log(self.transform.scale).sum())
+        dated = self.starts_of(starts, len(given))
+        scaled = torch.from_numpy(self.transform.apply(given, dated))
+        units = torch.from_numpy(self.transform.log_slope(given, dated))
         t0 = self.training.min_time
         shrunk = scaled * math.exp(-t0 / 2)
         volume = -0.5 * t0 * self.num_frames * self.num_features
@@ -278,7 +281,7 @@ class Model:
             num_probes=num_probes,
             generator=generator,
         )
-        return replace(found, values=found.values + volume + units)
+        return replace(found, values=found.values + volume + units.to(found.values))
 
     def starts_of(self, starts: Any, n: int) -> pd.DatetimeIndex | None:
         """``starts`` as n clock times in the zone of the data; None where the model has no seasonal cycle."""
