@@ -87,6 +87,14 @@ def fit(
             rich_help_panel=READING,
         ),
     ] = None,
+    max_sequences: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="At most so many, spread over the record; of a .zarr or .nc larger than memory no more is read.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
     missing: Annotated[
         str,
         typer.Option(
@@ -181,6 +189,7 @@ def fit(
             "limits": limits or [],
             "missing": missing,
             "step": step,
+            "max_sequences": max_sequences,
         }
         settings = models.FitSettings(
             network=network,

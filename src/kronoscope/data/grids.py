@@ -13,7 +13,8 @@ A dimension is time if ``time`` names it, if it is called "time", or if its coor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import pandas as pd
 import xarray as xr
 
 from .._errors import InputError
+from .chunks import read_values, share_of_record
 from .sequences import Container, Coordinate, FloatArray, Source, Starts, Step, first_line, list_names
 from .sizes import check_size
 from .times import in_zone, parse
@@ -32,27 +34,44 @@ from .times import in_zone, parse
 _NAMELESS = "__xarray_dataarray_variable__"
 
 
-def load(path: Path, ending: str) -> xr.Dataset:
-    """The whole data set, in memory; the variables of a .zarr store in the order of their names.
+@contextmanager
+def opened(path: Path, ending: str) -> Iterator[xr.Dataset]:
+    """The data set, whose values are read as they are asked for; variables of a .zarr store in order of their names.
 
     Raises:
         InputError: if it cannot be read.
     """
     engine: dict[str, Any] = {"engine": "zarr", "consolidated": False}
-    try:
-        if ending == ".nc":
-            engine = {"engine": _netcdf_engine(path)}
-        with xr.open_dataset(path, decode_cf=False, **engine) as raw:
-            check_size(sum(variable.size for variable in raw.variables.values()), "the data set")
+    with ExitStack() as stack:
+        try:
+            if ending == ".nc":
+                engine = {"engine": _netcdf_engine(path)}
+            raw = stack.enter_context(xr.open_dataset(path, decode_cf=False, **engine))
+            check_size(sum(raw[name].size for name in raw.coords), "the coordinates")
             # Spans of time are decoded along dimensions only: a variable may well be measured in hours.
             spans = {str(name): name in raw.dims for name in raw.variables}
-            data = xr.decode_cf(raw, decode_timedelta=spans).load()
+            data = xr.decode_cf(raw, decode_timedelta=spans)
+            data = data.assign_coords(data.coords.to_dataset().load().coords)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
         # A zarr store lists its arrays in no fixed order.
-        return data[sorted(data.data_vars, key=str)] if ending == ".zarr" else data
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
+        yield data[sorted(data.data_vars, key=str)] if ending == ".zarr" else data
+
+
+def load(path: Path, ending: str) -> xr.Dataset:
+    """The whole data set, in memory.
+
+    Raises:
+        InputError: if it cannot be read, or is too large.
+    """
+    with opened(path, ending) as data:
+        check_size(sum(variable.size for variable in data.variables.values()), "the data set")
+        try:
+            return data.load()
+        except Exception as error:
+            raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
 
 
 def _netcdf_engine(path: Path) -> str:
@@ -71,8 +90,12 @@ def to_source(
     time: str | None = None,
     columns: Sequence[str] | None = None,
     timezone: str | None = None,
+    frames: int | None = None,
+    max_sequences: int | None = None,
 ) -> Source:
     """The variables as sequences or as one long series, by the table at the top.
+
+    With ``max_sequences`` no more is read of a large record than holds about that many sequences (of ``frames``).
 
     Raises:
         InputError: for variables that are no numbers or differ in their dimensions, and for names that are not there.
@@ -87,6 +110,8 @@ def to_source(
     attrs = {name: _plain(data[name].attrs) for name in names}
     container = replace(container, attrs=_plain(data.attrs), variable_attrs=attrs, dtype=_dtype(data, names))
     sequences = len(dims) == 2 and (timed[1] or dims[0] == "sequence")
+    data, notes = _share(data, dims, sequences or len(dims) == 3, frames, max_sequences)
+    _check_kept(data, names, dims, columns)
     if len(names) == 1 and len(dims) in (2, 3) and not sequences:
         variable = None if names[0] == _NAMELESS else names[0]
         data, values, features = _with_features(data, names[0], columns)
@@ -94,15 +119,43 @@ def to_source(
     elif len(dims) == 2 and timed[0] and not sequences:
         raise InputError(f"several variables over ({', '.join(dims)}): stack them into one with (time, feature)")
     elif len(dims) in (1, 2):
-        values, features = np.stack([_values(data, name) for name in names], axis=-1), tuple(names)
+        values, features = np.stack([read_values(data[name], name) for name in names], axis=-1), tuple(names)
     else:
         raise InputError(f"values must have 1 to 3 dimensions, got ({', '.join(dims)})")
     if values.ndim == 2:
-        return _long(data, dims, values, features, container, timezone)
+        source = _long(data, dims, values, features, container, timezone)
+        return replace(source, notes=(*notes, *source.notes))
     called = [dim == time or "time" in dim.lower() for dim in dims]
     if any(called) and not called[1]:
         raise InputError(f"the dimensions must be in the order (sequence, time, feature), got ({', '.join(dims)})")
-    return _stacked(data, dims, values, features, container, timezone)
+    source = _stacked(data, dims, values, features, container, timezone)
+    return replace(source, notes=(*notes, *source.notes))
+
+
+def _share(
+    data: xr.Dataset, dims: tuple[str, ...], sequences: bool, frames: int | None, most: int | None
+) -> tuple[xr.Dataset, list[str]]:
+    """The part of a large record that ``max_sequences`` asks for, not yet read."""
+    length = data.sizes[dims[0]]
+    rows = (
+        None
+        if most is None or (frames is None and not sequences)
+        else share_of_record(length, None if sequences else frames, most)
+    )
+    if rows is None:
+        return data, []
+    return data.isel({dims[0]: rows}), [f"{len(rows)} of {length} entries of '{dims[0]}' read, spread over the record."]
+
+
+def _check_kept(data: xr.Dataset, names: list[str], dims: tuple[str, ...], columns: Sequence[str] | None) -> None:
+    """Refuse what would not fit, by what of it is asked for."""
+    size = sum(data[name].size for name in names)
+    if columns is not None and len(names) == 1 and list(columns) != names:
+        size = size // data.sizes[dims[-1]] * len(columns)
+    try:
+        check_size(size, "what is asked for")
+    except InputError as error:
+        raise InputError(f"{error}; ask for less with max_sequences and columns (--max-sequences, --columns)") from None
 
 
 def _variables(data: xr.Dataset, columns: Sequence[str] | None) -> list[str]:
@@ -134,16 +187,6 @@ def _dtype(data: xr.Dataset, names: list[str]) -> str:
     return str(kinds.pop().newbyteorder("=")) if len(kinds) == 1 and data[names[0]].dtype.kind == "f" else "float64"
 
 
-def _values(data: xr.Dataset, name: str) -> FloatArray:
-    values = np.asarray(data[name].values, dtype=np.float64)
-    if np.isinf(values).any():
-        where = tuple(int(i) for i in np.argwhere(np.isinf(values))[0])
-        raise InputError(f"the variable '{name}' is infinite at index {where}")
-    if not values.size:
-        raise InputError(f"the variable '{name}' is empty")
-    return values
-
-
 def _with_features(
     data: xr.Dataset, name: str, columns: Sequence[str] | None
 ) -> tuple[xr.Dataset, FloatArray, tuple[str, ...]]:
@@ -159,7 +202,7 @@ def _with_features(
             raise InputError(f"there is no feature '{missing[0]}'; there are {list_names(features)}")
         data = data.isel({dim: [features.index(column) for column in columns]})
         features = list(columns)
-    return data, _values(data, name), tuple(features)
+    return data, read_values(data[name], name), tuple(features)
 
 
 def _long(

@@ -20,6 +20,7 @@ from .. import _checks
 from .._errors import InputError
 from . import grids, regular, several, tables
 from .blocks import cut, usable
+from .chunks import evenly
 from .limits import Limits, apply_limits
 from .sequences import Container, SequenceSet, Source, first_line, list_names
 from .sizes import check_size
@@ -42,6 +43,7 @@ def read(
     limits: Limits | None = None,
     missing: str = "drop",
     step: str | float | pd.Timedelta | None = None,
+    max_sequences: int | None = None,
 ) -> SequenceSet:
     """Sequences from a .csv, .parquet, .npy, .npz, .nc or .zarr file, complete ones only.
 
@@ -70,20 +72,25 @@ def read(
         step: puts the irregular times of a long series on a grid of this step ("10min", or a number for times that are
             numbers): each row goes to the nearest frame, the nearest row of a frame stays. None takes the most common
             difference as step, and leaves out rows that do not stand on its grid.
+        max_sequences: at most so many sequences, spread evenly over the record. Of a .zarr or .nc source no more is
+            read than they need, so that one larger than memory can be learnt from.
 
     Raises:
         InputError: one line that says what is wrong with the file or an option.
     """
     paths = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
     several.check_paths(paths)
+    most = None if max_sequences is None else _checks.count("max_sequences", max_sequences)
     told: dict[str, Any] = {"time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
+    told["share"] = {"frames": frames, "max_sequences": most}
     sources = [_named(one, partial(_source, one, **told)) for one in paths]
     cutting = (frames, calendar, limits, timezone, missing)
     if len(paths) == 1:
-        return _named(paths[0], lambda: _finish(_gridded(sources[0], step), *cutting))
+        return evenly(_named(paths[0], lambda: _finish(_gridded(sources[0], step), *cutting)), most)
     if sources[0].values.ndim == 2 and sources[0].times is None and step is None:
-        return several.append([_named(p, partial(_finish, one, *cutting)) for p, one in zip(paths, sources)], paths)
-    return _finish(_gridded(several.join(sources, paths), step), *cutting)
+        parts = [_named(p, partial(_finish, one, *cutting)) for p, one in zip(paths, sources)]
+        return evenly(several.append(parts, paths), most)
+    return evenly(_finish(_gridded(several.join(sources, paths), step), *cutting), most)
 
 
 def _gridded(source: Source, step: str | float | pd.Timedelta | None) -> Source:
@@ -107,6 +114,7 @@ def _source(
     columns: Sequence[str] | None,
     pivot: str | None,
     timezone: str | None,
+    share: dict[str, Any],
 ) -> Source:
     """What one file holds, not yet cut."""
     ending = _ending(path)
@@ -124,8 +132,8 @@ def _source(
     else:
         _refuse(ending, pivot=pivot)
         container = replace(container, kind="grid")
-        data = grids.load(path, ending)
-        source = grids.to_source(data, container, time=time, columns=columns, timezone=timezone)
+        with grids.opened(path, ending) as data:
+            source = grids.to_source(data, container, time=time, columns=columns, timezone=timezone, **share)
     return source
 
 
