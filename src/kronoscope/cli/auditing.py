@@ -76,7 +76,7 @@ def audit(
         if given:
             raise InputError(f"--run says how REAL is read; leave out --{', --'.join(given)}")
         truth, learnt = _parts(run, real)
-    made = data.read(generated)
+    made = data.read(generated, time=_dated(generated, truth.container.time_name))
     dated = truth.starts is not None if consecutive is None else consecutive
     with progress("auditing", quiet) as show:
         generator = torch.Generator().manual_seed(seed)
@@ -91,6 +91,25 @@ def audit(
     say(f"{'passed' if found.passed else 'FAILED'} at {100 * alpha:g} %\nreport: {out}", quiet)
     if not found.passed:
         raise typer.Exit(1)
+
+
+def _dated(generated: Path, time_name: str | None) -> str | None:
+    """The column of times that ``sample --dates`` wrote beside the features; None where there is none."""
+    import pandas as pd
+    import pyarrow
+    from pyarrow import parquet
+
+    ending = generated.suffix.lower()
+    if time_name is None or ending not in (".csv", ".parquet") or not generated.is_file():
+        return None
+    try:
+        if ending == ".csv":
+            names = list(pd.read_csv(generated, nrows=0, encoding="utf-8-sig").columns)
+        else:
+            names = parquet.read_schema(generated).names
+    except (OSError, ValueError, pyarrow.ArrowException):
+        return None  # the reader says better what is wrong
+    return time_name if time_name in names else None
 
 
 def _path(told: str | list[str] | None, run: Path, real: Path) -> str | list[str]:

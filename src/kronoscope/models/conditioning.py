@@ -67,7 +67,8 @@ class ConditionalSequence:
         if self.method == "exact" and self._model.transform.margins is not None:
             nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
             mean, spread = self._mean_and_spread()
-            return np.tensordot(weights / weights.sum(), self._units(mean + nodes[:, None, None] * spread), axes=1)
+            values = self._units(mean + nodes[:, None, None] * spread)
+            return np.where(self.mask, self._values, np.tensordot(weights / weights.sum(), values, axes=1))
         if self.method == "exact":
             return self._units(self._law().mean.numpy()[None])[0]
         return self._summary_draws().mean(axis=0)
@@ -163,6 +164,11 @@ def condition(
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     if method == "exact" and not affine:
         raise InputError("method 'exact' needs a score that is affine in x, as of unrolled, position or linear")
+    if method != "exact" and affine and not model.has_law:
+        raise InputError(
+            f"method {method!r} diverges here, because the learnt score is that of no law: use 'exact', which conditions "
+            "the law of what the model samples, or train for longer"
+        )
     starts = model.starts_of(start, 1)
     filled = np.where(seen, given, model.transform.invert(np.zeros((1, *shape)), starts)[0])
     scaled = model.transform.apply(filled[None], starts)[0]
