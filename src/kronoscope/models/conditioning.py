@@ -166,7 +166,7 @@ def condition(
         raise InputError("method 'exact' needs a score that is affine in x, as of unrolled, position or linear")
     if method != "exact" and affine and not model.has_law:
         raise InputError(
-            f"method {method!r} diverges here, because the learnt score is that of no law: use 'exact', which conditions "
+            f"method {method!r} diverges here, because the learnt score is that of no law: use 'exact', which takes "
             "the law of what the model samples, or train for longer"
         )
     starts = model.starts_of(start, 1)
