@@ -70,7 +70,7 @@ def audit(
         >>> audit(x[:60], x[60:].cumsum(dim=1), num_draws=199).passed
         False
 
-    Source: docs/theory.md, section 8; Westfall and Young, "Resampling-Based Multiple Testing" (1993).
+    Source: docs/theory.md, section 9; Westfall and Young, "Resampling-Based Multiple Testing" (1993).
     """
     given = check(real, generated, held_out, training, consecutive)
     if not 0 < _checks.real("alpha", alpha) < 1:
