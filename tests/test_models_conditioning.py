@@ -1,5 +1,6 @@
 """The learnt law, conditioning and held-out nats of a model, against the process whose exact score stands in for it."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -155,6 +156,15 @@ def test_a_score_of_no_law_is_conditioned_as_what_it_generates(plain):
     assert model_of(plain).has_law
     with pytest.raises(ks.InputError, match="that of no law"):
         model.law()
+    with pytest.raises(ks.InputError, match="that of no law"):
+        model.log_prob(PROCESS.sample(4), of="data")
+    held_out = PROCESS.sample(50, generator=seeded(6))
+    flow, t0 = model.log_prob(held_out, num_steps=128), model.training.min_time
+    table = sampling.dpm_solver(1024, t0, model.training.max_time)
+    law = sampling.law(table, model._double.score, *held_out.shape[1:])  # of the same flow, by another integrator
+    want = law.log_prob(held_out.double() * math.exp(-t0 / 2)) - 0.5 * t0 * held_out[0].numel()
+    assert flow.kind == "exact divergence"
+    assert float((flow.values - want).abs().max()) < 0.02
     drawn = model.sample(4000, generator=seeded(5)).double().flatten(1)
     want = model.generated_law.covariance()
     spread = ((want**2 + want.diagonal() * want.diagonal()[:, None]) / 4000).sqrt()

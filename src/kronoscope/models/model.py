@@ -247,8 +247,8 @@ class Model:
             x: (n, N, d), in the units of the data.
             starts: Clock times of their first frames; needed where the model has a seasonal cycle.
             of: "noised": the law of x_0 + sqrt(expm1(t0)) eps in scaled coordinates, x_t0 / alpha_t0, which every
-                score determines: exact for an affine score, else by the probability flow. "data": that of the data,
-                for an affine score only, :attr:`LearntLaw.data`.
+                score determines: exact for an affine score of a law, else by the probability flow. "data": that of
+                the data, for an affine score of a law only, :attr:`LearntLaw.data`.
             num_steps, num_probes, generator: See :func:`kronoscope.sampling.flow_log_prob`.
 
         Returns:
@@ -268,7 +268,7 @@ class Model:
         t0 = self.training.min_time
         shrunk = scaled * math.exp(-t0 / 2)
         volume = -0.5 * t0 * self.num_frames * self.num_features
-        if of == "data" or self.is_affine:
+        if of == "data" or self.has_law:
             law = self.law()
             values = law.data.log_prob(scaled) if of == "data" else law.noised.log_prob(shrunk) + volume
             return sampling.FlowLikelihood(values + units, torch.zeros_like(values), "exact", 0.0)
