@@ -29,7 +29,7 @@ NETWORKS: dict[str, NetworkPreset] = {
     "unrolled": NetworkPreset(
         UnrolledTransformer,
         TrainingConfig(
-            max_steps=4000, batch_size=512, learning_rate=2e-2, ema_decay=0.998, evaluate_every=500, keep="last"
+            max_steps=5000, batch_size=512, learning_rate=2e-2, ema_decay=0.998, evaluate_every=500, keep="last"
         ),
         "solver of the score's linear system with a learnt covariance: Gaussian dependence from the fewest sequences",
     ),
