@@ -26,7 +26,7 @@ def solve_dense(x: Tensor, covariance: Tensor, scale: Tensor, noise: Tensor) -> 
 
 def solve_separable(x: Tensor, temporal: Tensor, spatial: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
     """(scale Gamma kron Sigma + noise I)^-1 x, with Gamma (N, N) and Sigma (d, d); the rest as for a dense K."""
-    return _SeparableSolve.apply(x, temporal, spatial, scale[:, None, None], noise[:, None, None])
+    return _SeparableSolve.apply(x, temporal, spatial, scale, noise)
 
 
 class _DenseSolve(torch.autograd.Function):
@@ -48,32 +48,42 @@ class _DenseSolve(torch.autograd.Function):
 
 
 class _SeparableSolve(torch.autograd.Function):
+    """Inside, sequences are (frames, features, batch): both rotations are plain products and all else runs along it."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, temporal: Tensor, spatial: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
         lam, u = (part.to(x.dtype) for part in torch.linalg.eigh(temporal))
         sig, v = (part.to(x.dtype) for part in torch.linalg.eigh(spatial))
-        spectrum = scale * lam[:, None] * sig + noise
-        solved = _rotate(x, u.mT, v) / spectrum
+        spectrum = torch.addcmul(noise, (lam[:, None] * sig)[..., None], scale)
+        solved = _rotate(_batch_last(x), u.mT, v.mT) / spectrum
         ctx.save_for_backward(u, lam, v, sig, spectrum, solved, scale)
-        return _rotate(solved, u, v.mT)
+        return _batch_first(_rotate(solved, u, v))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         u, lam, v, sig, spectrum, solved, scale = ctx.saved_tensors
-        a = _rotate(gradient, u.mT, v) / spectrum
-        d_x = _rotate(a, u, v.mT) if ctx.needs_input_grad[0] else None
-        a = scale * a
-        by_frame = a.transpose(0, 1).flatten(1) @ (solved * sig).transpose(0, 1).flatten(1).mT
-        by_feature = a.flatten(0, 1).mT @ (solved * lam[:, None]).flatten(0, 1)
+        a = _rotate(_batch_last(gradient), u.mT, v.mT) / spectrum
+        d_x = _batch_first(_rotate(a, u, v)) if ctx.needs_input_grad[0] else None
+        a = a * scale
+        by_frame = a.flatten(1) @ (solved * sig[:, None]).flatten(1).mT
+        by_feature = (lam[:, None, None] * (a @ solved.mT)).sum(dim=0)
         return d_x, _back(u, by_frame), _back(v, by_feature), None, None
 
 
-def _rotate(x: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """left x right for every sequence, as two large products."""
-    batch, frames, features = x.shape
-    y = (x @ right).transpose(0, 1).reshape(frames, batch * features)
-    return (left @ y).reshape(frames, batch, features).transpose(0, 1)
+def _batch_last(x: Tensor) -> Tensor:
+    """(batch, frames, features) to (frames, features, batch)."""
+    return x.flatten(1).t().contiguous().unflatten(0, x.shape[1:])
+
+
+def _batch_first(y: Tensor) -> Tensor:
+    """Inverse of :func:`_batch_last`."""
+    return y.flatten(0, 1).t().contiguous().unflatten(1, y.shape[:2])
+
+
+def _rotate(y: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """left y right' for every sequence of (frames, features, batch)."""
+    return right @ (left @ y.flatten(1)).reshape(y.shape)
 
 
 def _back(basis: Tensor, outer: Tensor) -> Tensor:

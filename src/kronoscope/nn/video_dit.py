@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import _checks
 from ..diffusion.schedule import alpha, broadcast, sigma
-from .dit import RelativeBias
+from .dit import RelativeBias, attend
 from .position import PositionTransformer
 from .time_features import TimeFeatures
 
@@ -53,11 +52,9 @@ class Attention(nn.Module):
         """(batch, tokens, width); logits and weights are appended to ``kept``, if given."""
         parts = self.query_key_value(stream).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = parts
-        bias = None if self.bias is None else self.bias().to(query.dtype)
+        logits, weights, mixed = attend(query, key, value, None if self.bias is None else self.bias())
         if kept is not None:
-            logits = query @ key.mT / math.sqrt(query.shape[-1]) + (0.0 if bias is None else bias)
-            kept.append((logits, logits.softmax(dim=-1)))
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+            kept.append((logits, weights))
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
@@ -71,7 +68,7 @@ class VideoBlock(nn.Module):
         self.space = Attention(width, num_heads)
         self.time = None if joint else Attention(width, num_heads, RelativeBias(num_frames, num_heads))
         self.mlp = nn.Sequential(
-            nn.Linear(width, mlp_ratio * width), nn.GELU(approximate="tanh"), nn.Linear(mlp_ratio * width, width)
+            nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width)
         )
         self.modulation = nn.Linear(width, 9 * width)
         nn.init.zeros_(self.modulation.weight)
