@@ -14,7 +14,8 @@ from kronoscope.processes import DenseGaussian, GaussianSequence
 
 DETERMINISTIC = ("ddim", "heun", "dpm-solver")
 EYE = torch.eye(6, dtype=torch.float64)
-STOCHASTIC = ("euler-maruyama", "exponential-sde")
+STOCHASTIC = ("euler-maruyama", "exponential-sde", "dpm-solver-sde")
+ORDERS = {"euler-maruyama": 1, "exponential-sde": 1, "ddim": 1, "heun": 2, "dpm-solver": 2, "dpm-solver-sde": 2}
 
 
 def yardstick():
@@ -51,7 +52,7 @@ def continuous_variance(name, variance, low, high):
     return c_low + phi**2 * (1 - c_high)
 
 
-@pytest.mark.parametrize(("name", "order"), [*((n, 1) for n in (*STOCHASTIC, "ddim")), ("heun", 2), ("dpm-solver", 2)])
+@pytest.mark.parametrize(("name", "order"), [(name, ORDERS[name]) for name in sampling.SAMPLERS])
 @pytest.mark.parametrize("variance", [0.05, 3.0])
 def test_order_of_convergence(name, order, variance):
     low, high = 0.05, 3.0

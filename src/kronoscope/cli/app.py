@@ -254,7 +254,7 @@ def sample(
     out: Annotated[Path, typer.Option(help="File to write; its ending says the format.", show_default=False)],
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="Sequences to draw.")] = 100,
     sampler: Annotated[
-        str, typer.Option(help="dpm-solver, heun, ddim, exponential-sde or euler-maruyama.")
+        str, typer.Option(help="dpm-solver, dpm-solver-sde, heun, ddim, exponential-sde or euler-maruyama.")
     ] = "dpm-solver",
     calls: Annotated[int, typer.Option(min=1, help="Score calls a sequence.")] = 64,
     denoise: Annotated[bool, typer.Option(help="Whether the last step removes the noise that is left.")] = True,

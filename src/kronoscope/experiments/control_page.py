@@ -24,6 +24,7 @@ SAMPLER_ROLES = {
     "ddim": "baseline-2",
     "heun": "second",
     "dpm-solver": "learnt",
+    "dpm-solver-sde": "baseline-3",
 }
 
 

@@ -67,9 +67,7 @@ class DiTBlock(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width)
-        )
+        self.mlp = nn.Sequential(nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width))
         self.modulation = nn.Linear(width, 6 * width)
         self.bias = RelativeBias(num_frames, num_heads) if relative else None
         nn.init.zeros_(self.modulation.weight)

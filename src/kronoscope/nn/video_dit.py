@@ -67,9 +67,7 @@ class VideoBlock(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.space = Attention(width, num_heads)
         self.time = None if joint else Attention(width, num_heads, RelativeBias(num_frames, num_heads))
-        self.mlp = nn.Sequential(
-            nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width)
-        )
+        self.mlp = nn.Sequential(nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width))
         self.modulation = nn.Linear(width, 9 * width)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
