@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,11 +23,24 @@ def reproduce(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A smaller version; the page says so.")] = False,
     show: Annotated[bool, typer.Option("--list", help="Name the experiments, their claims and their minutes.")] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes for the trainings of a study, at least 1. [default: 1, which uses all cores]",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = 0,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Put a claim of the theory to the test: run an experiment and write its page."""
+    """Put a claim of the theory to the test: run an experiment and write its page.
+
+    A study of many trainings that was cut off goes on by the same command.
+    """
+    import joblib  # type: ignore[import-untyped]
+
     from .. import experiments
 
     if show:
@@ -41,5 +55,6 @@ def reproduce(
         return progress(title, quiet)
 
     target = out or Path(f"reproduce-{name}")
-    page = experiments.reproduce(name, target, quick=quick, seed=seed, force=force, stage=stage)
+    with joblib.parallel_config(n_jobs=jobs) if jobs else nullcontext():
+        page = experiments.reproduce(name, target, quick=quick, seed=seed, force=force, stage=stage)
     say(f"report: {page}", quiet)

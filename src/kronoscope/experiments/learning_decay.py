@@ -12,7 +12,7 @@ from .learning_page import Axis, TakeAway, figure, how, matched, nats, table, ta
 from .reproductions import Finding
 from .stages import Stage
 
-SHAPES, LENGTHS = (0.5, 1.0, 1.5, 2.0), (1.0, 2.0, 4.0, 8.0, 16.0)
+SHAPES, LENGTHS = (0.5, 1.0, 1.5, 2.0), (1.0, 4.0, 16.0)
 N, LENGTH = 500, 8.0
 SEEDS, QUICK_SEEDS = 5, 3
 QUICK_SHAPE: dict[str, Any] = {"frames": 16, "features": 2}

@@ -32,6 +32,7 @@ REGIMES: dict[str, Mapping[str, Any]] = {
     "oscillating: exponential × cosine": {"kernel": "PowerExponential(16.0) * Cosine(8.0)"},
     "short memory: lengthscale 1": {"kernel": "PowerExponential(1.0)"},
 }
+REGIME_NETWORKS = ("unrolled", "unrolled-4", "dit", "unet")
 BROKEN = 3.0
 AXIS = Axis("sequences n", "n = ")
 
@@ -59,7 +60,7 @@ def _jobs(quick: bool, seed: int) -> list[dict[str, Any]]:
 
 def _regimes(quick: bool, seed: int) -> list[dict[str, Any]]:
     """Their seeds begin where those along n end, so that no job is there twice."""
-    who = ("unrolled", *ESTIMATORS) if quick else tuple(LEARNERS)
+    who = (*(REGIME_NETWORKS[:1] if quick else REGIME_NETWORKS), *ESTIMATORS)
     seeds = [seed + SEEDS + s for s in range(1 if quick else 3)]
     shape = QUICK_SHAPE if quick else {}
     return [

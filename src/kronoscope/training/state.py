@@ -6,10 +6,11 @@ import copy
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import Parameter
 from torch.optim.swa_utils import AveragedModel
 
 from .. import _checks
@@ -18,6 +19,14 @@ from .tensors import first_line, read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 NUMBERS = ("held_out_seed", "step", "seconds", "recent_loss", "best_step", "best_loss", "history")
+
+
+@runtime_checkable
+class Shrinking(Protocol):
+    """A module whose parameters are to shrink at rates of their own (decoupled weight decay)."""
+
+    def shrinkage(self) -> dict[Parameter, float]:
+        """The weight decay of each parameter that has one of its own."""
 
 
 def _moving_average(decay: float) -> Any:
@@ -36,11 +45,16 @@ def _moving_average(decay: float) -> Any:
 
 
 def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    trainable = [p for p in network.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    """Matrices decay by ``weight_decay``, vectors do not; but for what a module's ``shrinkage()`` says of its own."""
+    own: dict[Parameter, float] = {}
+    for module in network.modules():
+        if isinstance(module, Shrinking):
+            own |= module.shrinkage()
+    groups: dict[float, list[Parameter]] = {weight_decay: [], 0.0: []}
+    for p in network.parameters():
+        if p.requires_grad:
+            groups.setdefault(own.get(p, weight_decay if p.ndim >= 2 else 0.0), []).append(p)
+    return [{"params": params, "weight_decay": decay} for decay, params in groups.items() if params]
 
 
 @dataclass
