@@ -25,7 +25,8 @@ def main(asked: list[str]) -> int:
         rows = []
         for row in importlib.import_module(f"benchmarks.{name.replace('-', '_')}").run():
             rows.append(row)
-            print(f"{name}: {row['name']}: {_cell(row['value'])} ({row['note']})", file=sys.stderr, flush=True)
+            ratio = "" if row.get("ratio") is None else f", ratio {_cell(row['ratio'])}"
+            print(f"{name}: {row['name']}: {_cell(row['value'])}{ratio} ({row['note']})", file=sys.stderr, flush=True)
         table = Table(title=f"{name} ({time.monotonic() - began:.0f} s)")
         for column in COLUMNS:
             table.add_column(column, justify="right" if column in ("value", "ratio") else "left")

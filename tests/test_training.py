@@ -450,14 +450,35 @@ def test_device():
     assert choose_device(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def test_emphasis_weighs_the_loss_by_noise_and_leaves_the_held_out_loss():
+def test_weights_of_the_denoised_error():
+    """Loss times weight is the error of D over the variance of x_0 given x_t, were x_0 white of that scale."""
     t = torch.tensor([0.01, 1.0, 5.0], dtype=torch.float64)
-    ratio = (1 - torch.exp(-t)) / torch.exp(-t)
-    expected = (1 + ratio / 0.04) / (1 + (ratio / 9) ** 2)
-    assert torch.allclose(loss.emphasised(t, 0.2, 3.0), expected)
+    alpha, sigma = torch.exp(-t / 2), (1 - torch.exp(-t)).sqrt()
+    from_epsilon_to_denoised = sigma / alpha
+    posterior = 1 / (1 / 0.3**2 + alpha**2 / sigma**2)
+    expected = from_epsilon_to_denoised**2 / posterior
+    weights = loss.denoised_weights(t, 0.3)
+    torch.testing.assert_close(weights / weights[0], expected / expected[0])
+    assert float(weights.mean()) == pytest.approx(1)
     x0, epsilon = torch.ones(3, 2, 1), torch.ones(3, 2, 1)
     value = denoising_loss(lambda x, t: torch.zeros_like(x), x0, t, epsilon, torch.tensor([1.0, 2.0, 3.0]))
     assert float(value) == 2.0
+
+
+def test_emphasis_draws_times_where_it_says():
+    """Log ratios are a truncated normal with 80 % between the ends: Kolmogorov-Smirnov on one draw a stratum."""
+    low, high, ends = 0.02, 6.0, (0.5, 3.5)
+    t = draw_times(4000, low, high, generator=seeded(0), emphasis=ends)
+    log_ratio = 0.5 * torch.expm1(t).log().numpy()
+    centre, spread = (math.log(0.5) + math.log(3.5)) / 2, math.log(7) / 2 / scipy.stats.norm.ppf(0.9)
+    cuts = [(0.5 * math.log(math.expm1(end)) - centre) / spread for end in (low, high)]
+    law = scipy.stats.truncnorm(*cuts, loc=centre, scale=spread)
+    assert scipy.stats.kstest(log_ratio, law.cdf).statistic < 1 / 4000  # a stratum is that wide
+    assert float(t.min()) >= low
+    assert float(t.max()) <= high
+
+
+def test_emphasis_is_checked_and_written_down():
     config = TrainingConfig(emphasis=[0.2, 3.0])
     assert TrainingConfig.from_json(config.to_json()) == config
     with pytest.raises(InputError, match="emphasis must be"):

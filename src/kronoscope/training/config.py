@@ -32,10 +32,12 @@ class TrainingConfig:
         patience: Evaluations without a better held-out loss after which training stops; None for never.
         held_out_draws: Noised copies of the held-out sequences (in all) that the held-out loss averages.
         precision: "float32" or "bfloat16" (autocast).
-        emphasis: (low, high) of the noise-to-signal ratio r = sigma_t / alpha_t: the loss of a sequence is multiplied
-            by (1 + (r/low)^2) / (1 + (r/high)^4), which favours the noise between them. None is likelihood weighting,
-            by which the loss is in nats; the held-out loss always is. For data whose few nats of interest (where an
-            object is) drown in many others (its pixels).
+        emphasis: (low, high) of the noise-to-signal ratio r = sigma_t / alpha_t at which training spends itself: log r
+            is drawn normal with four fifths of it between the two (within the range of t), and a sequence's loss is
+            weighted by 1 + (r/s)^2, s the root mean square of the training data, over the batch's mean: the error
+            of the denoised data counts alike at all noise (EDM's loss). None is likelihood weighting, by which the
+            loss is in nats; the held-out loss always is. For data whose few nats of interest (where an object is)
+            drown in many others (its pixels).
         compile: Whether to pass the network through ``torch.compile``.
     """
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .. import _checks
 from .._errors import DivergenceError, InputError
 from .config import TrainingConfig, choose_device
-from .loss import HeldOutLoss, denoising_loss, draw_times, emphasised, split_missing
+from .loss import HeldOutLoss, denoised_weights, denoising_loss, draw_times, split_missing
 from .processes import Processes
 from .state import TrainingState
 
@@ -169,6 +169,7 @@ class _Run:
         network = self.processes.together(self.state.network)
         self.forward = torch.compile(network) if self.config.compile else network
         self.share = self.processes.share(self.config.batch_size)
+        self.scale = float(self.x.square().nanmean().sqrt())
         self.x, self.mask = split_missing(self.x)
         self.started = time.monotonic() - self.state.seconds
         self.saved = time.monotonic()
@@ -211,12 +212,14 @@ class _Run:
     def train_step(self, fraction: float) -> None:
         config, state = self.config, self.state
         index = torch.randint(len(self.x), (config.batch_size,), generator=state.generator)
-        t = draw_times(config.batch_size, config.min_time, config.max_time, generator=state.generator)
+        t = draw_times(
+            config.batch_size, config.min_time, config.max_time, generator=state.generator, emphasis=config.emphasis
+        )
+        weights = None if config.emphasis is None else denoised_weights(t, self.scale)[self.share]
         index = index.to(self.x.device)
         x0, mask = self.x[index], None if self.mask is None else self.mask[index][self.share]
         epsilon = torch.randn(x0.shape, generator=state.generator).to(x0.device)
         x0, t, epsilon = x0[self.share], t[self.share], epsilon[self.share]
-        weights = None if config.emphasis is None else emphasised(t, *config.emphasis)
         rate = config.learning_rate * lr_schedule(fraction, state.step, config.warmup_steps)
         for group in state.optimizer.param_groups:
             group["lr"] = rate

@@ -14,15 +14,30 @@ from .._errors import InputError
 EpsilonNetwork = Callable[..., Tensor]
 
 
-def draw_times(num: int, min_time: float, max_time: float, *, generator: torch.Generator) -> Tensor:
-    """``num`` diffusion times, one from each of ``num`` equal strata of the clock, ascending. Shape (num,), float64.
+def draw_times(
+    num: int,
+    min_time: float,
+    max_time: float,
+    *,
+    generator: torch.Generator,
+    emphasis: tuple[float, float] | None = None,
+) -> Tensor:
+    """``num`` diffusion times, one from each of ``num`` equal strata of their law, ascending. Shape (num,), float64.
 
-    Each time is uniform on the clock over the whole batch; the strata only lower the variance of the loss.
+    Each time is uniform on the clock over the whole batch; the strata only lower the variance of the loss. With
+    ``emphasis`` it is normal on the clock u = 2 log r, truncated to the range, 80 % of the normal between the two r.
     """
-    low, high = float(diffusion.clock(min_time)), float(diffusion.clock(max_time))
+    low, high = diffusion.clock(min_time), diffusion.clock(max_time)
     within = torch.rand(num, generator=generator, dtype=torch.float64, device=generator.device)
     strata = torch.arange(num, dtype=torch.float64, device=generator.device)
-    return diffusion.time_from_clock(low + (high - low) * (strata + within) / num)
+    share = (strata + within) / num
+    if emphasis is None:
+        return diffusion.time_from_clock(float(low) + float(high - low) * share)
+    ends = 2 * torch.tensor(emphasis, dtype=torch.float64).log()
+    centre, spread = ends.mean(), ends.diff() / (2 * torch.special.ndtri(torch.tensor(0.9, dtype=torch.float64)))
+    below, above = (torch.special.ndtr((end - centre) / spread).to(share) for end in (low, high))
+    quantile = torch.special.ndtri(below + (above - below) * share)
+    return diffusion.time_from_clock((centre.to(share) + spread.to(share) * quantile).clamp(float(low), float(high)))
 
 
 def denoising_loss(
@@ -54,10 +69,17 @@ def denoising_loss(
     return squares.mean() if weights is None else (squares.mean(dim=(1, 2)) * weights.to(squares)).mean()
 
 
-def emphasised(t: Tensor, low: float, high: float) -> Tensor:
-    """(1 + (r/low)^2) / (1 + (r/high)^4) with r = sigma_t / alpha_t, like ``t``."""
-    ratio = torch.expm1(t)  # r^2
-    return (1 + ratio / low**2) / (1 + (ratio / high**2) ** 2)
+def denoised_weights(t: Tensor, scale: float) -> Tensor:
+    """1 + (r/scale)^2 with r = sigma_t / alpha_t, over its mean, like ``t``.
+
+    For data of root mean square ``scale`` the part of the denoised data that is not known beforehand then counts alike
+    at every noise level.
+
+    Source: Karras et al., "Elucidating the design space of diffusion-based generative models", NeurIPS 2022,
+    arXiv:2206.00364, section 5, in this schedule.
+    """
+    weights = 1 + torch.expm1(t) / scale**2
+    return weights / weights.mean()
 
 
 def split_missing(x: Tensor) -> tuple[Tensor, Tensor | None]:
