@@ -31,7 +31,8 @@ class Reading:
         sigma: Spatial factor of the nearest Kronecker product of its first block, (d, d), over its trace.
         gap: Largest relative error of that Sigma; ``temporal_gap`` of that Gamma (absolute).
         share: Of the heads' squared norm that one Kronecker product holds.
-        alignments: Of every head of every block with Sigma, the cosine against random rotations.
+        alignments: Of every head of every block with Sigma, the cosine against random rotations; without those heads
+            whose values are multiples of the identity, which have no axes to compare.
     """
 
     name: str
@@ -43,9 +44,9 @@ class Reading:
     alignments: list[probes.Alignment]
 
     @property
-    def cosine(self) -> float:
-        """Mean |cosine| over heads."""
-        return sum(abs(one.cosine) for one in self.alignments) / len(self.alignments)
+    def cosine(self) -> float | None:
+        """Mean |cosine| over heads; None where no head has axes."""
+        return sum(abs(one.cosine) for one in self.alignments) / len(self.alignments) if self.alignments else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +89,6 @@ def read(name: str, kind: str, net: nn.Module, process: GaussianSequence, seed: 
             alignments.append(
                 probes.alignment(value, process.spatial_covariance, rotations=ROTATIONS, generator=generator)
             )
-    if not alignments:
-        alignments = [probes.Alignment(0.0, 1.0, (90.0,) * (len(truth) - 1), (90.0,) * (len(truth) - 1), 0)]
     sigma = sigma / sigma.trace()
     return Reading(
         name,

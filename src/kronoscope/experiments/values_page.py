@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from .learning_page import how
 from .yardstick_networks import LABELS, ROLES
 
 if TYPE_CHECKING:
+    from ..probes import Alignment
     from .values import Reading, ValuesResult
 
 TARGET = 1e-6
@@ -63,7 +65,7 @@ def _verdict(result: ValuesResult) -> Verdict:
         )
     ]
     for one in result.readings:
-        if one.kind == "trained":
+        if one.kind == "trained" and one.cosine is not None:
             beyond = sum(head.p_value <= 0.05 / len(one.alignments) for head in one.alignments)
             numbers.append(
                 Number(
@@ -98,6 +100,8 @@ def _matrices(result: ValuesResult) -> Figure:
 def _bars(result: ValuesResult) -> Figure:
     bars = []
     for one in result.readings:
+        if one.cosine is None:
+            continue
         values = [abs(head.cosine) for head in one.alignments]
         role = "floor" if one.kind == "compiled" else ROLES[one.kind]
         bars.append(Bar(name(one), role, one.cosine, min(values), max(values)))
@@ -114,18 +118,18 @@ def _bars(result: ValuesResult) -> Figure:
 def _table(result: ValuesResult) -> Table:
     rows: list[list[Cell]] = []
     for one in result.readings:
-        least = min(head.p_value for head in one.alignments)
-        angle = median(head.angles[0] for head in one.alignments)
-        null = median(head.null_angles[0] for head in one.alignments)
-        rows.append(
-            [name(one), one.gap, one.temporal_gap, one.share, len(one.alignments), one.cosine, least, angle, null]
-        )
+        heads = one.alignments
+        told: list[Cell] = [None, None, None, None]
+        if heads:
+            least = min(head.p_value for head in heads)
+            told = [one.cosine, least, *(median(a[0] for a in b) for b in _angles(heads))]
+        rows.append([name(one), one.gap, one.temporal_gap, one.share, len(heads), *told])
     columns: list[Column | str] = [
         "network",
         Column("error of Sigma", "relative", digits=2),
         Column("error of Gamma", digits=2),
         Column("share of one product", digits=3),
-        Column("heads", digits=3),
+        Column("heads with axes", digits=3),
         Column("mean |cosine|", decimals=2),
         Column("least p", digits=2),
         Column("angle of the first axis", "°", decimals=0),
@@ -136,6 +140,10 @@ def _table(result: ValuesResult) -> Table:
         rows,
         "Errors are of the first block's nearest Kronecker product. The angle is between the leading eigenvectors of a "
         "head's value matrix and of Sigma, median over heads, beside that of random rotations.",
-        note="p-values of single heads are not corrected; with 999 rotations the least possible is 0.001. A row "
-        "with cosine 0 and p = 1 has values that are multiples of the identity, which have no axes.",
+        note="p-values of single heads are not corrected; with 999 rotations the least possible is 0.001. A dash "
+        "stands where all values are multiples of the identity, which have no axes to compare.",
     )
+
+
+def _angles(heads: Sequence[Alignment]) -> tuple[list[tuple[float, ...]], list[tuple[float, ...]]]:
+    return [head.angles for head in heads], [head.null_angles for head in heads]
