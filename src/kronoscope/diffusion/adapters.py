@@ -55,6 +55,8 @@ def score_from(
 ) -> ScoreFunction:
     """The score that a stranger's network stands for.
 
+    docs/learning.md, Outside networks, has the lines for diffusers and azula.
+
     Args:
         net: ``net(x~, tau)`` -> a tensor like x~; tau has shape (batch,): int64 where ``alpha_sigma`` is a table, the
             dtype of x~ otherwise.

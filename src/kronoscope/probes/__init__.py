@@ -4,6 +4,7 @@ from .ablation import Ablation, Damage, ablate, swap_kernel
 from .attention import Association, AttentionProbe, attention
 from .circuits import Alignment, Circuits, alignment, circuits
 from .jacobian import JacobianProbe, KernelFit, Measured, jacobian
+from .recording import attention_maps
 
 __all__ = [
     "Ablation",
@@ -18,6 +19,7 @@ __all__ = [
     "ablate",
     "alignment",
     "attention",
+    "attention_maps",
     "circuits",
     "jacobian",
     "swap_kernel",

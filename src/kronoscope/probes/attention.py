@@ -178,8 +178,8 @@ def attention(
         t: Diffusion time.
         maps: For an outside network: (x, t) with t of shape (batch,), to one tensor (batch or 1, heads, N, N) of
             attention weights a block. For torch's own attention:
-            ``lambda x, t: [layer(x, x, x, average_attn_weights=False)[1]]``; for diffusers' transformers, an attention
-            processor that keeps what its softmax returns.
+            ``lambda x, t: [layer(x, x, x, average_attn_weights=False)[1]]``; for diffusers' transformers,
+            :func:`attention_maps`.
         batch_size: Sequences a call.
 
     Raises:
