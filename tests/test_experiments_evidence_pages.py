@@ -3,9 +3,13 @@
 import json
 
 import pytest
+import torch
 
 from kronoscope import experiments
 from kronoscope.experiments import ablation, attention, values, yardstick_networks
+from kronoscope.kernels import PowerExponential
+from kronoscope.nn import UnrolledTransformer
+from kronoscope.processes import GaussianSequence
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +57,9 @@ def test_ablation_shows_every_head_and_the_swap_of_kernels(networks, tmp_path, m
     ablate = ablation.probes.ablate
     monkeypatch.setattr(ablation.probes, "ablate", lambda *a, **k: ablate(*a, **(k | {"num_samples": 2})))
     monkeypatch.setattr(ablation.probes.ablation, "NODES", 2)
-    monkeypatch.setattr(ablation, "swap_learnt", lambda *a: ablation.swap_compiled(8))  # tests of probes have that one
+    laws = [GaussianSequence(PowerExponential(scale), torch.eye(2).double(), times=12) for scale in (6.0, 2.0)]
+    pair = [UnrolledTransformer.from_law(law) for law in laws]  # in place of two trainings
+    monkeypatch.setattr(ablation, "swap_learnt", lambda *a: ablation.swap_networks(*pair, laws[1], 0, 400))
     told, page = reproduced("ablation", networks, tmp_path, monkeypatch)
     assert len(told["ablations"]) == 4
     assert all(len(one["heads"]) == 32 for one in told["ablations"])
@@ -61,4 +67,7 @@ def test_ablation_shows_every_head_and_the_swap_of_kernels(networks, tmp_path, m
     assert max(abs(a - b) for a, b in zip(compiled["after"], compiled["target"])) < 1e-3
     assert max(abs(a - b) for a, b in zip(compiled["before"], compiled["target"])) > 0.2
     assert compiled["spatial_gap"] < 1e-6
+    learnt = told["swaps"][1]
+    assert f"{learnt['generated_after']['gap']:.3f} ± {learnt['generated_after']['gap_standard_error']:.3f}" in page
+    assert learnt["generated_before"]["gap"] > 0.2
     assert "would have been refuted" in page

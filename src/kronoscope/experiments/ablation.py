@@ -15,7 +15,7 @@ from ..kernels import PowerExponential
 from ..nn import UnrolledTransformer
 from ..processes import GaussianSequence
 from . import ablation_page
-from .control import FRAMES, LENGTHSCALE, control_process
+from .control import FRAMES, LENGTHSCALE, MIN_TIME, control_process
 from .reproductions import Finding
 from .stages import Stage, training_steps
 from .yardstick_networks import law_of, network
@@ -23,6 +23,26 @@ from .yardstick_networks import law_of, network
 DONOR = 3.0
 MAX_LAG = 8
 TIME = 0.2
+CALLS, GENERATED = 32, 4000
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Correlation by lag 0..MAX_LAG of generated sequences, and how far it is from what theory says of them.
+
+    Attributes:
+        value, error: Of the sequences, and standard errors.
+        target: Of the donor's kernel with the noise that is left where the sampler stops (:func:`noised`).
+    """
+
+    value: list[float]
+    error: list[float]
+    target: list[float]
+
+    @property
+    def gap(self) -> tuple[float, float]:
+        """Largest difference from the target over the lags, and its standard error."""
+        return max((abs(v - t), e) for v, e, t in zip(self.value, self.error, self.target, strict=True))
 
 
 @dataclass(frozen=True)
@@ -32,23 +52,29 @@ class Swap:
     Attributes:
         name: "compiled" or "learnt".
         before, after: Read off the Jacobian.
-        generated, generated_error: Of generated sequences after the swap, and standard errors; empty if none were.
         target: Of the donor's kernel.
-        spatial_gap: Largest relative change of Sigma over its trace, which must stay.
+        spatial_gap: Largest change of Sigma / tr Sigma, which must stay, over the largest entry.
+        generated_before, generated_after: Of sequences from the same noise, with the own kernel (the null) and with the
+            donor's; None if none were generated.
     """
 
     name: str
     before: list[float]
     after: list[float]
-    generated: list[float]
-    generated_error: list[float]
     target: list[float]
     spatial_gap: float
+    generated_before: Generated | None = None
+    generated_after: Generated | None = None
 
     @property
     def gap(self) -> float:
         """Largest difference of the correlation after the swap from the donor's."""
         return max(abs(a - b) for a, b in zip(self.after, self.target))
+
+    @property
+    def gap_before(self) -> float:
+        """The same before the swap."""
+        return max(abs(a - b) for a, b in zip(self.before, self.target))
 
 
 @dataclass(frozen=True)
@@ -58,6 +84,7 @@ class AblationResult:
     ablations: dict[tuple[str, str], probes.Ablation]
     swaps: list[Swap]
     samples: int
+    generated: int = GENERATED
 
 
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
@@ -111,7 +138,7 @@ def swap_compiled(frames: int) -> Swap:
                 mine.output.copy_(other.output)
                 mine.value.copy_(other.value)
     after = probes.jacobian(ours.score, process, TIME, num_samples=2)
-    return _swap("compiled", before, after, process, [], [])
+    return _swap("compiled", before, after, process)
 
 
 def swap_learnt(quick: bool, seed: int, stage: Stage) -> Swap:
@@ -135,18 +162,50 @@ def swap_learnt(quick: bool, seed: int, stage: Stage) -> Swap:
     own, other = (one.network for one in fitted)
     assert isinstance(own, UnrolledTransformer)
     assert isinstance(other, UnrolledTransformer)
-    swapped = probes.swap_kernel(own, other)
+    return swap_networks(own, other, donor, seed)
+
+
+def swap_networks(
+    own: UnrolledTransformer, other: UnrolledTransformer, donor: GaussianSequence, seed: int, count: int = GENERATED
+) -> Swap:
+    """Put the lag table of ``other`` into ``own``; look at the Jacobian and at ``count`` generated sequences.
+
+    The sequences before and after come from the same noise, by the probability-flow ODE.
+
+    Args:
+        own, other: Separable networks, of the process of ``donor``'s Sigma and of ``donor``.
+        donor: Whose temporal covariance the swapped network must show.
+        seed: Of the noise.
+        count: Sequences to generate, each time.
+    """
+    swapped, last = probes.swap_kernel(own, other), min(MAX_LAG, donor.num_frames - 1)
     before, after = (
         probes.jacobian(_score(one), donor, TIME, num_samples=2, dtype=torch.float32) for one in (own, swapped)
     )
-    x = sampling.sample(
-        _score(swapped),
-        (2000, donor.num_frames, donor.num_features),
-        sampling.dpm_solver(32),
-        generator=torch.Generator().manual_seed(seed),
-    )
-    value, error = lag_correlations(x.double(), MAX_LAG)
-    return _swap("learnt", before, after, donor, value.tolist(), error.tolist())
+    table = sampling.dpm_solver(CALLS, MIN_TIME)
+    # Gamma and Sigma share a scale that the swap leaves free, so the noise is put beside the variance of the swapped.
+    variance = float(after.spatial_covariance().value.trace()) / donor.num_features
+    target = noised(donor.temporal_covariance[0, : last + 1], variance, table.end_time)
+    found = []
+    for one in (own, swapped):
+        generator = torch.Generator().manual_seed(seed)
+        x = sampling.sample(_score(one), (count, donor.num_frames, donor.num_features), table, generator=generator)
+        value, error = lag_correlations(x.double(), last)
+        found.append(Generated(value.tolist(), error.tolist(), target.tolist()))
+    return _swap("learnt", before, after, donor, *found)
+
+
+def noised(correlation: Tensor, variance: float, t: float) -> Tensor:
+    """Correlation by lag, from lag 0, of alpha_t x_0 + sigma_t z: alpha^2 v gamma / (alpha^2 v + sigma^2), 1 at lag 0.
+
+    Args:
+        correlation: gamma(h) / gamma(0) of the data, (lags,).
+        variance: v, of the data, mean over features.
+        t: Diffusion time.
+    """
+    signal, noise = float(diffusion.alpha(t)) ** 2 * variance, float(diffusion.sigma_squared(t))
+    shrunk = correlation * signal / (signal + noise)
+    return torch.cat([torch.ones_like(shrunk[:1]), shrunk[1:]])
 
 
 def _score(net: nn.Module) -> ScoreFunction:
@@ -174,8 +233,8 @@ def _swap(
     before: probes.JacobianProbe,
     after: probes.JacobianProbe,
     donor: GaussianSequence,
-    generated: list[float],
-    error: list[float],
+    generated_before: Generated | None = None,
+    generated_after: Generated | None = None,
 ) -> Swap:
     last = min(MAX_LAG, donor.num_frames - 1)
     found = [one.spatial_covariance().value for one in (before, after)]
@@ -184,10 +243,10 @@ def _swap(
         name,
         before.lag_profile(last).value.tolist(),
         after.lag_profile(last).value.tolist(),
-        generated,
-        error,
         donor.temporal_covariance[0, : last + 1].tolist(),
         float((sigmas[1] - sigmas[0]).abs().max() / sigmas[0].abs().max()),
+        generated_before,
+        generated_after,
     )
 
 
@@ -202,4 +261,12 @@ def _record(result: AblationResult) -> dict:
         }
         for (kind, patch), one in result.ablations.items()
     ]
-    return {"samples": result.samples, "ablations": rows, "swaps": [vars(one) for one in result.swaps]}
+    return {"samples": result.samples, "ablations": rows, "swaps": [_swap_record(one) for one in result.swaps]}
+
+
+def _swap_record(one: Swap) -> dict:
+    told = {**vars(one), "gap": one.gap, "gap_before": one.gap_before}
+    for key in ("generated_before", "generated_after"):
+        found: Generated | None = told[key]
+        told[key] = None if found is None else {**vars(found), "gap": found.gap[0], "gap_standard_error": found.gap[1]}
+    return told
