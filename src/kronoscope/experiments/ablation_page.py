@@ -50,10 +50,10 @@ def page(result: AblationResult, quick: bool) -> Report:
                 "exchanging the attention weights must exchange the correlation in time and leave Sigma alone. "
                 f"{result.generated} sequences are generated before and after, from the same noise. The claim about "
                 f"them would have been refuted by a correlation more than {GENERATED_TARGET:g} off the theory's at any "
-                "lag, by the upper end of a 95 % interval; and the experiment would say nothing if the sequences before "
-                "the swap had been as near, by the lower end of theirs. What theory says of them is alpha² v gamma / "
-                f"(alpha² v + sigma²), with the noise of t = {MIN_TIME:g}, where the sampler stops, and v the variance "
-                "that the swapped network believes in; the sampler's own error is not taken off."
+                "lag, by the upper end of a 95 % interval; and the experiment would say nothing if the sequences "
+                "before the swap had been as near, by the lower end of theirs. What theory says of them is alpha² v "
+                f"gamma / (alpha² v + sigma²), with the noise of t = {MIN_TIME:g}, where the sampler stops, and v the "
+                "variance that the swapped network believes in; the sampler's own error is not taken off."
             ),
         ],
         verdict=_verdict(result),

@@ -32,10 +32,11 @@ class Reading:
         t: Diffusion time.
         relative_error: Of the mean Jacobian, in the Frobenius norm.
         profile, profile_error: gamma(lag) for lag 0..MAX_LAG.
-        gap: Largest |gamma(lag) - truth|.
+        gap, gap_error: Largest |gamma(lag) - truth|, and the standard error there.
         lengthscale, exponent: (value, standard error); None where there is no covariance to fit.
-        sigma: Spatial covariance, (d, d).
-        modes, modes_error: Precision by mode, (N, d).
+        sigma, sigma_error: Spatial covariance, (d, d), and standard errors.
+        sigma_gap: Largest |entry - truth| of it, and the standard error there.
+        modes, modes_error: Precision by mode, (N, d), and standard errors.
         true_modes: What it should be.
     """
 
@@ -45,9 +46,12 @@ class Reading:
     profile: list[float]
     profile_error: list[float]
     gap: float
+    gap_error: float
     lengthscale: tuple[float, float] | None
     exponent: tuple[float, float] | None
     sigma: Tensor
+    sigma_error: Tensor
+    sigma_gap: tuple[float, float]
     modes: Tensor
     modes_error: Tensor
     true_modes: Tensor
@@ -102,20 +106,32 @@ def read(
     except (InputError, ValueError):
         pass  # a belief that is no covariance: the page shows a dash
     modes, true_modes = probe.by_mode(process)
+    sigma = probe.spatial_covariance()
+    gap, gap_error = _largest(profile, truth)
     return Reading(
         kind,
         t,
         probe.relative_error,
         profile.value.tolist(),
         profile.standard_error.tolist(),
-        float((profile.value - truth).abs().max()),
+        gap,
+        gap_error,
         scale,
         exponent,
-        probe.spatial_covariance().value,
+        sigma.value,
+        sigma.standard_error,
+        _largest(sigma, process.spatial_covariance),
         modes.value,
         modes.standard_error,
         true_modes,
     )
+
+
+def _largest(found: probes.Measured, truth: Tensor) -> tuple[float, float]:
+    """Largest |entry - truth|, and the standard error of that entry."""
+    off = (found.value - truth).abs().flatten()
+    place = int(off.argmax())
+    return float(off[place]), float(found.standard_error.flatten()[place])
 
 
 def _record(result: JacobianResult) -> dict:
@@ -127,9 +143,15 @@ def _record(result: JacobianResult) -> dict:
             "gamma": one.profile,
             "gamma_standard_error": one.profile_error,
             "largest_gap": one.gap,
+            "largest_gap_standard_error": one.gap_error,
             "lengthscale": None if one.lengthscale is None else list(one.lengthscale),
             "exponent": None if one.exponent is None else list(one.exponent),
             "spatial_covariance": one.sigma.tolist(),
+            "spatial_covariance_standard_error": one.sigma_error.tolist(),
+            "spatial_largest_gap": one.sigma_gap[0],
+            "spatial_largest_gap_standard_error": one.sigma_gap[1],
+            "precision_by_mode": one.modes.tolist(),
+            "precision_by_mode_standard_error": one.modes_error.tolist(),
         }
         for one in result.readings
     ]

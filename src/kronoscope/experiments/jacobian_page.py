@@ -11,9 +11,14 @@ from .learning_page import how
 from .yardstick_networks import LABELS, NULLS, ROLES
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .jacobian import JacobianResult, Reading
 
 GAP, SCALE = 0.03, 0.1
+TIMES_NEARER = 3.0  # than a null, where no target says how near
+REACH = 1.96
+LEAST = 1e-3  # of a precision that is drawn: a logarithmic axis has no 0
 NAMES = {"exact": "exact score", **{kind: f"DiT, {label}" for kind, label in LABELS.items()}}
 LOOKS = {"exact": "floor", **ROLES}
 
@@ -38,9 +43,13 @@ def page(result: JacobianResult, quick: bool) -> Report:
                 "the covariance is (A⁻¹ - σ²I)/α², its traces over the features averaged along the lags. Standard "
                 "errors by a jackknife over ten groups of sequences: they tell how well the network is read, not how "
                 "it would differ if it were trained again. The same network was also not trained at all, trained on "
-                "white noise, and trained on sequences whose frames were shuffled: each has seen as many sequences of "
-                "the same shape, but no order in time. The claim would have been refuted by a null that gives the "
-                "same curve, or by a trained network that misses gamma by more than the target."
+                "white noise, and trained on sequences whose frames were shuffled: the latter two have seen as many "
+                "sequences of the same shape, but no order in time. Each is one training. The claim would have been refuted "
+                f"by a trained network that misses gamma by more than {GAP:g} or the lengthscale by more than "
+                f"{100 * SCALE:g} %; by a null whose lengthscale is within that, or whose largest error of gamma is "
+                f"below {TIMES_NEARER:g} times both {GAP:g} and the trained network's; and, for Sigma, by the network "
+                f"that saw white noise being off by less than {TIMES_NEARER:g} times as much, 95 % intervals taken "
+                "at their worse ends."
             ),
         ],
         verdict=_verdict(result),
@@ -50,28 +59,23 @@ def page(result: JacobianResult, quick: bool) -> Report:
 def _verdict(result: JacobianResult) -> Verdict:
     trained = result.of("trained")
     scale, error = trained.lengthscale or (0.0, 0.0)
-    off = abs(scale / LENGTHSCALE - 1)
-    nearest = min((result.of(kind) for kind in NULLS), key=lambda one: one.gap)
     return Verdict(
         [
             Number(
-                f"{trained.gap:.3f}",
-                "largest error of gamma, lags 0 to 16",
+                f"{trained.gap:.3f} ± {trained.gap_error:.3f}",
+                f"largest error of gamma, lags 0 to {len(trained.profile) - 1}",
                 f"trained DiT, read at t = {trained.t:g}; target {GAP:g}",
                 "good" if trained.gap <= GAP else "bad",
             ),
             Number(
                 f"{scale:.2f}" if trained.lengthscale else "none",
                 "lengthscale (frames)",
-                f"± {error:.2f}; the truth is {LENGTHSCALE:g}; {100 * off:.0f} % off, target {100 * SCALE:g} %",
-                "good" if off <= SCALE else "bad",
+                f"± {error:.2f}; the truth is {LENGTHSCALE:g}; {100 * _off(trained):.0f} % off, target "
+                f"{100 * SCALE:g} %",
+                "good" if _off(trained) <= SCALE else "bad",
             ),
-            Number(
-                f"{nearest.gap:.2f}",
-                "the same error of the nearest null",
-                f"DiT {LABELS[nearest.kind]}: would have refuted the claim below {GAP:g}",
-                "good" if nearest.gap > 3 * max(GAP, trained.gap) else "bad",
-            ),
+            _nulls(result),
+            _spatial(result),
             Number(
                 f"{result.exact_gap:.0e}",
                 "largest error of an entry for the exact score",
@@ -79,6 +83,36 @@ def _verdict(result: JacobianResult) -> Verdict:
                 "good" if result.exact_gap <= 1e-8 else "bad",
             ),
         ]
+    )
+
+
+def _off(one: Reading) -> float:
+    """Relative error of the lengthscale; 1 where there is none."""
+    return 1.0 if one.lengthscale is None else abs(one.lengthscale[0] / LENGTHSCALE - 1)
+
+
+def _nulls(result: JacobianResult) -> Number:
+    nulls = [result.of(kind) for kind in NULLS]
+    nearest, by_scale = min(nulls, key=lambda one: one.gap), min(nulls, key=_off)
+    bound = TIMES_NEARER * max(GAP, result.of("trained").gap)
+    told = "none" if by_scale.lengthscale is None else "{:.2g} ± {:.1g}".format(*by_scale.lengthscale)
+    return Number(
+        f"{nearest.gap:.2f} ± {nearest.gap_error:.2g}",
+        "the same error of the nearest null",
+        f"DiT {LABELS[nearest.kind]}, must be above {bound:.2g}; nearest lengthscale of a null {told} "
+        f"({LABELS[by_scale.kind]}), must be more than {100 * SCALE:g} % off",
+        "good" if nearest.gap > bound and _off(by_scale) > SCALE else "bad",
+    )
+
+
+def _spatial(result: JacobianResult) -> Number:
+    (gap, error), (null, null_error) = result.of("trained").sigma_gap, result.of("white").sigma_gap
+    nearer = TIMES_NEARER * (gap + REACH * error) < null - REACH * null_error
+    return Number(
+        f"{gap:.2f} ± {error:.2g}",
+        "largest error of an entry of Sigma",
+        f"trained DiT; DiT {LABELS['white']}: {null:.2f} ± {null_error:.2g}, must be {TIMES_NEARER:g} times as far",
+        "good" if nearer else "bad",
     )
 
 
@@ -90,8 +124,8 @@ def _profiles(result: JacobianResult) -> Figure:
     lines.insert(0, Line("truth", "truth", lags, truth))
     caption = (
         "Correlation between frames that each score believes in, by their distance, with 95 % bands where these are "
-        "wide enough to see. The trained network should lie on the truth; the nulls, of the same shape, steps "
-        "and number of sequences, should not."
+        "wide enough to see. The trained network should lie on the truth; the nulls, two of them with the same "
+        "number of sequences and steps, should not."
     )
     panel = LinePanel("", "lag (frames)", "correlation", lines)
     return Figure([panel], caption, "Believed correlation against lag for truth, trained network and nulls.")
@@ -99,7 +133,7 @@ def _profiles(result: JacobianResult) -> Figure:
 
 def _line(one: Reading) -> Line:
     lags = list(range(len(one.profile)))
-    reach = [1.96 * error for error in one.profile_error]
+    reach = [REACH * error for error in one.profile_error]
     low, high = ([v + sign * r for v, r in zip(one.profile, reach)] for sign in (-1, 1))
     return Line(NAMES[one.kind], LOOKS[one.kind], lags, one.profile, low, high)
 
@@ -109,15 +143,17 @@ def _table(result: JacobianResult) -> Table:
         [
             NAMES[one.kind],
             one.t,
-            one.gap,
+            Estimate(one.gap, one.gap_error),
             None if one.lengthscale is None else Estimate(*one.lengthscale),
             None if one.exponent is None else Estimate(*one.exponent),
+            Estimate(*one.sigma_gap),
             one.relative_error,
         ]
         for one in result.readings
     ]
-    columns: list[Column | str] = ["score", "read at t", Column("largest error of gamma", digits=2)]
-    columns += [Column("lengthscale", "frames"), "exponent", Column("relative error of the Jacobian", digits=2)]
+    columns: list[Column | str] = ["score", "read at t", "largest error of gamma"]
+    columns += [Column("lengthscale", "frames"), "exponent", "largest error of Sigma"]
+    columns += [Column("relative error of the Jacobian", digits=2)]
     return Table(
         columns,
         rows,
@@ -147,20 +183,41 @@ def _sigma(result: JacobianResult) -> Figure:
 def _modes(result: JacobianResult) -> Figure:
     panels = []
     for t in dict.fromkeys(one.t for one in result.readings):
-        lines = []
-        for kind in ("truth", "trained", "white"):
-            one = result.of("trained" if kind == "truth" else kind, t)
-            order = one.true_modes.flatten().argsort(descending=True)
-            y = (one.true_modes if kind == "truth" else one.modes).flatten()[order].clamp_min(1e-3).tolist()
-            label = "truth" if kind == "truth" else NAMES[kind]
-            role = "truth" if kind == "truth" else LOOKS[kind]
-            lines.append(Line(label, role, (1 / one.true_modes.flatten()[order]).tolist(), y))
+        trained, white = result.of("trained", t), result.of("white", t)
+        order = trained.true_modes.flatten().argsort(descending=True)
+        exact = trained.true_modes.flatten()[order]
+        x = (1 / exact).tolist()
+        lines = [Line("truth", "truth", x, exact.tolist()), _precision(trained, order, x), _precision(white, order, x)]
         panels.append(
             LinePanel(f"t = {t:g}", "variance of the mode with noise", "precision", lines, log_x=True, log_y=True)
         )
     caption = (
         "Precision along every temporal × spatial mode (eigenvectors of Gamma and Sigma) against the mode's true "
-        "variance at that noise level. The truth is one over the variance; where a curve leaves it, the network is "
-        "blind to those modes. The network that saw white noise believes that all modes are alike."
+        "variance at that noise level, with 95 % bands. The truth is one over the variance; where a curve leaves it, "
+        "the network is wrong about those modes. A network that believed in white noise alone would have a level "
+        f"curve. {_cut_off(result)}"
     )
     return Figure(panels, caption, "Precision by mode, truth and networks, at three noise levels.", columns=3)
+
+
+def _precision(one: Reading, order: Tensor, x: list[float]) -> Line:
+    value, reach = (part.flatten()[order] for part in (one.modes, REACH * one.modes_error))
+    drawn = [part.clamp_min(LEAST).tolist() for part in (value, value - reach, value + reach)]
+    return Line(NAMES[one.kind], LOOKS[one.kind], x, *drawn)
+
+
+def _cut_off(result: JacobianResult) -> str:
+    """Which precisions are not drawn where they are, in words."""
+    told = []
+    for one in result.readings:
+        if one.kind in ("trained", "white"):
+            low = int((one.modes < LEAST).sum())
+            bands = int((one.modes - REACH * one.modes_error < LEAST).sum())
+            if bands:
+                told.append(
+                    f"{NAMES[one.kind]} at t = {one.t:g}: {low} of {one.modes.numel()} precisions, "
+                    f"{int((one.modes < 0).sum())} of them negative, and {bands} lower ends of bands"
+                )
+    if not told:
+        return f"Nothing is cut off: every band lies above {LEAST:g}."
+    return f"What is below {LEAST:g}, or negative, is drawn there, at the edge. " + "; ".join(told) + "."
