@@ -19,6 +19,7 @@ def reproduced(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yardstick_networks, "QUICK_STEPS", {"dit": 3})
         patch.setattr(yardstick_networks, "QUICK_N", 100)
+        patch.setattr(jacobian, "TIMES", (0.1, 0.2))
         patch.setattr(jacobian, "network", lambda *a, **k: trained(*a, **(k | {"held_out_draws": 1})))
         patch.setattr(jacobian, "read", lambda kind, score, law, t, count, *rest: read(kind, score, law, t, 2, *rest))
         page = experiments.reproduce("jacobian", out / "page", quick=True)
@@ -34,7 +35,7 @@ def test_the_exact_score_is_read_exactly(reproduced):
     # exp(-h/8) is a powered exponential: all that is fitted and read is the truth, but for round-off
     _, _, results = reproduced
     assert results["exact_score_entry_gap"] < 1e-8
-    for t in jacobian.TIMES:
+    for t in (0.1, 0.2):
         exact = row(results, "exact", t)
         assert exact["gamma"] == pytest.approx([2.718281828459045 ** (-h / 8) for h in range(17)], abs=1e-8)
         for name in ("largest_gap", "spatial_largest_gap", "relative_error"):
