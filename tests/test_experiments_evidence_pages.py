@@ -32,14 +32,20 @@ def reproduced(name, networks, tmp_path, monkeypatch):
 
 
 def test_attention_is_ranked_among_untrained_networks(networks, tmp_path, monkeypatch):
+    monkeypatch.setattr(attention, "TIMES", (0.05, attention.TIME))
     told, page = reproduced("attention", networks, tmp_path, monkeypatch)
     assert told["compiled_gamma_gap"] < 1e-6
-    by = {(one["name"], one["kind"]): one for one in told["readings"]}
+    by = {(one["name"], one["kind"]): one for one in told["readings"] if one["t"] == attention.TIME}
+    assert len(told["readings"]) == 2 * len(by)  # every network at both noise levels
     assert set(by) >= {(name, "white") for name in ("unrolled", "position", "dit linear", "dit softmax")}
     assert by["unrolled", "trained"]["p_value"] is None
     for name in ("position", "dit softmax"):  # of 39 and the one itself; untrained ones are no exception
         assert 1 / 40 <= by[name, "untrained"]["p_value"] <= by[name, "untrained"]["family_p_value"]
         assert by[name, "untrained"]["family_p_value"] > 0.05
+    for one in told["readings"]:  # Gamma is a function of the lag: beyond a head's own lag means nothing is left
+        assert max(abs(rest) for rest in one["left"]) < 1e-9
+    assert by["unrolled", "trained"]["by_lag"] == pytest.approx([1.0])  # by its architecture
+    assert by["unrolled", "trained"]["lag_means"] == pytest.approx(by["unrolled", "trained"]["correlation"])
     assert "The claim would be refuted" in page
 
 
