@@ -24,9 +24,9 @@ def page(result: AblationResult, quick: bool) -> Report:
     """One claim, all heads, the null beside them; then the swaps."""
     return Report(
         "Which heads carry the dependence?",
-        "Each attention head of a trained DiT is taken away in turn. What that costs, in nats, is what the head "
-        "carries; the same heads of a DiT that was trained on white noise, where there is nothing to carry, are the "
-        "null.",
+        "Each attention head of a trained DiT is taken away in turn. What the network loses without it, in nats, "
+        "is held against the same heads of a DiT that was trained on white noise, where there is nothing to carry: "
+        "the null.",
         facts={
             "truth": "exponential kernel, lengthscale 8, 32 frames, 4 features",
             "paired over": f"{result.samples} sequences, 24 noise levels",
@@ -112,8 +112,8 @@ def _generated(one: Swap) -> list[Number]:
         Number(
             f"{gap:.3f} ± {error:.3f}",
             f"generated correlation off the theory's, {one.name} network",
-            f"largest over lags, its standard error by Monte Carlo; with 95 % below {GENERATED_TARGET:g}; before the "
-            f"swap {null:.3f} ± {null_error:.3f}",
+            f"largest over lags, one standard error by Monte Carlo; must be below {GENERATED_TARGET:g} with 95 % of "
+            f"it; before the swap {null:.3f} ± {null_error:.3f}",
             "good" if moved else "bad",
         )
     ]

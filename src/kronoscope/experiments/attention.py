@@ -113,7 +113,8 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
     inputs = {t: diffusion.noise(data, torch.tensor(t, dtype=torch.float64), noise).float() for t in TIMES}
     with stage("compiled"):
         gamma = probes.circuits(compile_score(process).network).nearest_kronecker()[0]
-    readings, best = [], {}
+    readings: list[Reading] = []
+    best: dict[tuple[str, float], float] = {}
     for name in ("unrolled", "position", "dit"):
         ensemble: dict[tuple[str, float], list[probes.AttentionProbe]] = {}
         if name != "unrolled":  # it starts from the identity, whatever the seed
@@ -134,9 +135,10 @@ def _untrained(
 ) -> dict[tuple[str, float], list[probes.AttentionProbe]]:
     """Probes of networks of that kind as training finds them, from seeds of their own, by path and noise level."""
     found: dict[tuple[str, float], list[probes.AttentionProbe]] = {}
+    frames, features = inputs[TIME].shape[1:]
     for k in range(count):
         generator = torch.Generator().manual_seed(100_000 * (seed + 1) + k)
-        net = build_network(name, *inputs[TIME].shape[1:], {}, generator).eval()
+        net = build_network(name, frames, features, {}, generator).eval()
         for path, probe in _probes(name, net, inputs):
             found.setdefault((path, probe.t), []).append(probe)
         show((k + 1) / count, "")
@@ -190,7 +192,7 @@ def lag_means(maps: Tensor) -> Tensor:
 
 def share_by_lag(maps: Tensor) -> Tensor:
     """R^2 of each map's symmetric part, over pairs of different frames, by its means along the lags; 1 if constant."""
-    above = torch.triu_indices(*maps.shape[1:], offset=1)
+    above = torch.triu_indices(maps.shape[1], maps.shape[1], 1)
     whole, smooth = (((one + one.mT) / 2)[:, above[0], above[1]] for one in (maps, lag_means(maps)))
     total = (whole - whole.mean(dim=1, keepdim=True)).square().sum(dim=1)
     rest = (whole - smooth).square().sum(dim=1)

@@ -27,8 +27,8 @@ def page(result: AttentionResult, quick: bool) -> Report:
     return Report(
         "Do attention maps hold the dependence, or the positions alone?",
         "A map that falls with the distance looks like a covariance whether or not anything was learnt. So what counts "
-        "is agreement with Gamma beyond the maps that positions alone give, beside networks that had no Gamma to "
-        "learn.",
+        "is agreement with Gamma beyond the maps that positions alone give, beside networks that had no Gamma, or "
+        "another, to learn.",
         facts={
             "truth": "exponential kernel, lengthscale 8, 32 frames, 4 features",
             "read at": f"t = {TIME:g} (one table: {', '.join(f'{t:g}' for t in result.levels)}), maps averaged over "
@@ -43,7 +43,7 @@ def page(result: AttentionResult, quick: bool) -> Report:
             how(
                 "Over all pairs of frames, a head's map (its symmetric part) and Gamma are both freed of three null "
                 "maps, the distance of the frames, the mean map of untrained networks and that map's means along the "
-                "lags, and then correlated. A "
+                "lags (an unrolled network's of the distance alone), and then correlated. A "
                 f"p-value is the rank of that correlation among {result.untrained} untrained networks from other "
                 "seeds, which is exact whatever they know of the lag, but for the null maps being taken from the same "
                 "networks; relabelling the frames, the usual test, would "
@@ -61,7 +61,7 @@ def page(result: AttentionResult, quick: bool) -> Report:
                 "Free means along the lags, a number for each, are no null map here: Gamma of a stationary process is "
                 "itself a function of the lag, so they would absorb it whole, and what is left of a head beyond its "
                 "own means is agreement that is not stationary, of which this truth has none. The largest such rest "
-                f"over all heads of the page is {_rest(result):.0e}, which is round-off. So a head that "
+                f"over all heads of the page is {_rest(result):.0e}; it should be round-off. So a head that "
                 "agrees with Gamma here does so through its means along the lags, and only the other networks tell "
                 "these from what positions alone give."
             ),

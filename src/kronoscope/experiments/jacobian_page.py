@@ -202,8 +202,8 @@ def _modes(result: JacobianResult) -> Figure:
 
 def _precision(one: Reading, order: Tensor, x: list[float]) -> Line:
     value, reach = (part.flatten()[order] for part in (one.modes, REACH * one.modes_error))
-    drawn = [part.clamp_min(LEAST).tolist() for part in (value, value - reach, value + reach)]
-    return Line(NAMES[one.kind], LOOKS[one.kind], x, *drawn)
+    y, low, high = (part.clamp_min(LEAST).tolist() for part in (value, value - reach, value + reach))
+    return Line(NAMES[one.kind], LOOKS[one.kind], x, y, low, high)
 
 
 def _cut_off(result: JacobianResult) -> str:
