@@ -21,7 +21,7 @@ from .stages import Stage, training_steps
 LAGS = 8
 GROUPS = 20
 TIME = 0.5
-EMPHASIS = (0.5, 3.5)  # where a ball stands is decided between these ratios of noise to brightness
+EMPHASIS = (0.5, 6.0)  # where a ball stands is decided between these ratios of noise to brightness
 SAMPLER = "dpm-solver-sde"  # its fresh noise forgives errors of the score that a deterministic sampler keeps
 SHOWN = 6
 
@@ -56,8 +56,8 @@ def preset(quick: bool, large: bool) -> Preset:
         return Preset(ball, 20_000, 1000, network, training)
     ball = BallVideo(Matern(5.0, 1.5))
     network = {"patch": 8, "width": 96, "num_blocks": 3}
-    training = {"max_steps": 60 if quick else 1700, "batch_size": 32, "learning_rate": 3e-3}
-    return Preset(ball, 500 if quick else 8000, 40 if quick else 400, network, training, 16 if quick else 64)
+    training = {"max_steps": 60 if quick else 2500, "batch_size": 32, "learning_rate": 3e-3}
+    return Preset(ball, 500 if quick else 8000, 40 if quick else 600, network, training, 16 if quick else 64)
 
 
 @dataclass(frozen=True, eq=False)
