@@ -1,5 +1,8 @@
 """Videos on Gaussian process paths: their law, their drawing, the decoder, and the network for them."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -58,17 +61,80 @@ def test_several_balls_background_and_noise_are_drawn():
     assert torch.equal(frames, again)
 
 
-def test_the_decoder_finds_true_positions_and_passes_its_trial():
-    found = video.validate(BallVideo(KERNEL), 100, generator=generator())
+def test_what_is_drawn_in_chunks_is_what_is_drawn_at_once():
+    ball = BallVideo(KERNEL, background=0.3, noise=0.05, size=11, frames=5)
+    whole, paths = ball.sample(7, generator=generator(), chunk=7)
+    for chunk in (1, 2, 3, None):
+        frames, again = ball.sample(7, generator=generator(), chunk=chunk)
+        assert torch.equal(frames, whole)
+        assert torch.equal(again, paths)
+
+
+def test_memory_of_drawing_is_that_of_the_videos_and_a_chunk():
+    """Measured from outside: the largest resident size of a process that draws few, and of one that draws many."""
+    code = (
+        "import resource, sys, torch; from kronoscope.video import BallVideo; from kronoscope.kernels import Matern\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "ball = BallVideo(Matern(5.0, 1.5), size=32, frames=8, noise=0.1)\n"
+        "ball.sample(64, chunk=64); before = peak(); frames, _ = ball.sample(int(sys.argv[1]), chunk=64)\n"
+        "print((peak() - before) / (4 * frames.numel()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "2560"], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1.1  # 84 MB of float32; float64 copies of all would make it at least 3
+
+
+@pytest.mark.parametrize(
+    "video_of",
+    [
+        lambda: BallVideo(KERNEL),
+        lambda: BallVideo(KERNEL, background=0.3),
+        lambda: BallVideo(KERNEL, background=0.7),
+        lambda: BallVideo(KERNEL, size=40, radius=6.0),
+        lambda: BallVideo(KERNEL, sprite=torch.ones(4, 6)),
+        lambda: BallVideo(KERNEL, sprite=torch.ones(3, 3), background=0.3),
+    ],
+)
+def test_the_decoder_finds_true_positions_and_passes_its_trial(video_of):
+    found = video.validate(video_of(), 50, generator=generator())
     assert found.error < 1e-6
     assert found.one_ball == 1.0
-    noisy = video.validate(BallVideo(KERNEL, noise=0.1), 100, generator=generator())
+    assert found.frames == 800
+
+
+@pytest.mark.parametrize("which", range(10))
+def test_every_digit_can_be_decoded(which):
+    pytest.importorskip("sklearn")
+    found = video.validate(BallVideo(KERNEL, sprite=video.digit(which)), 40, generator=generator())
+    assert found.error < 0.02  # kinks of the bilinear image leave a minimum on either side, hardly apart
+    assert found.one_ball == 1.0
+
+
+def test_noise_is_as_large_to_the_decoder_as_it_is():
+    ball = BallVideo(KERNEL, background=0.2)
+    noisy = video.validate(BallVideo(KERNEL, background=0.2, noise=0.05), 100, generator=generator())
     assert 0.01 < noisy.error < 0.1
+    added = video.validate(ball, 100, noise=0.05, generator=generator())
+    assert added.noise == 0.05
+    assert added.error == pytest.approx(noisy.error, rel=0.1)
+    frames, _ = ball.sample(100, generator=generator())
+    found = video.decode(frames + 0.05 * torch.randn(frames.shape, generator=generator(1)), ball)
+    # Two of 256 dimensions go into the position.
+    assert float(found.noise.square().mean().sqrt()) == pytest.approx(0.05 * (1 - 2 / 256) ** 0.5, rel=0.01)
 
 
 def test_the_decoder_refuses_to_be_trusted_where_it_fails():
     with pytest.raises(InputError, match=r"off by .* pixels on true frames"):
         video.validate(BallVideo(KERNEL, noise=1.0), 50, generator=generator())
+    with pytest.raises(InputError, match=r"off by .* pixels on true frames with noise of 0.8 added"):
+        video.validate(BallVideo(KERNEL), 50, noise=0.8, generator=generator())
+
+
+def test_the_decoder_refuses_to_be_trusted_where_it_does_not_see_the_ball():
+    """Positions are right to a tenth of a pixel, but the noise is more than a fifth of what the ball is, squared."""
+    ball = BallVideo(KERNEL, noise=0.17)
+    assert video.trial(ball, 50, generator=generator()).error < 0.1
+    with pytest.raises(InputError, match=r"exactly one ball in .* % of true frames, .*at least 99 % needed"):
+        video.validate(ball, 50, generator=generator())
 
 
 def test_one_ball_is_told_from_none_and_from_two():
@@ -124,9 +190,17 @@ def test_a_record_is_the_forward_pass_with_attention_over_time_and_space():
         (lambda: BallVideo(KERNEL, radius=9.0), "radius must leave room in 16 pixels"),
         (lambda: BallVideo(KERNEL, correlation=1.0), "correlation must be greater than -1 and less than 1"),
         (lambda: BallVideo(KERNEL, sprite=torch.zeros(3)), "sprite must have shape"),
+        (lambda: BallVideo(KERNEL, sprite=torch.full((3, 3), 2.0)), "sprite must have brightness 0 to 1"),
+        (lambda: BallVideo(KERNEL, sprite=torch.ones(16, 3)), "sprite must leave room in 16 pixels"),
         (lambda: BallVideo(KERNEL, noise=-1.0), "noise must be"),
+        (lambda: BallVideo(KERNEL, background=1.0), "background must be less than 1"),
+        (lambda: BallVideo(4.0 * KERNEL), "kernel must have variance 1 at every frame, got 4"),
+        (lambda: BallVideo(KERNEL, frames=0), "frames must be at least 1"),
+        (lambda: BallVideo(KERNEL).sample(2, chunk=0), "chunk must be at least 1"),
+        (lambda: video.trial(BallVideo(KERNEL), noise=-1.0), "noise must be 0 or greater"),
+        (lambda: video.decode(torch.zeros(1, 16, 256), BallVideo(KERNEL, sprite=torch.eye(2))), "one connected region"),
         (lambda: video.decode(torch.zeros(1, 16, 100), BallVideo(KERNEL)), "frames must have"),
-        (lambda: video.decode(torch.zeros(1, 16, 256), BallVideo(KERNEL, balls=2)), "fits one disc"),
+        (lambda: video.decode(torch.zeros(1, 16, 256), BallVideo(KERNEL, balls=2)), "balls=2, which hide each other"),
         (lambda: video.digit(10), "which must be a digit"),
         (lambda: nn.VideoDiT(4, 60), "height times width"),
         (lambda: nn.VideoDiT(4, 64, patch=3), "patch must divide"),

@@ -17,7 +17,12 @@ from .time_features import TimeFeatures
 
 @dataclass(frozen=True)
 class TimeAttention:
-    """Attention over time of one block, (batch, heads, frames, frames), mean over the patches."""
+    """Attention over time of one block, (batch, heads, frames, frames).
+
+    Attributes:
+        weights: Mean over the patches; of a joint block, their marginal (:class:`VideoRecord`).
+        logits: Mean over the patches; of a joint block, the logarithm of ``weights``, whose softmax they are.
+    """
 
     logits: Tensor
     weights: Tensor
@@ -27,11 +32,18 @@ class TimeAttention:
 class VideoRecord:
     """A forward pass.
 
+    A joint block has weights A[(f, p), (g, q)] from the token of frame f and patch p to that of frame g and patch q.
+    What is told of them are the marginals
+
+        time[f, g] = mean_p sum_q A[(f, p), (g, q)],    space[p, q] = mean_f sum_g A[(f, p), (g, q)],
+
+    whose rows sum to 1 as those of A do. Of a factorised block, A[(f, p), (g, q)] = time_p[f, g] if q = p and 0
+    otherwise in one attention, space_f[p, q] if g = f in the other, they are the means over patches and frames.
+
     Attributes:
         epsilon: What it returned.
         blocks: Attention over time by block, (batch, heads, frames, frames), mean over the patches.
-        space: Attention over space by block, (batch, heads, patches, patches), mean over the frames; of a joint
-            network, empty.
+        space: Attention over space by block, (batch, heads, patches, patches), mean over the frames.
     """
 
     epsilon: Tensor
@@ -84,7 +96,11 @@ class VideoBlock(nn.Module):
         shift, scale, gate, *rest = self.modulation(time)[:, None, None].chunk(9, dim=-1)
         normed = self.norm(stream) * (1 + scale) + shift
         if self.joint:
-            mixed = self.space(normed.flatten(1, 2), None).unflatten(1, (frames, patches))
+            joint: list[tuple[Tensor, Tensor]] | None = None if over_time is None or over_space is None else []
+            mixed = self.space(normed.flatten(1, 2), joint).unflatten(1, (frames, patches))
+            for _, weights in joint or ():
+                over_time.append(_marginal(weights, frames, patches, over="time"))
+                over_space.append(_marginal(weights, frames, patches, over="space"))
         else:
             mixed = self.space(normed.flatten(0, 1), over_space).unflatten(0, (batch, frames))
         stream = stream + gate * mixed
