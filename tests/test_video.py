@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from kronoscope import nn, video
+from kronoscope import nn, probes, video
 from kronoscope._errors import InputError
 from kronoscope.kernels import Matern, PowerExponential
 from kronoscope.video import BallVideo
@@ -181,6 +181,41 @@ def test_a_record_is_the_forward_pass_with_attention_over_time_and_space():
         assert torch.allclose(weights.sum(-1), torch.ones(()), atol=1e-5)
     other = network(x.flip(1), t)
     assert not torch.allclose(other.flip(1), found.epsilon, atol=1e-3)  # it knows the order of the frames
+
+
+def test_joint_attention_is_recorded_as_its_marginals():
+    network = nn.VideoDiT(3, 64, patch=4, width=8, num_blocks=2, num_heads=2, joint=True)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator(1)))
+    x, t = torch.randn(5, 3, 64, generator=generator()), torch.full((5,), 0.3)
+    whole = []
+    handle = network.blocks[0].space.query_key_value.register_forward_hook(lambda *of: whole.append(of[2]))
+    found = network.record(x, t)
+    handle.remove()
+    assert torch.allclose(found.epsilon, network(x, t), atol=1e-5)
+    query, key, _ = whole[0].reshape(5, 12, 3, 2, 4).unbind(2)  # batch, tokens, heads, width of a head
+    weights = (torch.einsum("bimc,bjmc->bmij", query, key) / 2).softmax(-1)
+    over_time, over_space = torch.zeros(5, 2, 3, 3), torch.zeros(5, 2, 4, 4)
+    for i in range(12):
+        for j in range(12):  # token i is patch i % 4 of frame i // 4
+            over_time[:, :, i // 4, j // 4] += weights[:, :, i, j] / 4
+            over_space[:, :, i % 4, j % 4] += weights[:, :, i, j] / 3
+    assert torch.allclose(found.blocks[0].weights, over_time, atol=1e-5)
+    assert torch.allclose(found.space[0], over_space, atol=1e-5)
+    for block, space in zip(found.blocks, found.space, strict=True):
+        assert torch.allclose(block.weights.sum(-1), torch.ones(()), atol=1e-5)
+        assert torch.allclose(space.sum(-1), torch.ones(()), atol=1e-5)
+        assert torch.allclose(block.logits.softmax(-1), block.weights, atol=1e-5)
+    assert float(over_time.std()) > 0.01  # not all alike
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_the_attention_probe_reads_video_networks(joint):
+    network = nn.VideoDiT(3, 64, patch=4, width=8, num_blocks=2, num_heads=2, joint=joint)
+    found = probes.attention(network, torch.randn(5, 3, 64, generator=generator()), t=0.3)
+    assert found.weights.shape == (4, 3, 3)
+    assert torch.allclose(found.weights.sum(-1), torch.ones((), dtype=torch.float64), atol=1e-5)
 
 
 @pytest.mark.parametrize(
