@@ -80,15 +80,15 @@ def _how(result: VideoResult) -> str:
     correlation, covariance = gaps(early, result.of("truth, exact"))
     null = gaps(result.of("true videos, shuffled"), result.of("truth, exact"))[0]
     return (
-        "The loss counts most at the noise levels at which it is decided where a ball stands. With likelihood "
-        "weighting, which counts nats and so spends itself on pixels, and a deterministic sampler, 1000 steps "
-        "gave 0.73 at lag 1 where 0.95 is true. The sampler here is the reverse SDE. "
+        "The loss counts most at the noise levels at which it is decided where a ball stands, and the sampler is the "
+        "reverse SDE. That was decided after looking: with likelihood weighting, which counts nats and so spends "
+        "itself on pixels, and a deterministic sampler, 1000 steps on the ball gave 0.73 at lag 1 where 0.95 is true. "
         f"The decoder fits the {what}, as the video draws it, to every frame by least squares. On true frames it is "
         f"off by {result.validation.error:.1g} pixels (at most 0.1 are allowed) and sees exactly one {what} in "
         f"{100 * result.validation.one_ball:.4g} % of them (at least 99 % are needed; otherwise this page would not "
         f"have been made). Generated frames differ from the best fit by {result.on_noise.noise:.2g} a pixel, root mean "
-        f"square; with white noise of that size on true frames the decoder is off by {result.on_noise.error:.2g} pixels "
-        "(above 0.1, nothing read off generated frames would be told). A frame has one "
+        f"square; with white noise of that size on true frames the decoder is off by {result.on_noise.error:.2g} "
+        "pixels (above 0.1, nothing read off generated frames would be told). A frame has one "
         f"{what} if exactly one region stands out from the background and the fit explains all but a fifth of what "
         "stands out, squared. Standard errors by a jackknife over videos.\n\n"
         "There are two nulls. True videos whose frames were shuffled: every frame is perfect, and their order is gone; "
@@ -101,8 +101,8 @@ def _how(result: VideoResult) -> str:
         f"{CORRELATION:g} at any lag from 1 to 8 (shuffled {null:.2f}, early {correlation:.2f}); a variance or the "
         f"covariance of row and column off by more than {100 * COVARIANCE:g} % of the variance (early "
         f"{100 * covariance:.0f} %); less than {100 * ONE:g} % of frames with exactly one {what} (early "
-        f"{100 * early.one_ball:.0f} %). Where a null reaches a target, that target says nothing about learning. Attention maps "
-        "prove nothing by themselves (see reproduce attention); they are shown for what they are."
+        f"{100 * early.one_ball:.0f} %). Where a null reaches a target, that target says nothing about learning. "
+        "Attention maps prove nothing by themselves (see reproduce attention); they are shown for what they are."
     )
 
 
@@ -261,7 +261,8 @@ def _kernels(result: VideoResult) -> Table:
         ["positions", Column("lengthscale", "frames"), "smoothness"],
         rows,
         "The Matérn kernel that is nearest to the autocovariance at lags 0 to 8, both coordinates together, by least "
-        "squares in its variance, lengthscale and smoothness.",
+        "squares in its variance, lengthscale and smoothness. Jitter of the frames shows in the second differences above "
+        "before it shows here.",
         note="± one standard error by a jackknife over videos. A dash: withheld, or no Matérn kernel is near.",
         row_roles=[ROLES[name] for name in names],
     )
@@ -286,7 +287,7 @@ def _attention(result: VideoResult) -> Figure:
     ]
     caption = (
         "Left: attention over time by lag, mean over heads, patches and videos, at t = 0.5; grey, the "
-        "same network before training, whose heads prefer near frames by their initial values alone. Right: attention between "
-        "the patches of a frame, numbered row by row."
+        "same network before training, whose heads prefer near frames by their initial values alone. Right: "
+        "attention between the patches of a frame, numbered row by row."
     )
     return Figure(panels, caption, "Attention over time by lag and over space by patch.", columns=2)

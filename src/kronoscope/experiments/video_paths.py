@@ -134,9 +134,13 @@ def nearest_matern(autocovariance: Sequence[float]) -> tuple[float, float]:
         return np.asarray(target - (shape @ target) / (shape @ shape) * shape)
 
     low, high = np.log([_LENGTHSCALES, _SMOOTHNESSES]).T
-    starts = np.log([(2.0, 0.5), (6.0, 1.0), (6.0, 2.5)])
-    options = {"bounds": (low, high), "xtol": 1e-12, "ftol": 1e-12, "gtol": 1e-12}
-    found = min((optimize.least_squares(left, start, **options) for start in starts), key=lambda one: one.cost)
+    found = min(
+        (
+            optimize.least_squares(left, start, bounds=(low, high), xtol=1e-12, ftol=1e-12, gtol=1e-12)
+            for start in np.log([(2.0, 0.5), (6.0, 1.0), (6.0, 2.5)])
+        ),
+        key=lambda one: float(one.cost),
+    )
     return float(np.exp(found.x[0])), float(np.exp(found.x[1]))
 
 
