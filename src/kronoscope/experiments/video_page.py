@@ -261,8 +261,8 @@ def _kernels(result: VideoResult) -> Table:
         ["positions", Column("lengthscale", "frames"), "smoothness"],
         rows,
         "The Matérn kernel that is nearest to the autocovariance at lags 0 to 8, both coordinates together, by least "
-        "squares in its variance, lengthscale and smoothness. Jitter of the frames shows in the second differences above "
-        "before it shows here.",
+        "squares in its variance, lengthscale and smoothness. Jitter of the frames shows in the second differences "
+        "above before it shows here.",
         note="± one standard error by a jackknife over videos. A dash: withheld, or no Matérn kernel is near.",
         row_roles=[ROLES[name] for name in names],
     )
