@@ -81,6 +81,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "video": Reproduction(
         "video", "A video transformer learns the law of a ball's path, decoded from pixels.", (5, 0.7)
     ),
+    "video-digit": Reproduction("video_digit", "The same of a handwritten digit, a harder object.", (5, 0.7)),
     "learning-efficiency": Reproduction(
         "learning_efficiency",
         "A network shaped like the solver learns at p/(2n); others do not.",

@@ -1,14 +1,17 @@
-"""``kronoscope reproduce video``: does a video transformer learn the path of a ball, and not only the ball?"""
+"""``kronoscope reproduce video``: does a video transformer learn the path of a ball, and not only the ball?
+
+``video_digit`` puts the same question with a harder object.
+"""
 
 from __future__ import annotations
 
-import math
+import copy
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import diffusion, models, video
 from ..kernels import Matern
@@ -17,13 +20,14 @@ from ..video import BallVideo, Validation
 from . import video_page
 from .reproductions import Finding
 from .stages import Stage, training_steps
+from .video_paths import Paths, exact, measure, withhold
 
-LAGS = 8
-GROUPS = 20
 TIME = 0.5
 EMPHASIS = (0.5, 6.0)  # where a ball stands is decided between these ratios of noise to brightness
 SAMPLER = "dpm-solver-sde"  # its fresh noise forgives errors of the score that a deterministic sampler keeps
 SHOWN = 6
+EARLY = 10  # the null has had a tenth of the train steps
+EARLY_VIDEOS = 100
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,17 @@ class Preset:
 
 
 def preset(quick: bool, large: bool) -> Preset:
-    """16 frames of 16 x 16 for a processor, 64 of 64 x 64 for a GPU."""
+    """16 frames of 16 x 16 for a processor, 64 of 64 x 64 for a GPU.
+
+    The large one is bound by memory. A video of 64 frames of 64 x 64 has 2^18 values, 2.1 MB in float64. A fit holds
+    5.3 float64 copies of its sequences at its peak (measured, with the float32 ones that it is given): 33 GB for 3000
+    videos, and 1 GB for each of four sets of 1000 videos to judge by, below 40 GB.
+    """
     if large:
         ball = BallVideo(Matern(16.0, 1.5), size=64, frames=64, radius=6.0)
         network = {"patch": 8, "width": 384, "num_blocks": 8, "num_heads": 6}
         training = {"max_steps": 40_000, "batch_size": 64, "learning_rate": 3e-4, "precision": "bfloat16"}
-        return Preset(ball, 20_000, 1000, network, training)
+        return Preset(ball, 3000, 1000, network, training)
     ball = BallVideo(Matern(5.0, 1.5))
     network = {"patch": 8, "width": 96, "num_blocks": 3}
     training = {"max_steps": 60 if quick else 2500, "batch_size": 32, "learning_rate": 3e-3}
@@ -61,46 +70,40 @@ def preset(quick: bool, large: bool) -> Preset:
 
 
 @dataclass(frozen=True, eq=False)
-class Paths:
-    """What positions say, with standard errors by a jackknife over videos.
+class VideoResult:
+    """All that the page shows.
 
     Attributes:
-        name: "truth, exact", "true videos", "true videos, shuffled" or "generated".
-        correlation, correlation_error: At lag 0..8.
-        covariance, covariance_error: Of row and column, (3,): row, column, both; pixels squared.
-        step, step_error: Root-mean-square distance between neighbouring frames, pixels.
-        bend, bend_error: Root mean square of second differences, pixels.
-        one_ball, one_ball_error: Share of frames with exactly one ball.
+        ball: What was filmed.
+        validation: The decoder on true frames.
+        on_noise: The decoder on true frames with white noise as large as what generated frames leave of the fit.
+        refusal: Why what is read off generated frames is withheld; None where it is told.
+        paths: Truth, true videos, shuffled ones, those of the null, generated ones.
+        movies: A few of each.
+        over_time: Attention over time by signed lag, by block.
+        untrained: The same of the network before training.
+        over_space: Attention between patches in the last block.
+        history: Held-out loss by train step.
+        seconds: By stage.
+        weights, videos, generated: How many weights, training videos, generated videos.
+        early: Train steps of the null, and how many videos it generated.
     """
-
-    name: str
-    correlation: list[float]
-    correlation_error: list[float]
-    covariance: list[float]
-    covariance_error: list[float]
-    step: float
-    step_error: float
-    bend: float
-    bend_error: float
-    one_ball: float
-    one_ball_error: float
-
-
-@dataclass(frozen=True, eq=False)
-class VideoResult:
-    """All that the page shows."""
 
     ball: BallVideo
     validation: Validation
+    on_noise: Validation
+    refusal: str | None
     paths: list[Paths]
     movies: dict[str, Tensor]
     over_time: list[list[float]]
+    untrained: list[list[float]]
     over_space: Tensor
     history: list[dict[str, float]]
     seconds: dict[str, float]
     weights: int
     videos: int
     generated: int
+    early: tuple[int, int]
 
     def of(self, name: str) -> Paths:
         """The paths of that name."""
@@ -108,58 +111,88 @@ class VideoResult:
 
 
 def run(*, quick: bool, seed: int, stage: Stage) -> Finding:
-    """Film, train, generate, decode; compare the paths with their law and with shuffled videos."""
-    large = torch.cuda.is_available() and not quick
-    told = preset(quick, large)
+    """The evidence on a ball."""
+    return evidence(preset(quick, torch.cuda.is_available() and not quick), quick=quick, seed=seed, stage=stage)
+
+
+def evidence(told: Preset, *, quick: bool, seed: int, stage: Stage) -> Finding:
+    """Film, train, generate, decode; compare the paths with their law and with two nulls.
+
+    Raises:
+        InputError: The decoder fails on true frames; nothing has been trained then.
+    """
     ball = told.ball
     seconds: dict[str, float] = {}
     with stage("decoder"):
         validation = video.validate(ball, generator=torch.Generator().manual_seed(seed + 1))
     frames, _ = ball.sample(told.videos, generator=torch.Generator().manual_seed(seed + 2))
     held_out, _ = ball.sample(told.generated, generator=torch.Generator().manual_seed(seed + 3))
-    model = _trained(told, frames, seed, stage)
+    model, early, early_steps = _trained(told, frames, seed, stage)
     seconds["training"] = model.record["training"]["seconds"]
     began = time.monotonic()
     with stage("generation"):
-        generated = _generate(model, told, seed)
+        films = {"true videos": held_out, "true videos, shuffled": _shuffled(held_out, seed)}
+        few = replace(told, generated=min(EARLY_VIDEOS, told.generated))
+        films["generated, early"] = _generate(replace(model, network=early), few, seed)
+        films["generated"] = _generate(model, told, seed)
     seconds["generation"] = time.monotonic() - began
     with stage("decoding"):
-        shuffled = _shuffled(held_out, seed)
         found = [exact(ball)]
-        films = {"true videos": held_out, "true videos, shuffled": shuffled, "generated": generated}
         for name, film in films.items():
-            found.append(measure(name, video.decode(film, ball)))
-    over_time, over_space = _attention(model, held_out[:32], seed)
-    movies = {name: film[:SHOWN] for name, film in films.items()}
+            decoded = video.decode(film, ball)
+            found.append(measure(name, decoded, kernel=name in ("true videos", "generated")))
+        # The last film is the generated one; all of its frames count, those without a ball, too.
+        left = float(decoded.noise.square().mean().sqrt())
+        on_noise = video.trial(ball, noise=left, generator=torch.Generator().manual_seed(seed + 7))
+        refusal = on_noise.refusal(fewest=0.0)
+        if refusal is not None:
+            found[-1] = withhold(found[-1])
+    x = _noised(model, held_out[:32], seed)
+    over_time, over_space = _attention(model.network, x)
+    untrained, _ = _attention(_network(told, _scale(frames), seed), x)
+    training = model.record["training"]
     result = VideoResult(
         ball,
         validation,
+        on_noise,
+        refusal,
         found,
-        movies,
+        {name: film[:SHOWN] for name, film in films.items()},
         over_time,
+        untrained,
         over_space,
-        model.record["training"]["history"],
+        training["history"],
         seconds,
-        model.record["training"]["weights"],
+        training["weights"],
         told.videos,
         told.generated,
+        (early_steps, few.generated),
     )
     return Finding(video_page.page(result, quick), _record(result))
 
 
-def _trained(told: Preset, frames: Tensor, seed: int, stage: Stage) -> models.Model:
-    network = _network(told, float((frames - frames.mean(dim=(0, 1))).std()), seed)
+def _trained(told: Preset, frames: Tensor, seed: int, stage: Stage) -> tuple[models.Model, nn.Module, int]:
+    """The model; the same network at the first evaluation, and after how many steps that was."""
+    kept: list[tuple[nn.Module, int]] = []
+
+    def keep_first(network: nn.Module, step: int) -> None:
+        if step and not kept:
+            kept.append((copy.deepcopy(network), step))
+
+    steps = told.training["max_steps"]
+    network = _network(told, _scale(frames), seed)
     with stage("training") as show:
-        return models.fit(
+        model = models.fit(
             frames,
             network,
             mean="feature",
             validation=min(0.1, 200 / len(frames)),
             generator=torch.Generator().manual_seed(seed),
             on_progress=training_steps(show),
+            on_evaluation=keep_first,
             **{
                 "ema_decay": 0.995,
-                "evaluate_every": max(20, told.training["max_steps"] // 6),
+                "evaluate_every": max(1, steps // EARLY),
                 "held_out_draws": 256,
                 "keep": "last",
                 "min_time": 2e-2,
@@ -168,6 +201,14 @@ def _trained(told: Preset, frames: Tensor, seed: int, stage: Stage) -> models.Mo
                 **told.training,
             },
         )
+    return model, *kept[0]
+
+
+def _scale(frames: Tensor) -> float:
+    """Standard deviation of a pixel about its mean, without a second copy of all frames."""
+    mean = frames.mean(dim=(0, 1))
+    square = sum(float((film - mean).square().sum(dtype=torch.float64)) for film in frames)
+    return (square / frames.numel()) ** 0.5
 
 
 def _network(told: Preset, scale: float, seed: int) -> VideoDiT:
@@ -192,60 +233,16 @@ def _shuffled(film: Tensor, seed: int) -> Tensor:
     return torch.stack([one[torch.randperm(len(one), generator=generator)] for one in film])
 
 
-def exact(ball: BallVideo) -> Paths:
-    """What the law of the path says."""
-    path = ball.path
-    gamma, sigma = path.temporal_covariance, path.spatial_covariance
-    correlation = gamma[0, : LAGS + 1].tolist()
-    variance = float(sigma.trace())
-    step = math.sqrt(2 * variance * (1 - correlation[1]))
-    bend = math.sqrt(variance * (6 - 8 * correlation[1] + 2 * correlation[2]))
-    covariance = [float(sigma[0, 0]), float(sigma[1, 1]), float(sigma[0, 1])]
-    none = [0.0] * (LAGS + 1)
-    return Paths("truth, exact", correlation, none, covariance, [0.0] * 3, step, 0.0, bend, 0.0, 1.0, 0.0)
-
-
-def measure(name: str, decoded: video.Decoded) -> Paths:
-    """Statistics of decoded paths; the mean position is that of all frames."""
-    positions, single = decoded.positions, decoded.one_ball.double()
-    centred = positions - positions.mean(dim=(0, 1))
-
-    def of(part: Tensor, ones: Tensor) -> Tensor:
-        frames = part.shape[1]
-        lags = torch.stack([(part[:, k:] * part[:, : frames - k]).sum(-1).mean() for k in range(LAGS + 1)])
-        rows, columns = part[..., 0], part[..., 1]
-        covariance = torch.stack([rows.square().mean(), columns.square().mean(), (rows * columns).mean()])
-        steps = part.diff(dim=1)
-        sizes = torch.stack([steps.square().sum(-1).mean().sqrt(), steps.diff(dim=1).square().sum(-1).mean().sqrt()])
-        return torch.cat([lags / lags[0], covariance, sizes, ones.mean()[None]])
-
-    value = of(centred, single)
-    folds = torch.arange(len(centred)) % min(GROUPS, len(centred))
-    without = torch.stack([of(centred[folds != k], single[folds != k]) for k in range(int(folds.max()) + 1)])
-    error = ((len(without) - 1) * without.var(dim=0, correction=0)).sqrt().tolist()
-    told, last = value.tolist(), LAGS + 1
-    return Paths(
-        name,
-        told[:last],
-        error[:last],
-        told[last : last + 3],
-        error[last : last + 3],
-        told[-3],
-        error[-3],
-        told[-2],
-        error[-2],
-        told[-1],
-        error[-1],
-    )
-
-
-def _attention(model: models.Model, frames: Tensor, seed: int) -> tuple[list[list[float]], Tensor]:
-    """Attention over time by lag, mean over the heads of each block; over space in the last block, mean over heads."""
-    network = model.network
-    assert isinstance(network, VideoDiT)
+def _noised(model: models.Model, frames: Tensor, seed: int) -> Tensor:
     scaled = torch.from_numpy(model.transform.apply(frames.double().numpy(), None)).float()
     noise = torch.randn(scaled.shape, generator=torch.Generator().manual_seed(seed + 6))
-    x = diffusion.noise(scaled, torch.tensor(TIME), noise).to(next(network.parameters()).device)
+    return diffusion.noise(scaled, torch.tensor(TIME), noise)
+
+
+def _attention(network: nn.Module, x: Tensor) -> tuple[list[list[float]], Tensor]:
+    """Attention over time by lag, mean over the heads of each block; over space in the last block, mean over heads."""
+    assert isinstance(network, VideoDiT)
+    x = x.to(next(network.parameters()).device)
     with torch.no_grad():
         found = network.record(x, torch.full((len(x),), TIME, device=x.device))
     profiles = []
@@ -258,6 +255,10 @@ def _attention(model: models.Model, frames: Tensor, seed: int) -> tuple[list[lis
 def _record(result: VideoResult) -> dict:
     return {
         "decoder": vars(result.validation),
+        "decoder_on_noise": vars(result.on_noise),
+        "refusal": result.refusal,
+        "early_steps": result.early[0],
+        "early_videos": result.early[1],
         "paths": [vars(one) for one in result.paths],
         "seconds_by_stage": result.seconds,
         "history": result.history,

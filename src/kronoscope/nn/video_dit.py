@@ -14,10 +14,17 @@ from .dit import RelativeBias, attend
 from .position import PositionTransformer
 from .time_features import TimeFeatures
 
+Pairs = list[tuple[Tensor, Tensor]]
+
 
 @dataclass(frozen=True)
 class TimeAttention:
-    """Attention over time of one block, (batch, heads, frames, frames), mean over the patches."""
+    """Attention over time of one block, (batch, heads, frames, frames).
+
+    Attributes:
+        weights: Mean over the patches; of a joint block, their marginal (:class:`VideoRecord`).
+        logits: Mean over the patches; of a joint block, the logarithm of ``weights``, whose softmax they are.
+    """
 
     logits: Tensor
     weights: Tensor
@@ -27,11 +34,18 @@ class TimeAttention:
 class VideoRecord:
     """A forward pass.
 
+    A joint block has weights A[(f, p), (g, q)] from the token of frame f and patch p to that of frame g and patch q.
+    What is told of them are the marginals
+
+        time[f, g] = mean_p sum_q A[(f, p), (g, q)],    space[p, q] = mean_f sum_g A[(f, p), (g, q)],
+
+    whose rows sum to 1 as those of A do. Of a factorised block, A[(f, p), (g, q)] = time_p[f, g] if q = p and 0
+    otherwise in one attention, space_f[p, q] if g = f in the other, they are the means over patches and frames.
+
     Attributes:
         epsilon: What it returned.
         blocks: Attention over time by block, (batch, heads, frames, frames), mean over the patches.
-        space: Attention over space by block, (batch, heads, patches, patches), mean over the frames; of a joint
-            network, empty.
+        space: Attention over space by block, (batch, heads, patches, patches), mean over the frames.
     """
 
     epsilon: Tensor
@@ -48,7 +62,7 @@ class Attention(nn.Module):
         self.query_key_value = nn.Linear(width, 3 * width)
         self.output = nn.Linear(width, width)
 
-    def forward(self, stream: Tensor, kept: list[tuple[Tensor, Tensor]] | None) -> Tensor:
+    def forward(self, stream: Tensor, kept: Pairs | None) -> Tensor:
         """(batch, tokens, width); logits and weights are appended to ``kept``, if given."""
         parts = self.query_key_value(stream).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = parts
@@ -72,19 +86,15 @@ class VideoBlock(nn.Module):
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
 
-    def forward(
-        self,
-        stream: Tensor,
-        time: Tensor,
-        over_time: list[tuple[Tensor, Tensor]] | None,
-        over_space: list[tuple[Tensor, Tensor]] | None,
-    ) -> Tensor:
+    def forward(self, stream: Tensor, time: Tensor, seen: _Seen | None) -> Tensor:
         """stream (batch, frames, patches, width), time features (batch, width)."""
         batch, frames, patches, _ = stream.shape
+        over_space: Pairs | None = None if seen is None else []
+        over_time: Pairs | None = None if seen is None else []
         shift, scale, gate, *rest = self.modulation(time)[:, None, None].chunk(9, dim=-1)
         normed = self.norm(stream) * (1 + scale) + shift
         if self.joint:
-            mixed = self.space(normed.flatten(1, 2), None).unflatten(1, (frames, patches))
+            mixed = self.space(normed.flatten(1, 2), over_space).unflatten(1, (frames, patches))
         else:
             mixed = self.space(normed.flatten(0, 1), over_space).unflatten(0, (batch, frames))
         stream = stream + gate * mixed
@@ -93,8 +103,33 @@ class VideoBlock(nn.Module):
             normed = (self.norm(stream) * (1 + scale) + shift).transpose(1, 2)
             mixed = self.time(normed.flatten(0, 1), over_time).unflatten(0, (batch, patches))
             stream = stream + gate * mixed.transpose(1, 2)
+        if seen is not None:
+            seen.keep(over_space, over_time, batch, frames)
         shift, scale, gate = rest
         return stream + gate * self.mlp(self.norm(stream) * (1 + scale) + shift)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a recording collects, block by block."""
+
+    time: list[TimeAttention]
+    space: list[Tensor]
+
+    def keep(self, over_space: Pairs | None, over_time: Pairs | None, batch: int, frames: int) -> None:
+        """Means, or marginals where there is no attention over time of its own; one pair of logits and weights each."""
+        assert over_space is not None
+        [(_, space)] = over_space
+        if over_time:
+            [(logits, weights)] = over_time
+            means = (one.unflatten(0, (batch, -1)).mean(1) for one in (logits, weights))
+            self.time.append(TimeAttention(*means))
+            self.space.append(space.unflatten(0, (batch, frames)).mean(1))
+            return
+        tokens = space.unflatten(-1, (frames, -1)).unflatten(-3, (frames, -1))  # batch, heads, f, p, g, q
+        marginal = tokens.sum(-1).mean(-2)
+        self.time.append(TimeAttention(marginal.log(), marginal))
+        self.space.append(tokens.sum(-2).mean(-3))
 
 
 class VideoDiT(nn.Module):
@@ -163,31 +198,21 @@ class VideoDiT(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """x (batch, frames, H W), t (batch,) to epsilon like x."""
-        return self._run(x, t, None, None)
+        return self._run(x, t, None)
 
     def record(self, x: Tensor, t: Tensor) -> VideoRecord:
         """The forward pass with its attention over time and over space."""
-        over_time: list[tuple[Tensor, Tensor]] = []
-        over_space: list[tuple[Tensor, Tensor]] = []
-        epsilon = self._run(x, t, over_time, over_space)
-        batch, patches = len(x), math.prod(self.grid)
-        time = [tuple(part.unflatten(0, (batch, patches)).mean(1) for part in pair) for pair in over_time]
-        space = tuple(weights.unflatten(0, (batch, x.shape[1])).mean(1) for _, weights in over_space)
-        return VideoRecord(epsilon, tuple(TimeAttention(*pair) for pair in time), space)
+        seen = _Seen([], [])
+        epsilon = self._run(x, t, seen)
+        return VideoRecord(epsilon, tuple(seen.time), tuple(seen.space))
 
-    def _run(
-        self,
-        x: Tensor,
-        t: Tensor,
-        over_time: list[tuple[Tensor, Tensor]] | None,
-        over_space: list[tuple[Tensor, Tensor]] | None,
-    ) -> Tensor:
+    def _run(self, x: Tensor, t: Tensor, seen: _Seen | None) -> Tensor:
         a, s = broadcast(alpha(t), x), broadcast(sigma(t), x)
         size = ((a * self.data_scale).square() + s.square()).sqrt()
         time = self.time(t)
         stream = self.enter(self._patches(x / size)) + self.place + self.moment
         for block in self.blocks:
-            stream = block(stream, time, over_time, over_space)
+            stream = block(stream, time, seen)
         shift, scale = self.final_modulation(time)[:, None, None].chunk(2, dim=-1)
         found = self._frames(self.leave(self.final_norm(stream) * (1 + scale) + shift))
         # (x - alpha D)/sigma with D = alpha s_d^2/size^2 x + sigma s_d/size F

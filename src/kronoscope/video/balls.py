@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,8 @@ from .._errors import InputError
 from ..kernels import Kernel
 from ..processes import GaussianSequence
 
+CHUNK_VALUES = 2**22
+
 
 @dataclass(frozen=True, eq=False)
 class BallVideo:
@@ -24,17 +25,20 @@ class BallVideo:
     A pixel is as bright as the share of it that the disc covers, to a linear ramp of one pixel across the edge.
 
     Args:
-        kernel: k, of variance 1.
+        kernel: k, of variance 1 at every frame: how far the ball goes is ``spread``'s to say.
         size: Height and width in pixels.
         frames: N.
         radius: Of the disc, pixels.
-        spread: Standard deviation of each coordinate, pixels. None takes a third and a bit of what keeps the disc
-            inside, so that a coordinate leaves it once in 700 frames or so.
+        spread: Standard deviation of each coordinate, pixels. None takes a third and a bit of what keeps the disc or
+            sprite inside, so that a coordinate leaves it once in 700 frames or so.
         correlation: rho between the row and the column.
         balls: How many discs, on independent paths; where they meet the brighter counts.
         sprite: (h, w) brightness in [0, 1] that moves instead of the disc, by bilinear interpolation.
-        background: Brightness of a fixed slope from the left (0) to the right edge.
+        background: Brightness, below 1, of a fixed slope from the left (0) to the right edge; the brighter counts.
         noise: Standard deviation of white noise on every pixel.
+
+    Raises:
+        InputError: An argument out of its range, or a kernel of another variance, such as ``4.0 * k``.
     """
 
     kernel: Kernel
@@ -50,19 +54,31 @@ class BallVideo:
 
     def __post_init__(self) -> None:
         _checks.count("size", self.size, 4)
+        _checks.count("frames", self.frames)
         _checks.count("balls", self.balls)
         _checks.positive("radius", self.radius)
         for name in ("background", "noise"):
             _checks.non_negative(name, getattr(self, name))
+        if self.background >= 1:
+            raise InputError(f"background must be less than 1, the brightness of the ball, got {self.background:g}")
         if not -1 < _checks.real("correlation", self.correlation) < 1:
             raise InputError(f"correlation must be greater than -1 and less than 1, got {self.correlation:g}")
-        room = (self.size - 1) / 2 - self.radius
+        _check_sprite(self.sprite)
+        room = (self.size - 1) / 2 - max(self.reach)
         if self.spread is None and room <= 0:
-            raise InputError(f"radius must leave room in {self.size} pixels, got {self.radius:g}")
+            what, came = ("radius", f"{self.radius:g}") if self.sprite is None else ("sprite", str(max(self.reach)))
+            raise InputError(f"{what} must leave room in {self.size} pixels, got {came} to each side of its centre")
         spread = room / 3.2 if self.spread is None else self.spread
         object.__setattr__(self, "spread", _checks.positive("spread", spread))
-        if self.sprite is not None and self.sprite.ndim != 2:
-            raise InputError(f"sprite must have shape (height, width), got {tuple(self.sprite.shape)}")
+        _check_variance(self.kernel, self.frames)
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """From the centre to the outermost pixels that belong to the disc or sprite, down and across, pixels."""
+        if self.sprite is None:
+            return self.radius, self.radius
+        height, width = self.sprite.shape
+        return (height - 1) / 2, (width - 1) / 2
 
     @property
     def path(self) -> GaussianSequence:
@@ -72,23 +88,46 @@ class BallVideo:
         mean = torch.full((self.frames, 2), (self.size - 1) / 2, dtype=torch.float64)
         return GaussianSequence(self.kernel, self.spread**2 * covariance, times=self.frames, mean=mean)
 
-    def sample(self, n: int, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Videos (n, N, size * size), row by row, float32, and the paths (n, balls, N, 2) behind them, float64."""
+    def sample(
+        self, n: int, *, generator: torch.Generator | None = None, chunk: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Videos (n, N, size * size), row by row, float32, and the paths (n, balls, N, 2) behind them, float64.
+
+        Args:
+            n: How many.
+            generator: None means seed 0. A draw does not depend on ``chunk``.
+            chunk: Videos drawn at a time; None means as many as hold 2^22 pixels. Beyond the result, memory is that of
+                a chunk.
+        """
         generator = _checks.generator_or_seed_zero(generator)
         path = self.path
         paths = torch.stack([path.sample(n, generator=generator) for _ in range(self.balls)], dim=1)
-        frames = torch.stack([self.draw(paths[:, ball]) for ball in range(self.balls)]).amax(dim=0)
-        if self.background:
-            slope = self.background * torch.linspace(0, 1, self.size).expand(self.size, -1).flatten()
-            frames = torch.maximum(frames, slope)
+        chunk = max(1, CHUNK_VALUES // (self.frames * self.size**2)) if chunk is None else _checks.count("chunk", chunk)
+        frames = torch.empty(n, self.frames, self.size**2)
+        for start in range(0, n, chunk):
+            part = paths[start : start + chunk]
+            frames[start : start + chunk] = torch.stack([self.scene(part[:, k]) for k in range(self.balls)]).amax(dim=0)
         if self.noise:
-            frames = frames + self.noise * torch.randn(frames.shape, generator=generator)
+            for film in frames:  # each in a call of its own, so that the stream knows of no chunks
+                film += self.noise * torch.randn(film.shape, generator=generator)
         return frames, paths
 
+    def backdrop(self) -> Tensor:
+        """(size * size), float64: the background alone."""
+        slope = self.background * torch.linspace(0, 1, self.size, dtype=torch.float64)
+        return slope.expand(self.size, -1).flatten()
+
+    def scene(self, centres: Tensor) -> Tensor:
+        """Frames (..., size * size), float64, without noise: the disc or sprite at ``centres`` on the background."""
+        return torch.maximum(self._object(centres), self.backdrop())
+
     def draw(self, centres: Tensor) -> Tensor:
-        """Frames (..., size * size), float32, with the disc or sprite at ``centres`` (..., 2)."""
+        """Frames (..., size * size), float32, with the disc or sprite alone at ``centres`` (..., 2)."""
+        return self._object(centres).float()
+
+    def _object(self, centres: Tensor) -> Tensor:
         if self.sprite is None:
-            return disc(centres, self.size, self.radius).float()
+            return disc(centres, self.size, self.radius)
         height, width = self.sprite.shape
         flat = centres.reshape(-1, 2).double()
         steps = torch.arange(self.size, dtype=torch.float64)
@@ -100,7 +139,27 @@ class BallVideo:
         )
         image = self.sprite.double().expand(len(flat), 1, -1, -1)
         drawn = torch.nn.functional.grid_sample(image, grid, align_corners=False)
-        return drawn.flatten(1).reshape(*centres.shape[:-1], -1).float()
+        return drawn.flatten(1).reshape(*centres.shape[:-1], -1)
+
+
+def _check_sprite(sprite: Tensor | None) -> None:
+    if sprite is None:
+        return
+    if sprite.ndim != 2:
+        raise InputError(f"sprite must have shape (height, width), got {tuple(sprite.shape)}")
+    low, high = float(sprite.min()), float(sprite.max())
+    if not (0 <= low <= high <= 1 and high > 0):
+        raise InputError(f"sprite must have brightness 0 to 1, not all of it 0, got {low:g} to {high:g}")
+
+
+def _check_variance(kernel: Kernel, frames: int) -> None:
+    times = torch.arange(frames, dtype=torch.float64)
+    variance = kernel(times, times)
+    worst = float(variance[(variance - 1).abs().argmax()])
+    if not abs(worst - 1) <= 1e-9:
+        raise InputError(
+            f"kernel must have variance 1 at every frame, got {worst:g}; spread says how far the ball goes"
+        )
 
 
 def disc(centres: Tensor, size: int, radius: float) -> Tensor:
@@ -126,10 +185,3 @@ def digit(which: int) -> Tensor:
         raise InputError("the digits are scikit-learn's; install it: pip install scikit-learn") from None
     data: Any = load_digits()
     return torch.from_numpy(data.images[int((data.target == which).nonzero()[0][0])]) / 16
-
-
-def leaving_share(video: BallVideo) -> float:
-    """Probability that a coordinate is where the disc touches the edge, by frame: 2 Phi(-room / spread)."""
-    assert video.spread is not None
-    room = (video.size - 1) / 2 - video.radius
-    return math.erfc(room / (video.spread * math.sqrt(2)))
