@@ -92,3 +92,25 @@ def test_sequences_of_another_shape_have_no_attention(kind, shape):
 def test_no_sequences_have_no_attention():
     with pytest.raises(InputError, match="x must hold at least one sequence"):
         probes.attention(nn.DiT(FRAMES, FEATURES), torch.zeros(0, FRAMES, FEATURES))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("other", ["frames", "features"])
+def test_networks_of_another_shape_have_no_jacobian(kind, other):
+    network = kind(FRAMES, FEATURES).double()
+
+    def score(x, t):
+        return -network(x, torch.full((len(x),), t, dtype=x.dtype))
+
+    law = OTHERS[other]
+    with pytest.raises(InputError, match=r"score must take sequences of the shape of process, \(40, .*failed on them"):
+        probes.jacobian(score, law)
+    with pytest.raises(InputError, match="score must take sequences of the shape of x"):
+        probes.jacobian(score, x=law.sample(3))
+
+
+@pytest.mark.parametrize("other", list(OTHERS))
+def test_modes_of_another_process(other):
+    found = probes.jacobian(PROCESS.score, PROCESS, num_samples=2)
+    with pytest.raises(InputError, match="process must have 6 frames and 2 features, got"):
+        found.by_mode(OTHERS[other])
