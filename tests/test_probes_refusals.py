@@ -114,3 +114,10 @@ def test_modes_of_another_process(other):
     found = probes.jacobian(PROCESS.score, PROCESS, num_samples=2)
     with pytest.raises(InputError, match="process must have 6 frames and 2 features, got"):
         found.by_mode(OTHERS[other])
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("other", list(OTHERS))
+def test_networks_of_another_shape_lose_nothing(kind, other):
+    with pytest.raises(InputError, match=r"sequences of the shape of process, \(2, .*failed on them|return the shape"):
+        probes.ablate(kind(FRAMES, FEATURES), OTHERS[other], num_samples=2)
