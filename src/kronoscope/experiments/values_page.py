@@ -147,10 +147,10 @@ def _table(result: ValuesResult) -> Table:
         Column("least p", digits=2),
         Column("angle of the first axis", "°", decimals=0),
         Column("of random ones", "°", decimals=0),
-        Column("its least p", digits=2),
+        Column("least p of the angle", digits=2),
         Column("spectrum", "distance, 0 to 1", decimals=2),
         Column("of random matrices", decimals=2),
-        Column("its least p", digits=2),
+        Column("least p of the spectrum", digits=2),
     ]
     return Table(
         columns,
