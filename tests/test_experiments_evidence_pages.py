@@ -56,6 +56,11 @@ def test_values_of_the_compiled_network_are_sigma(networks, tmp_path, monkeypatc
     assert compiled["sigma_gap"] < 1e-6
     assert compiled["heads"][0]["cosine"] == pytest.approx(1.0)
     assert compiled["heads"][0]["p_value"] == pytest.approx(1 / 100)
+    assert compiled["heads"][0]["angle_p_values"] == pytest.approx([1 / 100] * 3)
+    assert compiled["spectra"][0]["distance"] < 1e-6
+    assert compiled["spectra"][0]["p_value"] == pytest.approx(1 / 100)
+    assert all(len(one["spectra"]) > 0 for one in told["readings"])
+    assert page.count("trained on white noise: ") >= 2  # beside every trained network of the verdict
     assert "would have been refuted" in page
 
 

@@ -147,14 +147,6 @@ def test_bad_input_is_named():
         probes.alignment(torch.eye(3), SIGMA)
 
 
-def test_alignment_is_uniform_on_random_matrices():
-    p_values = []
-    for seed in range(RUNS):
-        a = torch.randn(3, 3, generator=generator(seed), dtype=torch.float64)
-        p_values.append(probes.alignment(a @ a.T, SIGMA, rotations=99, generator=generator(seed + 1)).p_value)
-    assert uniform(p_values, 99)
-
-
 def test_unrolled_circuits_are_its_covariance():
     network = nn.UnrolledTransformer.from_law(PROCESS)
     gamma, sigma, _ = probes.circuits(network).nearest_kronecker()

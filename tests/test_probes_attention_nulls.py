@@ -81,7 +81,7 @@ def test_a_planted_head_is_found_among_null_networks():
 
 def test_bad_nulls_are_named():
     one = untrained(nn.PositionTransformer, 0)
-    with pytest.raises(InputError, match=r"every head is a function of the lag alone.*against\(networks"):
+    with pytest.raises(InputError, match=r"head 0 of block 0 is a function of the lag alone.*against\(networks"):
         one.association(GAMMA)
     with pytest.raises(InputError, match="networks must be at least 19, got 2"):
         one.against([one, one], GAMMA)

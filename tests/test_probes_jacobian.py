@@ -110,9 +110,95 @@ def test_bad_arguments(options, message):
         probes.jacobian(p.score, p, **options)
 
 
-def test_a_score_without_a_graph_names_the_way_out():
+class Rounded(torch.autograd.Function):
+    """A step of a library of its own, which has no backward."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.round()
+
+
+def detaching(p):
+    """-C_t^{-1} as the parameter of a network: there is a graph, but x is not in it."""
+    weight = torch.nn.Parameter(-torch.from_numpy(precision(p, 0.2)))
+    return lambda x, t: (x.detach().flatten(1) @ weight).view_as(x)
+
+
+def through_numpy(p):
+    matrix = -precision(p, 0.2)
+    return lambda x, t: torch.from_numpy((x.numpy().reshape(len(x), -1) @ matrix).reshape(x.shape))
+
+
+NOT_DIFFERENTIABLE = {
+    "numpy": (through_numpy, "call numpy"),
+    "numpy, detached": (lambda p: lambda x, t: through_numpy(p)(x.detach(), t), "without a graph"),
+    "without a graph": (lambda p: lambda x, t: p.score(x.detach(), t), "without a graph"),
+    "a network that detaches x": (detaching, "does not lead back to x"),
+    "rounding": (lambda p: lambda x, t: -(100 * x).round() / 100, "0 everywhere"),
+    "without a backward": (lambda p: lambda x, t: Rounded.apply(x), "backward"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_DIFFERENTIABLE)
+def test_a_score_that_autograd_cannot_differentiate_names_the_way_out(case):
     p = process()
-    with pytest.raises(InputError, match=r"cannot be differentiated by autograd.*finite-differences"):
-        probes.jacobian(lambda x, t: p.score(x.detach(), t), p)
+    build, why = NOT_DIFFERENTIABLE[case]
+    with pytest.raises(InputError, match=rf"cannot be differentiated by autograd: .*{why}.*finite-differences"):
+        probes.jacobian(build(p), p, num_samples=2)
+
+
+@pytest.mark.parametrize("case", ["numpy", "numpy, detached", "without a graph", "a network that detaches x"])
+def test_the_way_out_leads_out(case):
+    p = process()
+    found = probes.jacobian(NOT_DIFFERENTIABLE[case][0](p), p, num_samples=2, method="finite-differences")
+    np.testing.assert_allclose(found.value, precision(p, 0.2), atol=1e-6 * float(found.truth.abs().max()))
+
+
+def test_a_score_of_another_shape():
+    p = process()
     with pytest.raises(InputError, match="score must return a tensor of the shape of x"):
         probes.jacobian(lambda x, t: p.score(x, t)[:, 1:], p)
+
+
+def test_data_in_place_of_a_process():
+    """It averages over the data, noised: for s = -x^3, by hand."""
+    p = process(times=6)
+    x = p.sample(50, generator=torch.Generator().manual_seed(4))
+    found = probes.jacobian(p.score, x=x, t=0.2, num_samples=2)
+    np.testing.assert_allclose(found.value, precision(p, 0.2), atol=1e-8)
+    torch.testing.assert_close(found.covariance(), p.covariance(), rtol=0, atol=1e-9)
+    measured, truth = found.by_mode(p)
+    torch.testing.assert_close(measured.value, truth, rtol=1e-9, atol=1e-9)
+    with pytest.raises(InputError, match="the truth is known of a process only"):
+        found.relative_error  # noqa: B018
+
+    seen = []
+
+    def cube(x, t):
+        seen.append(x.detach())
+        return -(x**3)
+
+    found = probes.jacobian(cube, x=x, t=1e-9, num_samples=1000)
+    assert all(part.shape == (50, 6, 2) for part in seen)
+    want = 3 * x.square().mean(0).flatten()  # of all 50, with next to no noise
+    np.testing.assert_allclose(found.value.diagonal(), want, rtol=1e-3)
+    few = probes.jacobian(cube, x=x, t=1e-9, num_samples=5)
+    assert few.groups.shape[0] == len(seen[-1]) == 5
+    nearest = torch.cdist(seen[-1].flatten(1), x.flatten(1)).min(dim=1)
+    assert float(nearest.values.max()) < 1e-3
+    assert len(set(nearest.indices.tolist())) == 5  # without replacement
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give either process or data as x, got neither"),
+        ({"process": process(), "x": torch.zeros(3, 12, 2)}, "got both"),
+        ({"x": torch.zeros(3, 12)}, r"x must have shape \(batch, frames, features\), got \(3, 12\)"),
+        ({"x": torch.zeros(1, 12, 2)}, "x must hold at least 2 sequences, got 1"),
+        ({"x": torch.full((3, 12, 2), torch.nan)}, "x must be finite"),
+    ],
+)
+def test_bad_data(options, message):
+    with pytest.raises(InputError, match=message):
+        probes.jacobian(process().score, **options)

@@ -33,6 +33,7 @@ class Reading:
         share: Of the heads' squared norm that one Kronecker product holds.
         alignments: Of every head of every block with Sigma, the cosine against random rotations; without those heads
             whose values are multiples of the identity, which have no axes to compare.
+        spectra: Of every head of every block beside Sigma, its eigenvalues against random symmetric matrices.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Reading:
     temporal_gap: float
     share: float
     alignments: list[probes.Alignment]
+    spectra: list[probes.Spectrum]
 
     @property
     def cosine(self) -> float | None:
@@ -56,6 +58,10 @@ class ValuesResult:
     process: GaussianSequence
     readings: list[Reading]
     null_cosine: tuple[float, float]
+
+    def of(self, name: str, kind: str) -> Reading | None:
+        """The reading of that network, if it was taken."""
+        return next((one for one in self.readings if (one.name, one.kind) == (name, kind)), None)
 
 
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
@@ -79,12 +85,14 @@ def read(name: str, kind: str, net: nn.Module, process: GaussianSequence, seed: 
     """Circuits of every block with attention, beside Sigma."""
     truth = process.spatial_covariance / process.spatial_covariance.trace()
     alignments: list[probes.Alignment] = []
-    generator = torch.Generator().manual_seed(seed + 3)
+    spectra: list[probes.Spectrum] = []
+    generator, draws = (torch.Generator().manual_seed(seed + k) for k in (3, 5))
     first = probes.circuits(net, 0)
     gamma, sigma, share = first.nearest_kronecker()
     blocks = len(net.blocks) if name in ("position", "dit") else 1  # type: ignore[arg-type]
     heads = [value for block in range(blocks) for value in probes.circuits(net, block).values]
     for value in heads if name != "compiled" else heads[:1]:
+        spectra.append(probes.spectrum(value, process.spatial_covariance, draws=ROTATIONS, generator=draws))
         if float((value - value.diagonal().mean() * torch.eye(len(value))).norm()) > 1e-6 * float(value.norm()):
             alignments.append(
                 probes.alignment(value, process.spatial_covariance, rotations=ROTATIONS, generator=generator)
@@ -98,6 +106,7 @@ def read(name: str, kind: str, net: nn.Module, process: GaussianSequence, seed: 
         float((gamma - process.temporal_covariance).abs().max()),
         share,
         alignments,
+        spectra,
     )
 
 
@@ -122,8 +131,18 @@ def _record(result: ValuesResult) -> dict:
             "sigma_gap": one.gap,
             "gamma_gap": one.temporal_gap,
             "kronecker_share": one.share,
-            "heads": [{"cosine": a.cosine, "p_value": a.p_value, "angles": list(a.angles)} for a in one.alignments],
+            "heads": [_of_alignment(found) for found in one.alignments],
+            "spectra": [vars(found) for found in one.spectra],
         }
         for one in result.readings
     ]
     return {"readings": rows, "null_cosine": list(result.null_cosine)}
+
+
+def _of_alignment(found: probes.Alignment) -> dict:
+    return {
+        "cosine": found.cosine,
+        "p_value": found.p_value,
+        "angles": list(found.angles),
+        "angle_p_values": list(found.angle_p_values),
+    }

@@ -37,12 +37,16 @@ def page(result: ValuesResult, quick: bool) -> Report:
                 "The heads of a block are Σ Wₘ ⊗ Vₘ; Sigma and Gamma are the nearest single Kronecker product, and the "
                 "share says how much of the heads it holds. A head's alignment is the cosine between its value matrix "
                 "and Sigma, both symmetric and without their trace, and its p-value counts how many random rotations "
-                "of "
-                "Sigma (Haar) agree as well: 999 of them. A value matrix of a network with several blocks and an inner "
+                "of Sigma (Haar, 999 of them) have a |cosine| as large: the sign of a value matrix can be moved into "
+                "its head's map. The p-value of the first axis counts those whose angle is as small. The spectrum "
+                "compares eigenvalues alone, each over the sum of their sizes, by half the sum of the differences; its "
+                "null is 999 random symmetric matrices (Gaussian orthogonal ensemble), which is what an untrained "
+                "value matrix is. A value matrix of a network with several blocks and an inner "
                 "width is one factor of a long product, so it need not be Sigma even where the whole network is right: "
                 "only the whole's Jacobian must be (see reproduce jacobian). The claim would have been refuted for a "
                 "network whose heads agree with Sigma no better than random rotations, or no better than those of the "
-                "same network trained on white noise: the table says for which that is so."
+                "same network trained on white noise, whose cosine stands beside it at the top: the table says for "
+                "which that is so."
             ),
         ],
         verdict=_verdict(result),
@@ -67,13 +71,16 @@ def _verdict(result: ValuesResult) -> Verdict:
     for one in result.readings:
         if one.kind == "trained" and one.cosine is not None:
             beyond = sum(head.p_value <= 0.05 / len(one.alignments) for head in one.alignments)
+            white = result.of(one.name, "white")
+            null = white.cosine if white is not None else None
             numbers.append(
                 Number(
                     f"{one.cosine:.2f}",
                     f"mean |cosine| with Sigma, {NAMES[one.name]}",
-                    f"random: {result.null_cosine[0]:.2f}; {beyond} of {len(one.alignments)} heads beyond chance "
+                    f"trained on white noise: {'no axes' if null is None else f'{null:.2f}'}; random: "
+                    f"{result.null_cosine[0]:.2f}; {beyond} of {len(one.alignments)} heads beyond chance "
                     "(Bonferroni, 5 %)",
-                    "good" if one.cosine > result.null_cosine[1] else "neutral",
+                    "good" if one.cosine > max(result.null_cosine[1], null or 0.0) else "neutral",
                 )
             )
     return Verdict(numbers)
@@ -119,11 +126,17 @@ def _table(result: ValuesResult) -> Table:
     rows: list[list[Cell]] = []
     for one in result.readings:
         heads = one.alignments
-        told: list[Cell] = [None, None, None, None]
+        told: list[Cell] = [None] * 5
         if heads:
             least = min(head.p_value for head in heads)
-            told = [one.cosine, least, *(median(a[0] for a in b) for b in _angles(heads))]
-        rows.append([name(one), one.gap, one.temporal_gap, one.share, len(heads), *told])
+            axis = min(head.angle_p_values[0] for head in heads)
+            told = [one.cosine, least, *(median(a[0] for a in b) for b in _angles(heads)), axis]
+        spectrum: list[Cell] = [
+            median(found.distance for found in one.spectra),
+            median(found.null_distance for found in one.spectra),
+            min(found.p_value for found in one.spectra),
+        ]
+        rows.append([name(one), one.gap, one.temporal_gap, one.share, len(heads), *told, *spectrum])
     columns: list[Column | str] = [
         "network",
         Column("error of Sigma", "relative", digits=2),
@@ -134,12 +147,17 @@ def _table(result: ValuesResult) -> Table:
         Column("least p", digits=2),
         Column("angle of the first axis", "°", decimals=0),
         Column("of random ones", "°", decimals=0),
+        Column("least p of the angle", digits=2),
+        Column("spectrum", "distance, 0 to 1", decimals=2),
+        Column("of random matrices", decimals=2),
+        Column("least p of the spectrum", digits=2),
     ]
     return Table(
         columns,
         rows,
         "Errors are of the first block's nearest Kronecker product. The angle is between the leading eigenvectors of a "
-        "head's value matrix and of Sigma, median over heads, beside that of random rotations.",
+        "head's value matrix and of Sigma, median over heads, beside that of random rotations. The distance of the "
+        "spectra is the median over all heads, beside that of random symmetric matrices.",
         note="p-values of single heads are not corrected; with 999 rotations the least possible is 0.001. A dash "
         "stands where all values are multiples of the identity, which have no axes to compare.",
     )

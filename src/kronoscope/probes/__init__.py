@@ -1,8 +1,9 @@
 """What a network learnt, read off the network: Jacobians, attention, values, ablations, each beside a null."""
 
 from .ablation import Ablation, Damage, ablate, swap_kernel
+from .alignment import Alignment, Spectrum, alignment, spectrum
 from .attention import Association, AttentionProbe, attention
-from .circuits import Alignment, Circuits, alignment, circuits
+from .circuits import Circuits, circuits
 from .jacobian import JacobianProbe, KernelFit, Measured, jacobian
 from .recording import attention_maps
 
@@ -16,11 +17,13 @@ __all__ = [
     "JacobianProbe",
     "KernelFit",
     "Measured",
+    "Spectrum",
     "ablate",
     "alignment",
     "attention",
     "attention_maps",
     "circuits",
     "jacobian",
+    "spectrum",
     "swap_kernel",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -16,8 +17,10 @@ from .. import _checks, diffusion
 from .._errors import InputError
 from ..nn import DiT, PositionTransformer, ReLUTransformer, UnrolledTransformer
 from ..processes import GaussianLaw
+from .calls import taking
 
 Patch = Literal["zero", "mean"]
+Heads = Sequence[tuple[nn.Linear | str, slice]]
 NODES = 24
 
 
@@ -26,8 +29,9 @@ class Damage:
     """One head taken away.
 
     Attributes:
-        path: "softmax" or "linear" in a :class:`DiT`, "" elsewhere.
-        block, head: Which, from 0.
+        path: "softmax" or "linear" in a :class:`DiT`; of ``heads`` that were named, the projection's name in the
+            network ("" where the network is a score); "" elsewhere.
+        block, head: Which, from 0; of named heads, which of the named projections and which of its heads.
         nats: Rise of the score error (docs/theory.md, section 2); below 0 the network is better without the head.
         standard_error: Paired: of the same sequences and the same noise with and without the head.
     """
@@ -63,23 +67,11 @@ class Ablation:
         return float(np.median([abs(one.nats) for one in self.damages if path in (None, one.path)]))
 
 
-class _Taken(nn.Module):
-    """An output projection that sees zero, or the mean over the batch, where one head used to write."""
-
-    def __init__(self, projection: nn.Linear, low: int, high: int, patch: Patch) -> None:
-        super().__init__()
-        self.projection, self.low, self.high, self.patch = projection, low, high, patch
-
-    def forward(self, mixed: Tensor) -> Tensor:
-        head = mixed[..., self.low : self.high]
-        put = torch.zeros_like(head) if self.patch == "zero" else head.mean(dim=0, keepdim=True).expand_as(head)
-        return self.projection(torch.cat([mixed[..., : self.low], put, mixed[..., self.high :]], dim=-1))
-
-
 def ablate(
     network: nn.Module | Any,
     process: GaussianLaw,
     *,
+    heads: Heads | None = None,
     patch: Patch = "zero",
     num_samples: int = 256,
     min_time: float = 1e-2,
@@ -92,27 +84,44 @@ def ablate(
 
     Args:
         network: A :class:`DiT` (heads of both its paths), :class:`PositionTransformer`, :class:`ReLUTransformer` that
-            gives epsilon, or :class:`UnrolledTransformer`; or a model fitted without mean and scaling.
+            gives epsilon, or :class:`UnrolledTransformer`; or a model fitted without mean and scaling. With ``heads``,
+            any module (x, t) -> epsilon, or any score(x, t), such as ``score_from`` makes of an outside network.
         process: The truth that the network was trained on: the damage is to the score of its law.
+        heads: Where the heads of an outside network write: (projection, features) each, with the linear layer that
+            attention ends with, or its name in the network, and the slice of the features going into it that belongs to
+            the head. The batch must be the outermost part of the layer's first axis.
+            Head k of size s: in a :class:`VideoDiT`, ``(network.blocks[0].time.output, slice(s * k, s * k + s))``; in a
+            block of diffusers, ``(block.attn1.to_out[0], slice(s * k, s * k + s))``.
         patch: "zero" puts nothing where the head wrote; "mean" puts the mean over the sequences of the same noise
-            level, which leaves what the head says whatever it sees. An unrolled or ReLU network has "zero" only.
+            level, which leaves what the head says whatever it sees. An unrolled or ReLU network has "zero" only: its
+            heads are linear in x, so their mean is that of the data.
         num_samples: Sequences, the same ones for every head, each at 24 quadrature nodes of the clock.
         min_time, max_time: Range of diffusion time.
         generator: None means seed 0.
 
     Raises:
-        InputError: A network without heads that can be told apart, or an unknown patch.
+        InputError: A network without heads that can be told apart or that does not take sequences of the process's
+            shape; ``heads`` that are not in the network; or an unknown patch.
+
+    Example:
+        >>> import kronoscope as ks
+        >>> process = ks.GaussianSequence(ks.kernels.PowerExponential(3.0), torch.eye(2), times=6)
+        >>> network = ks.nn.VideoDiT(6, 2, height=1, patch=1, width=8, num_blocks=1, num_heads=2)
+        >>> heads = [(network.blocks[0].time.output, slice(k, k + 4)) for k in (0, 4)]
+        >>> [one.head for one in ablate(network, process, heads=heads, num_samples=4).damages]
+        [0, 1]
     """
     if patch not in get_args(Patch):
         raise InputError(f"patch must be one of {', '.join(get_args(Patch))}, got {patch!r}")
-    inner = cast(nn.Module, getattr(network, "network", network))
-    _check_kind(inner, patch)
+    inner = getattr(network, "network", network)
+    if heads is None:
+        _check_kind(inner, patch)
+        without = _without_each(inner, patch)
+    else:
+        without = _without_named(inner, _named(inner, heads), patch)
     measured = _Measure.of(process, num_samples, min_time, max_time, generator)
     whole = measured(inner)
-    damages = []
-    for path, block, head, without in _without_each(inner, patch):
-        lost = measured(without) - whole
-        damages.append(Damage(path, block, head, *_mean(lost)))
+    damages = [Damage(path, block, head, *_mean(loss(measured) - whole)) for path, block, head, loss in without]
     return Ablation(*_mean(whole), tuple(damages))
 
 
@@ -141,50 +150,55 @@ class _Measure:
         return cls(nodes)
 
     @torch.no_grad()
-    def __call__(self, network: nn.Module) -> Tensor:
-        parameter = next(network.parameters())
+    def __call__(self, network: Any) -> Tensor:
         total = torch.zeros(len(self.nodes[0][2]), dtype=torch.float64)
         for t, weight, x, exact in self.nodes:
-            inside = x.to(parameter)
-            epsilon = network(inside, torch.full((len(x),), t).to(inside)).cpu().double()
-            total += weight * (epsilon - exact).square().sum(dim=(1, 2))
+            with taking("network", network, x, "process"):
+                epsilon = _epsilon(network, x, t)
+            if epsilon.shape != x.shape:
+                raise InputError(f"network must return the shape of x, {tuple(x.shape)}, got {tuple(epsilon.shape)}")
+            total += weight * (_checks.finite("what network returns", epsilon) - exact).square().sum(dim=(1, 2))
         return total
+
+
+def _epsilon(network: Any, x: Tensor, t: float) -> Tensor:
+    """Noise prediction of a module, or that of a score, in float64."""
+    if not isinstance(network, nn.Module):
+        return -math.sqrt(-math.expm1(-t)) * network(x, t).cpu().double()
+    inside = x.to(next(network.parameters(), x))
+    return network(inside, torch.full((len(x),), t).to(inside)).cpu().double()
 
 
 def _mean(values: Tensor) -> tuple[float, float]:
     return float(values.mean()), float(values.std() / math.sqrt(len(values)))
 
 
-def _check_kind(network: nn.Module, patch: Patch) -> None:
+def _check_kind(network: Any, patch: Patch) -> None:
     name = type(network).__name__
     if not isinstance(network, (DiT, PositionTransformer, UnrolledTransformer, ReLUTransformer)):
         raise InputError(
             "heads can be taken from DiT, PositionTransformer, UnrolledTransformer and ReLUTransformer, and "
-            f"{name} is none of them"
+            f"{name} is none of them; name those of another network as heads=[(projection, slice), ...]"
         )
     if patch != "zero" and isinstance(network, (UnrolledTransformer, ReLUTransformer)):
         raise InputError(f'{name} has the patch "zero" only, since its heads are linear in x')
 
 
-def _without_each(network: nn.Module, patch: Patch) -> Iterator[tuple[str, int, int, nn.Module]]:
-    """(path, block, head, a copy without it)."""
-    if isinstance(network, DiT):
-        if network.linear is not None:
-            for block, head, without in _of_projections(network, patch, lambda one: cast(Any, one).linear.blocks):
-                yield "linear", block, head, without
-        for block, head, without in _of_projections(network, patch, lambda one: cast(Any, one).blocks):
-            yield "softmax", block, head, without
-        return
-    if isinstance(network, PositionTransformer):
-        for block, head, without in _of_projections(network, patch, lambda one: cast(Any, one).blocks):
-            yield "", block, head, without
+Loss = Callable[[_Measure], Tensor]
+Projections = list[tuple[str, int, int, nn.Linear, slice]]  # path, block, head, where it writes
+
+
+def _without_each(network: nn.Module, patch: Patch) -> Iterator[tuple[str, int, int, Loss]]:
+    """(path, block, head, losses of the network without it)."""
+    if isinstance(network, (DiT, PositionTransformer)):
+        yield from _without_named(network, _projections(network), patch)
         return
     if isinstance(network, UnrolledTransformer):
         real = getattr(network.heads, "real", None)
         if real is None or real.ndim != 3:
             raise InputError("the heads of this network cannot be told apart")
         for head in range(len(real)):
-            yield "", 0, head, _silenced(network, head)
+            yield "", 0, head, lambda measured, head=head: measured(_silenced(network, head))  # type: ignore[misc]
         return
     assert isinstance(network, ReLUTransformer)
     for number, one in enumerate(network.unique_blocks()):
@@ -192,19 +206,86 @@ def _without_each(network: nn.Module, patch: Patch) -> Iterator[tuple[str, int, 
             silent = copy.deepcopy(network)
             with torch.no_grad():
                 cast(Tensor, silent.unique_blocks()[number].output)[head].zero_()
-            yield "", number, head, silent
+            yield "", number, head, lambda measured, silent=silent: measured(silent)  # type: ignore[misc]
 
 
-def _of_projections(
-    network: nn.Module, patch: Patch, blocks: Callable[[nn.Module], Any]
-) -> Iterator[tuple[int, int, nn.Module]]:
-    for number, block in enumerate(blocks(network)):
-        size = block.output.in_features // block.num_heads
-        for head in range(block.num_heads):
-            without = copy.deepcopy(network)
-            there = blocks(without)[number]
-            there.output = _Taken(there.output, head * size, (head + 1) * size, patch)
-            yield number, head, without
+def _projections(network: DiT | PositionTransformer) -> Projections:
+    paths: list[tuple[str, nn.Module]] = [("", network)]
+    if isinstance(network, DiT):
+        paths = [("softmax", network)]
+        if network.linear is not None:
+            paths.insert(0, ("linear", network.linear))
+    found: Projections = []
+    for path, owner in paths:
+        for number, block in enumerate(cast(Any, owner).blocks):
+            size = block.output.in_features // block.num_heads
+            for head in range(block.num_heads):
+                found.append((path, number, head, block.output, slice(head * size, (head + 1) * size)))
+    return found
+
+
+def _named(network: Any, heads: Heads) -> Projections:
+    """Heads by the projections that their user named, checked."""
+    names = dict(network.named_modules()) if isinstance(network, nn.Module) else {}
+    seen: dict[nn.Linear, int] = {}
+    found: Projections = []
+    for k, (named, part) in enumerate(heads):
+        layer = names.get(named) if isinstance(named, str) else named
+        if not isinstance(layer, nn.Linear):
+            got = repr(named) if isinstance(named, str) else type(named).__name__
+            raise InputError(f"heads[{k}] must name a torch.nn.Linear or the name of one in the network, got {got}")
+        size = layer.in_features
+        if not isinstance(part, slice):
+            raise InputError(f"heads[{k}] must have a slice of the features going in, got {part!r}")
+        start, stop = part.start or 0, size if part.stop is None else part.stop
+        if part.step not in (None, 1) or not 0 <= start < stop <= size:
+            raise InputError(f"heads[{k}] must have a slice within the {size} features going in, got {part!r}")
+        block = seen.setdefault(layer, len(seen))
+        path = next((name for name, one in names.items() if one is layer), "")
+        found.append((path, block, sum(one[3] is layer for one in found), layer, slice(start, stop)))
+    if not found:
+        raise InputError("heads must name at least one head, got none")
+    return found
+
+
+def _without_named(network: Any, heads: Projections, patch: Patch) -> Iterator[tuple[str, int, int, Loss]]:
+    for path, block, head, layer, part in heads:
+
+        def loss(measured: _Measure, layer: nn.Linear = layer, part: slice = part) -> Tensor:
+            with _patched(layer, part, patch, len(measured.nodes[0][2])):
+                return measured(network)
+
+        yield path, block, head, loss
+
+
+@contextmanager
+def _patched(layer: nn.Linear, part: slice, patch: Patch, batch: int) -> Iterator[None]:
+    """Inside, ``layer`` sees zero, or the mean over the sequences, where one head writes."""
+    calls = 0
+
+    def put(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        nonlocal calls
+        calls += 1
+        mixed = args[0].clone()
+        if patch == "zero":
+            mixed[..., part] = 0
+            return (mixed, *args[1:])
+        if len(mixed) % batch:
+            raise InputError(
+                f"the mean over sequences needs a batch that is the outermost part of the first axis of {layer}, "
+                f"whose input has {len(mixed)} rows for {batch} sequences"
+            )
+        rows = mixed[..., part].unflatten(0, (batch, -1))
+        mixed[..., part] = rows.mean(dim=0, keepdim=True).expand_as(rows).flatten(0, 1)
+        return (mixed, *args[1:])
+
+    handle = layer.register_forward_pre_hook(put)
+    try:
+        yield
+    finally:
+        handle.remove()
+    if not calls:
+        raise InputError(f"heads must lie in the network, but it never ran {layer}")
 
 
 def _silenced(network: UnrolledTransformer, head: int) -> UnrolledTransformer:

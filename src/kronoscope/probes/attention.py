@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .. import _checks
 from .._errors import InputError
+from .calls import taking
 
 Maps = Callable[[Tensor, Tensor], Sequence[Tensor]]
 MAX_PERMUTATIONS = 100_000
@@ -77,7 +78,8 @@ class AttentionProbe:
         are relabelled at random. Under the null that what a head holds beyond the null maps knows nothing of the order
         of the frames, every relabelling is as likely as the other, so the p-values are uniform. That can be so only
         where nothing in the network treats near frames alike before it is trained: without positions, or with learnt
-        embeddings of them. For heads with a table of the lag use :meth:`against`.
+        embeddings of them. For heads with a table of the lag use :meth:`against`. A head that is constant, or holds
+        nothing beyond the nulls, has correlation 0 and p = 1.
 
         Args:
             covariance: Gamma, (N, N), as the truth or an estimate says.
@@ -87,8 +89,9 @@ class AttentionProbe:
             generator: None means seed 0.
 
         Raises:
-            InputError: Shapes that differ, fewer than 4 frames, a covariance without variation beyond the nulls, or
-                heads that are all functions of the lag alone.
+            InputError: Shapes that differ, maps that are not finite, fewer than 4 frames, a covariance without
+                variation beyond the nulls, or a head that is a function of the lag alone: relabelled frames are no null
+                for it, and through the largest correlation it would spoil the other heads' corrected p-values.
 
         Source: Mantel (1967); Smouse, Long and Sokal (1986), for the partial form.
         """
@@ -96,11 +99,12 @@ class AttentionProbe:
         if count > MAX_PERMUTATIONS:
             raise InputError(f"permutations must be at most {MAX_PERMUTATIONS}, got {count}")
         self._check(covariance, nulls)
-        if all(_is_of_the_lag(one) for one in self.weights):
-            raise InputError(
-                "every head is a function of the lag alone, so frames cannot be relabelled; use against(networks, "
-                "covariance) with untrained networks"
-            )
+        for (block, head), one in zip(self.labels, self.weights, strict=True):
+            if _is_of_the_lag(one):
+                raise InputError(
+                    f"head {head} of block {block} is a function of the lag alone, so frames cannot be relabelled; use "
+                    "against(networks, covariance) with untrained networks"
+                )
         maps, target = _parts(self.weights, covariance, nulls)
         generator = _checks.generator_or_seed_zero(generator)
         norms = _norms(maps)
@@ -142,6 +146,7 @@ class AttentionProbe:
             if one.weights.shape != self.weights.shape:
                 want, got = tuple(self.weights.shape), tuple(one.weights.shape)
                 raise InputError(f"networks[{k}] must have weights of shape {want}, got {got}")
+            _checks.finite(f"weights of networks[{k}]", one.weights)
         self._check(covariance, nulls)
         all_of_them = torch.stack([one.partial_correlation(covariance, nulls) for one in (self, *networks)])
         deviation = all_of_them.std(dim=0)
@@ -156,9 +161,11 @@ class AttentionProbe:
         frames = self.weights.shape[-1]
         if frames < 4:
             raise InputError(f"pairs of frames say nothing with fewer than 4 frames, got {frames}")
+        _checks.finite("weights", self.weights)
         for name, value in [("covariance", covariance), *((f"nulls[{k}]", m) for k, m in enumerate(nulls))]:
             if value.shape != (frames, frames):
                 raise InputError(f"{name} must have shape ({frames}, {frames}), got {tuple(value.shape)}")
+            _checks.finite(name, value)
 
 
 def attention(
@@ -175,7 +182,7 @@ def attention(
         network: A network of ``kronoscope.nn``, or a fitted model (its network is taken; ``x`` in scaled coordinates).
             Anything else works with ``maps``.
         x: Noised sequences (n, N, d), such as ``diffusion.noise`` makes of data.
-        t: Diffusion time.
+        t: Diffusion time, greater than 0; with ``maps``, what the network takes for it, 0 or greater.
         maps: For an outside network: (x, t) with t of shape (batch,), to one tensor (batch or 1, heads, N, N) of
             attention weights a block. For torch's own attention:
             ``lambda x, t: [layer(x, x, x, average_attn_weights=False)[1]]``; for diffusers' transformers,
@@ -183,16 +190,20 @@ def attention(
         batch_size: Sequences a call.
 
     Raises:
-        InputError: The network exposes no attention and no ``maps`` were given, or the maps have a wrong shape.
+        InputError: The network exposes no attention and no ``maps`` were given, it does not take sequences of the
+            shape of ``x``, or the maps have a wrong shape or are not finite.
     """
-    _checks.sequences("x", x)
+    _checks.finite("x", _checks.sequences("x", x))
+    t = _checks.positive("t", t) if maps is None else _checks.non_negative("t", t)
+    if not len(x):
+        raise InputError("x must hold at least one sequence, got none")
     inner = getattr(network, "network", network)
     reader = maps or _reader(inner)
     count, mean, square = 0, None, None
     labels: tuple[tuple[int, int], ...] = ()
     parameter = next(inner.parameters(), x) if isinstance(inner, nn.Module) else x
     for part in x.split(_checks.count("batch_size", batch_size)):
-        with torch.no_grad():
+        with torch.no_grad(), taking("network", inner, part, "x"):
             inside = part.to(parameter)
             found = [block.double().cpu() for block in reader(inside, torch.full((len(part),), t).to(inside))]
         labels = _check_maps(found, len(part), x.shape[1])
@@ -226,13 +237,18 @@ def _check_maps(found: Sequence[Tensor], batch: int, frames: int) -> tuple[tuple
                 f"the attention of block {number} must have shape ({batch} or 1, heads, {frames}, {frames}), "
                 f"got {tuple(block.shape)}"
             )
+        _checks.finite(f"the attention of block {number}", block)
     return tuple((number, head) for number, block in enumerate(found) for head in range(block.shape[1]))
 
 
 def _parts(weights: Tensor, covariance: Tensor, nulls: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Heads' maps and the covariance, both less their regression on the null maps; the latter of norm 1."""
     against = [_symmetric(one.double()) for one in nulls]
-    maps = _without(_symmetric(weights), against)
+    symmetric = _symmetric(weights.double())
+    maps = _without(symmetric, against)
+    # what is left of a map that the nulls explain wholly is round-off, which correlates with anything
+    explained = maps.flatten(1).norm(dim=1) <= 1e-9 * symmetric.flatten(1).norm(dim=1)
+    maps = torch.where(explained[:, None, None], 0, maps)
     target = _without(_symmetric(covariance.double())[None], against)[0]
     if float(target.norm()) < 1e-9 * float(covariance.double().norm()):
         raise InputError("covariance does not vary beyond the null maps, so no head can agree with it beyond them")
@@ -244,7 +260,10 @@ def _norms(maps: Tensor) -> Tensor:
 
 
 def _is_of_the_lag(one: Tensor) -> bool:
-    return float((one[1:, 1:] - one[:-1, :-1]).abs().max()) <= 1e-9 * float(one.abs().max())
+    """Whether the map is constant along the lags, and not the same for all of them."""
+    size = 1e-9 * float(one.abs().max())
+    pairs = one[~torch.eye(len(one), dtype=torch.bool)]
+    return float((one[1:, 1:] - one[:-1, :-1]).abs().max()) <= size < float(pairs.max() - pairs.min())
 
 
 def _symmetric(maps: Tensor) -> Tensor:

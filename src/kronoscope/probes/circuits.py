@@ -15,26 +15,6 @@ from ..nn.position import PositionBlock
 
 
 @dataclass(frozen=True, eq=False)
-class Alignment:
-    """How far a value matrix has the eigenvectors of Sigma, beside random ones.
-
-    Attributes:
-        cosine: <V, S> / (|V| |S|) of the symmetric parts without their traces: 1 where they are proportional.
-        p_value: Share of random rotations of Sigma that agree as well, one-sided.
-        angles: Principal angles in degrees between the leading eigenspaces of V and Sigma, by dimension 1..d-1: the
-            largest angle of each.
-        null_angles: Their medians over the random rotations.
-        rotations: How many.
-    """
-
-    cosine: float
-    p_value: float
-    angles: tuple[float, ...]
-    null_angles: tuple[float, ...]
-    rotations: int
-
-
-@dataclass(frozen=True, eq=False)
 class Circuits:
     """The heads of one block as sum_m W_m kron V_m: maps over frames, value matrices over features.
 
@@ -94,40 +74,6 @@ def circuits(network: nn.Module, block: int = 0) -> Circuits:
     )
 
 
-def alignment(
-    values: Tensor, covariance: Tensor, *, rotations: int = 2000, generator: torch.Generator | None = None
-) -> Alignment:
-    """Whether a value matrix has the eigenvectors of a spatial covariance, against random subspaces.
-
-    Args:
-        values: V, (d, d), d at least 2.
-        covariance: Sigma, (d, d).
-        rotations: Random orthogonal matrices Q (Haar); Q Sigma Q' is the null.
-        generator: None means seed 0.
-
-    Raises:
-        InputError: Shapes that differ, or a matrix that is a multiple of the identity and so has no directions.
-    """
-    count = _checks.count("rotations", rotations, least=19)
-    if values.shape != covariance.shape or values.ndim != 2 or values.shape[0] != values.shape[1] or len(values) < 2:
-        raise InputError(
-            f"values and covariance must both be (d, d) with d at least 2, "
-            f"got {tuple(values.shape)} and {tuple(covariance.shape)}"
-        )
-    first, second = _direction("values", values), _direction("covariance", covariance)
-    generator = _checks.generator_or_seed_zero(generator)
-    cosine = float((first * second).sum())
-    observed = _angles(first, second)
-    beyond, nulls = 1, []
-    for _ in range(count):
-        q, r = torch.linalg.qr(torch.randn(first.shape, dtype=torch.float64, generator=generator))
-        turned = (q * r.diagonal().sign()) @ second @ (q * r.diagonal().sign()).T
-        beyond += float((first * turned).sum()) >= cosine - 1e-12
-        nulls.append(_angles(first, turned))
-    medians = torch.stack(nulls).median(dim=0).values
-    return Alignment(cosine, beyond / (count + 1), tuple(observed.tolist()), tuple(medians.tolist()), count)
-
-
 def _of_position(network: PositionTransformer, number: int) -> Circuits:
     blocks = list(network.blocks)
     if number >= len(blocks):
@@ -158,23 +104,3 @@ def _of_relu(network: ReLUTransformer, number: int) -> Circuits:
     if len(rows) < features or len(columns) < features:
         raise InputError(f"block {number} moves fewer numbers than there are features: it was not compiled")
     return Circuits(weights[0].double(), moved[:, rows[:features]][:, :, columns[:features]])
-
-
-def _direction(name: str, matrix: Tensor) -> Tensor:
-    """Symmetric part without its trace, of norm 1."""
-    even = (matrix.double() + matrix.double().T) / 2
-    even = even - even.diagonal().mean() * torch.eye(len(even), dtype=torch.float64)
-    norm = even.norm()
-    if float(norm) <= 1e-10 * float(matrix.double().norm()):
-        raise InputError(f"{name} is a multiple of the identity, which has no directions to compare")
-    return even / norm
-
-
-def _angles(one: Tensor, two: Tensor) -> Tensor:
-    """Largest principal angle, degrees, between the eigenspaces of the k largest eigenvalues, k = 1..d-1."""
-    first, second = (torch.linalg.eigh(m)[1].flip(-1) for m in (one, two))
-    angles = []
-    for k in range(1, len(one)):
-        smallest = torch.linalg.svdvals(first[:, :k].T @ second[:, :k]).min().clamp(max=1.0)
-        angles.append(torch.rad2deg(torch.arccos(smallest)))
-    return torch.stack(angles)

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from .. import _checks, diffusion
-from .._errors import InputError
+from .._errors import InputError, KronoscopeError
 from .._typing import ScoreFunction
 from ..processes import GaussianLaw, GaussianSequence
+from .calls import taking
 
 Method = Literal["autograd", "finite-differences"]
 GROUPS = 10
@@ -47,19 +48,32 @@ class JacobianProbe:
     Attributes:
         value: A = -E_{x ~ p_t}[ds/dx], (N d, N d) frame-major, float64. C_t^{-1} for the exact score.
         standard_error: Of its entries, over the sequences x; of the order of round-off for a score affine in x.
-        truth: C_t^{-1} of the process.
         t: Diffusion time.
         num_frames, num_features: N and d.
         groups: Means over each tenth of the sequences, (groups, N d, N d), for the jackknife.
+        law: The process whose sequences x are; None where they were given as data.
     """
 
     value: Tensor
     standard_error: Tensor
-    truth: Tensor
     t: float
     num_frames: int
     num_features: int
     groups: Tensor
+    law: GaussianLaw | None = None
+
+    @property
+    def truth(self) -> Tensor:
+        """C_t^{-1} of the process.
+
+        Raises:
+            InputError: The probe was taken on data, whose law is not known.
+        """
+        if self.law is None:
+            raise InputError("the truth is known of a process only, and this Jacobian was taken on data")
+        alpha, variance = float(diffusion.alpha(self.t)), float(diffusion.sigma_squared(self.t))
+        covariance = self.law.covariance().cpu().double()
+        return torch.linalg.inv(alpha**2 * covariance + variance * torch.eye(len(covariance), dtype=torch.float64))
 
     @property
     def relative_error(self) -> float:
@@ -102,7 +116,13 @@ class JacobianProbe:
 
         The modes are the eigenvectors u_i of Gamma and v_j of Sigma, by falling eigenvalue; the entry is
         (u_i kron v_j)' A (u_i kron v_j).
+
+        Raises:
+            InputError: A process of other frames or features than the Jacobian.
         """
+        want, got = (self.num_frames, self.num_features), (process.num_frames, process.num_features)
+        if got != want:
+            raise InputError(f"process must have {want[0]} frames and {want[1]} features, got {got[0]} and {got[1]}")
         temporal, u = (part.flip(-1) for part in torch.linalg.eigh(process.temporal_covariance.double()))
         spatial, v = (part.flip(-1) for part in torch.linalg.eigh(process.spatial_covariance.double()))
         shape = (self.num_frames, self.num_features) * 2
@@ -134,9 +154,10 @@ class JacobianProbe:
 
 def jacobian(
     score: ScoreFunction,
-    process: GaussianLaw,
+    process: GaussianLaw | None = None,
     t: float = 0.2,
     *,
+    x: Tensor | None = None,
     num_samples: int = 40,
     method: Method = "autograd",
     generator: torch.Generator | None = None,
@@ -151,17 +172,21 @@ def jacobian(
 
     Args:
         score: Any score; called with x in ``dtype`` and t a float.
-        process: The truth, which gives the x.
+        process: The truth, which gives the x; or None, with data as ``x``.
         t: Diffusion time, greater than 0.
-        num_samples: Sequences x to average over, at least 2. A score affine in x needs no more than 2.
+        x: Data (n, N, d) without noise, in place of a process: ``num_samples`` of them at most, drawn without
+            replacement, are noised. The probe then has no ``truth``; the estimates need none.
+        num_samples: Sequences to average over, at least 2. A score affine in x needs no more than 2.
         method: "autograd", N d backward passes; or "finite-differences", 2 N d calls, for a score that autograd cannot
             differentiate.
-        generator: Of the x; None means seed 0.
+        generator: Of the sequences and the noise; None means seed 0.
         dtype: What the score is called with.
         device: Where the score is called.
 
     Raises:
-        InputError: A score that misbehaves or cannot be differentiated, t <= 0, or N d above 4096.
+        InputError: A score that misbehaves, does not take sequences of that shape or cannot be differentiated (by
+            autograd, it has no graph to x or is constant in it); both or neither of ``process`` and ``x``; t <= 0; or
+            N d above 4096.
 
     Source: for the identity, Stein (1981), "Estimation of the mean of a multivariate normal distribution", lemma 2.
     """
@@ -169,48 +194,68 @@ def jacobian(
     count = _checks.count("num_samples", num_samples, least=2)
     if method not in get_args(Method):
         raise InputError(f"method must be one of {', '.join(get_args(Method))}, got {method!r}")
-    frames, features = process.num_frames, process.num_features
+    generator = _checks.generator_or_seed_zero(generator)
+    data = _data(process, x, count, generator)
+    count, frames, features = data.shape
     size = diffusion.dense_size(frames, features)
-    x = _noised(process, t, count, generator).to(dtype).to(device)
+    noise = torch.randn(data.shape, dtype=torch.float64, generator=generator)
+    noised = diffusion.noise(data, torch.tensor(t, dtype=torch.float64), noise).to(dtype).to(device)
+    with torch.no_grad(), taking("score", score, noised, "x" if process is None else "process"):
+        diffusion.evaluate(score, noised, t)
     rows = _by_autograd if method == "autograd" else _by_differences
-    each = -rows(score, x, t).to("cpu", torch.float64).reshape(count, size, size)
-    alpha, variance = float(diffusion.alpha(t)), float(diffusion.sigma_squared(t))
-    marginal = alpha**2 * process.covariance().cpu().double() + variance * torch.eye(size, dtype=torch.float64)
-    groups = torch.stack([part.mean(dim=0) for part in each.tensor_split(min(GROUPS, count))])
+    each = -rows(score, noised, t).to("cpu", torch.float64).reshape(count, size, size)
     return JacobianProbe(
         value=each.mean(dim=0),
         standard_error=each.std(dim=0) / math.sqrt(count),
-        truth=torch.linalg.inv(marginal),
         t=t,
         num_frames=frames,
         num_features=features,
-        groups=groups,
+        groups=torch.stack([part.mean(dim=0) for part in each.tensor_split(min(GROUPS, count))]),
+        law=process,
     )
 
 
-def _noised(process: GaussianLaw, t: float, count: int, generator: torch.Generator | None) -> Tensor:
-    generator = _checks.generator_or_seed_zero(generator)
-    data = process.sample(count, generator=generator).cpu().double()
-    noise = torch.randn(data.shape, dtype=torch.float64, generator=generator)
-    return diffusion.noise(data, torch.tensor(t, dtype=torch.float64), noise)
+def _data(process: GaussianLaw | None, x: Tensor | None, count: int, generator: torch.Generator) -> Tensor:
+    """Sequences without noise, (at most ``count``, N, d), float64."""
+    if (process is None) == (x is None):
+        raise InputError(f"give either process or data as x, got {'neither' if x is None else 'both'}")
+    if process is not None:
+        diffusion.dense_size(process.num_frames, process.num_features)
+        return process.sample(count, generator=generator).cpu().double()
+    assert x is not None
+    _checks.finite("x", _checks.sequences("x", x))
+    if len(x) < 2:
+        raise InputError(f"x must hold at least 2 sequences, got {len(x)}")
+    return x.detach().cpu().double()[torch.randperm(len(x), generator=generator)[:count]]
 
 
 def _by_autograd(score: ScoreFunction, x: Tensor, t: float) -> Tensor:
-    """(batch, N d, N d): the gradient of each output in turn."""
+    """(batch, N d, N d): the gradient of each output in turn. The score is known to take x when no graph is kept."""
     x = x.detach().requires_grad_(True)
-    with torch.enable_grad():
-        values = diffusion.evaluate(score, x, t)
-        if not values.requires_grad:
-            raise InputError(
-                "the score cannot be differentiated by autograd: it returns a tensor without a graph; use "
-                'method="finite-differences"'
-            )
-        flat = values.flatten(1)
-        rows = [
-            torch.autograd.grad(flat[:, k].sum(), x, retain_graph=k + 1 < flat.shape[1])[0].flatten(1)
-            for k in range(flat.shape[1])
-        ]
-    return torch.stack(rows, dim=1).detach()
+    rows: list[Tensor] = []
+    try:
+        with torch.enable_grad():
+            values = diffusion.evaluate(score, x, t)
+            flat = values.flatten(1)
+            for k in range(flat.shape[1] if values.requires_grad else 0):
+                (row,) = torch.autograd.grad(flat[:, k].sum(), x, retain_graph=k + 1 < flat.shape[1], allow_unused=True)
+                if row is None:
+                    raise _not_differentiable("its graph does not lead back to x")
+                rows.append(row.flatten(1))
+    except (KronoscopeError, torch.OutOfMemoryError):
+        raise
+    except RuntimeError as error:
+        raise _not_differentiable(str(error).strip().split("\n")[0]) from error
+    if not rows:
+        raise _not_differentiable("it returns a tensor without a graph")
+    found = torch.stack(rows, dim=1).detach()
+    if not bool(found.any()):
+        raise _not_differentiable("its derivative is 0 everywhere, as that of a rounded score is")
+    return found
+
+
+def _not_differentiable(why: str) -> InputError:
+    return InputError(f'score cannot be differentiated by autograd: {why}; use method="finite-differences"')
 
 
 def _by_differences(score: ScoreFunction, x: Tensor, t: float) -> Tensor:
