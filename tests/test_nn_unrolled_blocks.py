@@ -211,12 +211,12 @@ def test_training_moves_it_nearer_and_it_comes_back_from_disk(freedom, tmp_path)
 
 
 def test_learned_steps_make_few_blocks_better():
-    """Eight blocks, the same draws and settings; seeds are fixed, so the comparison is a number and not a chance."""
+    """Four blocks, the same draws and settings; seeds are fixed, so the comparison is a number and not a chance."""
     x = PROCESS.sample(400, generator=seeded(5)).float()
     found = {}
     for steps in ("spectrum", "learned"):
-        options = {"gradients": "unrolled", "num_blocks": 8, "steps": steps}
-        fitted = ks.fit(x, "unrolled", network_options=options, **{**QUICK, "max_steps": 200, "evaluate_every": 200})
+        options = {"gradients": "unrolled", "num_blocks": 4, "steps": steps}
+        fitted = ks.fit(x, "unrolled", network_options=options, **{**QUICK, "max_steps": 300, "evaluate_every": 300})
         found[steps] = metrics.score_kl(fitted.score, PROCESS, linear=True).value
     assert found["learned"] < 0.75 * found["spectrum"]
 
