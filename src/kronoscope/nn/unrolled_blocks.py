@@ -63,8 +63,8 @@ class LearnedSteps(nn.Module):
     the clock, which sum to 1, constant beyond the last. a = b = 0 at the start. Momentum is 0 in a table for K = I,
     so what is learnt is added to it and not to its logarithm.
 
-    The table moves with K because steps that were right for K = I diverge on what training makes of it: offsets to the
-    table of the start ended at eight times the score error after as many train steps (docs/learning.md, variants).
+    The table moves with K because steps that were right for K = I are far from right for what training makes of it:
+    with 24 blocks, offsets to the table of the start ended at eight times the score error (docs/learning.md).
 
     Args:
         num_blocks: K.
