@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, get_args
 
 import torch
@@ -12,6 +12,7 @@ from .. import _checks, iterations
 from .._errors import InputError
 from ..diffusion.schedule import alpha, broadcast, sigma, sigma_squared
 from .records import BlockRecord, NetworkRecord
+from .unrolled_blocks import LearnedSteps, UntiedHeads, extremes
 from .unrolled_heads import FactorHeads, Heads, LagHeads, SpectralHeads, in_steps
 from .unrolled_masked import solve_masked
 from .unrolled_solve import solve_dense, solve_separable
@@ -20,6 +21,8 @@ Positions = Literal["relative", "absolute"]
 Values = Literal["head", "lag"]
 Gradients = Literal["implicit", "unrolled"]
 Mean = Literal["zero", "feature", "free"]
+Blocks = Literal["tied", "untied"]
+Steps = Literal["spectrum", "learned"]
 
 LARGEST_SIZE = 4096
 _LAW_TIME = 1e-2
@@ -58,6 +61,22 @@ class UnrolledTransformer(nn.Module):
 
     :meth:`record` shows the blocks at work under either.
 
+    Several heads are told neither separability nor time-symmetry, but they lean towards separability: weight decay of
+    what tells them apart in time (``Heads.shrinkage``; 0.1, decoupled, whatever the training's ``weight_decay``)
+    shrinks K towards one Kronecker product. That is a prior and not an answer: where sequences are evidence enough for
+    a second product, the heads move away from one.
+
+    Two variants are under "unrolled" alone. Both start from the tied network with the same weights, exactly, and stay
+    affine in x, as every network here:
+
+    * ``blocks="untied"``: each block has heads of its own, so the network is a polynomial in no one matrix. It need be
+      the score of no law (its map may be asymmetric or indefinite) and under a mask the score of no part of one, so
+      :meth:`covariance` is refused; what law there is, is read off the score, as of any affine network.
+    * ``steps="learned"``: what each block does with its residual is learnt for itself, beginning from Chebyshev's table
+      for the learnt K, which it keeps following (:class:`LearnedSteps`). The map is still a polynomial in K, but not
+      necessarily a positive one, nor near C_t^-1: :meth:`covariance` is what the heads hold, and no longer what the
+      score says.
+
     Where entries are missing, attention neither reads them nor writes to them: the same weights give the exact score of
     the entries that are there, under "implicit" and in the limit of many blocks under "unrolled" (the spectrum of a
     principal submatrix lies within that of the whole, so the same coefficients converge).
@@ -65,14 +84,18 @@ class UnrolledTransformer(nn.Module):
     Args:
         num_frames: N.
         num_features: d.
-        heads: 1 is separable, K = Gamma kron Sigma. More are told neither separability nor time-symmetry.
+        heads: 1 is separable, K = Gamma kron Sigma. More are told neither separability nor time-symmetry, but shrink
+            towards one Kronecker product, as said above.
         positions: "relative": A_m is a function of the lag (stationary). "absolute": any A_m.
         values: "head": one value matrix a head. "lag": one for each signed lag, any block-Toeplitz K (one head,
             relative positions, regular times).
         times: h, for relative positions at irregular times; None means 0..N-1.
         mean: What is learnt of mu: "zero" (nothing), "feature" (d numbers) or "free" ((N, d)).
         gradients: "implicit" or "unrolled".
-        num_blocks: K, of the blocks.
+        num_blocks: K, of the blocks; at least 2 where they are untied.
+        blocks: "tied": all blocks have the same heads. "untied": each its own.
+        steps: "spectrum": Chebyshev's, of the extreme eigenvalues of K (of the K of all blocks, where they are untied).
+            "learned": they, and what was learnt beside them.
 
     Raises:
         InputError: An option that is not there, or does not go with another; N (one head) or N d (several) is
@@ -90,6 +113,8 @@ class UnrolledTransformer(nn.Module):
         mean: Mean = "zero",
         gradients: Gradients = "implicit",
         num_blocks: int = 160,
+        blocks: Blocks = "tied",
+        steps: Steps = "spectrum",
     ) -> None:
         super().__init__()
         self.num_frames = _checks.count("num_frames", num_frames)
@@ -99,23 +124,31 @@ class UnrolledTransformer(nn.Module):
             ("values", values, Values),
             ("mean", mean, Mean),
             ("gradients", gradients, Gradients),
+            ("blocks", blocks, Blocks),
+            ("steps", steps, Steps),
         ):
             if value not in get_args(allowed):
                 raise InputError(f"{name} must be one of {', '.join(get_args(allowed))}, got {value!r}")
+        for name, value, default in (("blocks", blocks, "tied"), ("steps", steps, "spectrum")):
+            if value != default and gradients != "unrolled":
+                raise InputError(f'{name}="{value}" goes with gradients="unrolled", got gradients="{gradients}"')
         self.gradients = gradients
         self.num_blocks = _checks.count("num_blocks", num_blocks)
-        self.is_separable = _checks.count("heads", heads) == 1 and values == "head"
-        size = self.num_frames if self.is_separable else self.num_frames * self.num_features
+        self._one_product = _checks.count("heads", heads) == 1 and values == "head"
+        self.is_separable = self._one_product and blocks == "tied"
+        size = self.num_frames if self._one_product else self.num_frames * self.num_features
         if size > LARGEST_SIZE:
-            what = "num_frames" if self.is_separable else "num_frames * num_features of several heads"
+            what = "num_frames" if self._one_product else "num_frames * num_features of several heads"
             raise InputError(f"{what} must be at most {LARGEST_SIZE}, got {size}")
-        self.heads = _heads(self.num_frames, self.num_features, heads, positions, values, times)
+        start = _heads(self.num_frames, self.num_features, heads, positions, values, times)
+        self.heads = start if blocks == "tied" else UntiedHeads(start, self.num_blocks)
+        self.steps = None if steps == "spectrum" else LearnedSteps(self.num_blocks)
         shape = {"zero": None, "feature": (num_features,), "free": (num_frames, num_features)}[mean]
         self.mean = None if shape is None else nn.Parameter(torch.zeros(shape))
 
     def forward(self, x: Tensor, t: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (batch, frames, features), t (batch,) to epsilon like x; under a mask (bool, like x), of its entries."""
-        if not all(bool(p.isfinite().all()) for p in self.heads.parameters()):
+        if not all(bool(p.isfinite().all()) for p in self.parameters()):
             return x * torch.nan  # no decomposition exists; whoever trains sees the loss diverge
         y, scale, noise = self._centred(x, t)
         if self.gradients == "unrolled":
@@ -135,20 +168,25 @@ class UnrolledTransformer(nn.Module):
         """The forward pass through the blocks.
 
         The stream after a block is the iterate and its last step, (batch, N, 2 d); the weights (1, heads, N, N) are the
-        same in each block. Of several heads with relative positions come first the even parts, then the odd parts.
+        same in each block, unless blocks are untied: then the first, which has no heads, shows zeros. Of several heads
+        with relative positions come first the even parts, then the odd parts.
         """
         y, scale, noise = self._centred(x, t)
         iterates = self._iterate(y, scale, noise)
-        weights = self.heads.weights_and_values()[0].to(y)[None]
+        weights = self._weights(y)
         steps = iterates.diff(dim=0)
         blocks = tuple(
-            BlockRecord(None, weights, torch.cat([iterate, step], dim=-1))
-            for iterate, step in zip(iterates[1:], steps, strict=True)
+            BlockRecord(None, attention, torch.cat([iterate, step], dim=-1))
+            for attention, iterate, step in zip(weights, iterates[1:], steps, strict=True)
         )
         return NetworkRecord(broadcast(noise.sqrt(), y) * iterates[-1], blocks)
 
     def covariance(self) -> Tensor:
-        """The learnt K, (N d, N d), frame-major, float64."""
+        """The learnt K, (N d, N d), frame-major, float64.
+
+        Raises:
+            InputError: Blocks are untied, and have no K in common.
+        """
         return self.heads.covariance()
 
     @classmethod
@@ -164,6 +202,8 @@ class UnrolledTransformer(nn.Module):
 
         Raises:
             InputError: The law's mean cannot be held by the ``mean`` that was asked for.
+
+        Untied blocks all start from the K that tied ones would have.
         """
         mean = law.mean.detach().to("cpu", torch.float64)
         options.setdefault("mean", "free" if bool(mean.any()) else "zero")
@@ -172,7 +212,10 @@ class UnrolledTransformer(nn.Module):
             raise InputError('mean must be "free" for a law whose mean is not zero, got "zero"')
         if network.mean is not None:
             network.mean.data.copy_(mean.mean(dim=0) if network.mean.ndim == 1 else mean)
-        _match(network.heads, law.covariance().detach().to("cpu", torch.float64))
+        start = network.heads.each()[0] if isinstance(network.heads, UntiedHeads) else network.heads
+        _match(start, law.covariance().detach().to("cpu", torch.float64))
+        if isinstance(network.heads, UntiedHeads):
+            network.heads.restart(start)
         return network
 
     def _centred(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -183,8 +226,10 @@ class UnrolledTransformer(nn.Module):
 
     def _iterate(self, y: Tensor, scale: Tensor, noise: Tensor, mask: Tensor | None = None) -> Tensor:
         """The iterates s_0 .. s_K of the blocks, (K + 1, batch, frames, features)."""
-        low, high = self._extremes()
+        low, high = extremes(self.heads, self._one_product)
         table = iterations.chebyshev(scale * low + noise, scale * high + noise, self.num_blocks)
+        if self.steps is not None:
+            table = self.steps(table, noise.log() - scale.log())
         attention = self._attention(y)
         shrink, level = broadcast(scale, y), broadcast(noise, y)
         if mask is None:
@@ -192,22 +237,28 @@ class UnrolledTransformer(nn.Module):
         there = mask.to(y)
         return iterations.run(table, lambda s: there * (shrink * attention(s) + level * s), y * there, record=True)
 
-    def _extremes(self) -> tuple[Tensor, Tensor]:
-        """Smallest and largest eigenvalue of K."""
-        if not self.is_separable:
-            spectrum = torch.linalg.eigvalsh(self.heads.covariance())
-            return spectrum[0].clamp_min(0), spectrum[-1]
-        weights, values = self.heads.weights_and_values()
-        temporal, spatial = torch.linalg.eigvalsh(weights[0]), torch.linalg.eigvalsh(values[0])
-        return (temporal[0] * spatial[0]).clamp_min(0), temporal[-1] * spatial[-1]
+    def _weights(self, like: Tensor) -> list[Tensor]:
+        """Attention weights of each block, (1, heads, N, N)."""
+        if not isinstance(self.heads, UntiedHeads):
+            return [self.heads.weights_and_values()[0].to(like)[None]] * self.num_blocks
+        each = [heads.weights_and_values()[0].to(like)[None] for heads in self.heads.each()]
+        return [torch.zeros_like(each[0]), *each]
 
-    def _attention(self, like: Tensor) -> Any:
-        """s -> K s: each head by itself while that is cheaper, their sum as one matrix otherwise."""
-        weights, values = (part.to(like) for part in self.heads.weights_and_values())
-        if len(weights) <= self.num_features:
-            return lambda s: torch.einsum("mij,bjc,mac->bia", weights, s, values)
-        matrix = self.heads.covariance().to(like)
-        return lambda s: (s.flatten(1) @ matrix.mT).reshape(s.shape)
+    def _attention(self, like: Tensor) -> Callable[[Tensor], Tensor]:
+        """s -> K s; of untied blocks the call number k is the product of block k with its own K."""
+        if not isinstance(self.heads, UntiedHeads):
+            return _product(self.heads, like)
+        each = iter([_product(heads, like) for heads in self.heads.each()])
+        return lambda s: next(each)(s)
+
+
+def _product(heads: Heads, like: Tensor) -> Callable[[Tensor], Tensor]:
+    """s -> K s: each head by itself while that is cheaper, their sum as one matrix otherwise."""
+    weights, values = (part.to(like) for part in heads.weights_and_values())
+    if len(weights) <= like.shape[-1]:
+        return lambda s: torch.einsum("mij,bjc,mac->bia", weights, s, values)
+    matrix = heads.covariance().to(like)
+    return lambda s: (s.flatten(1) @ matrix.mT).reshape(s.shape)
 
 
 def _heads(

@@ -39,7 +39,12 @@ class Heads(nn.Module, ABC):
         """A (heads, frames, frames) and V (heads, features, features), float64."""
 
     def shrinkage(self) -> dict[nn.Parameter, float]:
-        """Weight decay of the parameters by which heads differ in time: without them K is one Kronecker product."""
+        """Weight decay of the parameters by which heads differ in time.
+
+        It shrinks K towards one Kronecker product; with relative positions towards one spectrum times one Hermitian
+        matrix, which has an odd product beside the even one where the law is not symmetric in time. A prior, told in
+        docs/theory.md, section 5: values do not shrink, and evidence moves the heads away.
+        """
         return {}
 
     def covariance(self) -> Tensor:
