@@ -9,7 +9,7 @@ from kronoscope.experiments import learning
 STUDY = "dimension"
 MODULE = importlib.import_module("kronoscope.experiments.learning_dimension")
 LEARN = learning._learn
-INSTANT = {
+TINY = {
     "QUICK_FEATURES": (1, 2),
     "QUICK_FRAMES": 4,
     "ESTIMATORS": ("separable", "sample-covariance"),
@@ -17,9 +17,8 @@ INSTANT = {
     "QUICK_TRAINING": {"max_steps": 2, "evaluate_every": 2, "held_out_draws": 32, "batch_size": 16},
     "N": 40,
 }
-SHORT = {**INSTANT, "QUICK_SEEDS": 4}
 
 if __name__ == "__main__":
-    for name, value in SHORT.items():
+    for name, value in TINY.items():
         setattr(MODULE, name, value)
     sys.exit(run(["reproduce", STUDY, "--quick", "--quiet", "--jobs", "2", "--out", sys.argv[1]]))
