@@ -61,8 +61,8 @@ def test_the_held_out_loss_names_them_too(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     words = diverges(network=LostWhenLookedAt(2), checkpoint=tmp_path)
     assert words == (
-        "training diverged by step 20: the held-out loss is nan. The best weights so far are those of step 10; the last "
-        f"checkpoint, of step 19, is {tmp_path / CHECKPOINT}; try a learning_rate below 0.002"
+        "training diverged by step 20: the held-out loss is nan. The best weights so far are those of step 10; the "
+        f"last checkpoint, of step 19, is {tmp_path / CHECKPOINT}; try a learning_rate below 0.002"
     )
     assert kept(tmp_path) == 19
 

@@ -177,8 +177,8 @@ def _was_cut_off(path: Path, asked: Mapping[str, Any], force: bool) -> bool:
     differ = [f"{key} {told.get(key)} instead of {value}" for key, value in asked.items() if told.get(key) != value]
     if differ and not force:
         raise InputError(
-            f"{path} holds an experiment that was cut off, begun with {', '.join(differ)}. Take another folder, or give "
-            "what it was begun with to go on; --force throws away what was measured"
+            f"{path} holds an experiment that was cut off, begun with {', '.join(differ)}. Take another folder, or "
+            "give what it was begun with to go on; --force throws away what was measured"
         )
     return not differ
 
