@@ -169,7 +169,10 @@ def test_what_exists_is_kept_unless_forced(finished, table, tmp_path, capsys):
 
 def test_divergence_exits_with_1(table, tmp_path, capsys):
     arguments = ["fit", table, "--out", tmp_path / "r", "--frames", "24", "--time", "when", "--quiet"]
-    refused(capsys, [*arguments, "--learning-rate", "1e30", "--max-steps", "300"], "diverged", "step", code=1)
+    kept = f"the last checkpoint, of step 0, is {tmp_path / 'r' / 'checkpoint.safetensors'}; try a learning_rate below"
+    wild = ["--learning-rate", "1e30", "--max-steps", "300"]
+    refused(capsys, [*arguments, *wild], "training diverged at step ", ": the loss is ", kept, code=1)
+    assert (tmp_path / "r" / "checkpoint.safetensors").exists()
 
 
 def test_a_killed_fit_is_continued_as_if_it_had_not_been(tmp_path):

@@ -10,14 +10,13 @@ import torchrun_case
 from safetensors.torch import load_file
 
 from kronoscope._errors import InputError
-from kronoscope.training import Processes
+from kronoscope.training import CHECKPOINT, Processes, read_tensors
 
 
-def test_two_processes_equal_one(tmp_path):
-    out = tmp_path / "two.safetensors"
+def under_torchrun(*arguments):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*launch, torchrun_case.__file__, str(out)],
+        [*launch, torchrun_case.__file__, *map(str, arguments)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -25,12 +24,35 @@ def test_two_processes_equal_one(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def assert_equal_to_one(out, network):
     two = load_file(out)
     assert int(two.pop("processes")) == 2
-    one = torchrun_case.train()
+    one = torchrun_case.train(network)
     assert torch.allclose(two.pop("loss"), torch.tensor([row["held_out_loss"] for row in one.history]), rtol=1e-4)
     for name, value in one.network.state_dict().items():
         assert torch.allclose(two[name], value, rtol=1e-3, atol=1e-5), name
+
+
+def test_two_processes_equal_one(tmp_path):
+    under_torchrun("position", tmp_path / "two.safetensors")
+    assert_equal_to_one(tmp_path / "two.safetensors", "position")
+
+
+def test_two_processes_go_on_from_where_one_was_stopped(tmp_path):
+    """The unrolled network, whose gradients are a solve; both processes read the checkpoint of one alone."""
+
+    def stop(progress):
+        if progress.step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        torchrun_case.train("unrolled", tmp_path, on_progress=stop)
+    assert read_tensors(tmp_path / CHECKPOINT)[1]["step"] == 7
+    under_torchrun("unrolled", tmp_path / "two.safetensors", tmp_path)
+    assert_equal_to_one(tmp_path / "two.safetensors", "unrolled")
+    assert read_tensors(tmp_path / CHECKPOINT)[1]["step"] == 20
 
 
 def test_shares_cover_the_batch_once():

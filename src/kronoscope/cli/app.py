@@ -109,6 +109,14 @@ def fit(
         list[str] | None,
         typer.Option(help="NAME=NUMBER of the network, e.g. width=96. Repeatable.", rich_help_panel=MODEL),
     ] = None,
+    initial: Annotated[
+        str | None,
+        typer.Option(
+            help="Estimator from which the unrolled network starts, fitted to the training part: sample-covariance, "
+            "separable, stationary-separable, block-toeplitz, ledoit-wolf or tapered; default: nothing.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     mean: Annotated[
         str,
         typer.Option(
@@ -202,6 +210,7 @@ def fit(
             validation=validation,
             gap=gap,
             seed=seed,
+            initial=initial,
         )
         config = models.training_config(
             network,
@@ -234,12 +243,17 @@ def fit(
             )
     except KeyboardInterrupt:
         raise InputError(f"interrupted; kronoscope fit --resume --out {out} continues") from None
+    for note in model.record.get("notes", []):
+        say(f"note: {note}", quiet)
     outcome = model.record["training"]
     say(
         f"trained {outcome['steps']} steps in {outcome['seconds']:.0f} s; kept those of step {outcome['best_step']} "
         f"({outcome['weights']:,} weights)",
         quiet,
     )
+    if "initial" in model.record:
+        start = model.record["initial"]
+        say(f"training moved the law of {start['from']} by {start['kl_moved']:.3g} nats a sequence", quiet)
     if not processes.is_first:
         return
     page = experiments.run_report(model, sequences)

@@ -37,7 +37,7 @@ def reproduce(
 ) -> None:
     """Put a claim of the theory to the test: run an experiment and write its page.
 
-    A study of many trainings that was cut off goes on by the same command.
+    A study of many trainings that was cut off, at any moment, goes on by the same command, also with --force.
     """
     import joblib  # type: ignore[import-untyped]
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from .. import report
 from .._errors import InputError
-from .folders import fresh_folder
+from .folders import clear_parts, fresh_folder, strangers
 from .stages import Stage, quiet
 
-PAGE, RECORDS, RESULTS, KEPT = "report.html", "report.json", "results.json", "sweep"
+PAGE, RECORDS, RESULTS, KEPT, BEGUN = "report.html", "report.json", "results.json", "sweep", "begun.json"
+OURS = (KEPT, BEGUN, RESULTS, RECORDS, PAGE)  # the page goes last: until then the folder is that of a finished one
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,12 @@ def reproduce(
 
     Args:
         name: Key of ``REPRODUCTIONS``.
-        folder: New, or empty, unless ``force``; or one where a resumable experiment was cut off.
+        folder: New, or empty, unless ``force``; or one where a resumable experiment was cut off, at whatever moment:
+            nothing that was measured there is measured again.
         quick: A smaller version; the page says so.
         seed: Of everything random.
-        force: Replace the experiment that is there.
+        force: Replace the experiment that is there. One that was cut off under the same name, size and seed is gone on
+            with all the same.
         stage: ``stage(title)`` is a context manager that gives a function of the fraction done and a few words.
 
     Returns:
@@ -135,19 +138,51 @@ def reproduce(
         raise InputError(f"name must be one of {', '.join(sorted(REPRODUCTIONS))}, got {name!r}")
     told_of = REPRODUCTIONS[name]
     path = Path(folder)
-    cut_off = told_of.resumable and not force and path.is_dir() and {one.name for one in path.iterdir()} == {KEPT}
-    if not cut_off:
-        fresh_folder(path, {PAGE, RECORDS, RESULTS, KEPT}, force, "experiment")
+    asked: dict[str, Any] = {"name": name, "quick": quick, "seed": seed}
+    if not (told_of.resumable and _was_cut_off(path, asked, force)):
+        fresh_folder(path, OURS, force, "experiment")
+        if told_of.resumable:
+            _write_json(path / BEGUN, asked)
     began = time.monotonic()
     module = importlib.import_module(f".{told_of.module}", __package__)
     kept = {"folder": path / KEPT} if told_of.resumable else {}
     finding: Finding = module.run(quick=quick, seed=seed, stage=stage, **kept)
     seconds = round(time.monotonic() - began, 1)
-    told: dict[str, Any] = {"name": name, "quick": quick, "seed": seed, "seconds": seconds, **finding.results}
     facts = [*finding.page.facts, ("seed", seed), ("seconds", seconds)]
     if quick:
         facts.append(("quick", "a smaller version: --quick"))
     page = replace(finding.page, facts=facts)
-    report.write_text(path / RESULTS, json.dumps(told, indent=1, allow_nan=False) + "\n", force=False)
-    report.save_records(page, path / RECORDS)
-    return report.write(page, path / PAGE)
+    _write_json(path / RESULTS, {**asked, "seconds": seconds, **finding.results})
+    report.save_records(page, path / RECORDS, force=True)
+    report.write(page, path / PAGE)  # last: it is the sign of done
+    (path / BEGUN).unlink(missing_ok=True)
+    clear_parts(path, OURS)
+    return path / PAGE
+
+
+def _was_cut_off(path: Path, asked: Mapping[str, Any], force: bool) -> bool:
+    """Whether the folder holds an unfinished experiment that is to be gone on with.
+
+    Raises:
+        InputError: One was begun there, but with other settings, and ``force`` does not allow to replace it.
+    """
+    if not path.is_dir() or (path / PAGE).exists() or strangers(path, OURS):
+        return False
+    if not (path / BEGUN).exists():
+        return (path / KEPT).is_dir()
+    try:
+        begun = json.loads((path / BEGUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path / BEGUN} is damaged: {error}; delete it to go on with what was measured") from None
+    told = begun if isinstance(begun, dict) else {}
+    differ = [f"{key} {told.get(key)} instead of {value}" for key, value in asked.items() if told.get(key) != value]
+    if differ and not force:
+        raise InputError(
+            f"{path} holds an experiment that was cut off, begun with {', '.join(differ)}. Take another folder, or "
+            "give what it was begun with to go on; --force throws away what was measured"
+        )
+    return not differ
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    report.write_text(path, json.dumps(values, indent=1, allow_nan=False) + "\n", force=True)

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from .. import _checks, data, training
 from .._errors import InputError
 from . import folder as run_folder
-from .initial import Initial, start_from
+from .enough import too_few
+from .initial import Initial, Start, start_from
 from .model import Model
 from .networks import build_network, training_config
 
@@ -41,6 +42,7 @@ class FitSettings:
         validation: Share of the rest for early stopping.
         gap: Sequences dropped between the parts.
         seed: Of everything random.
+        initial: None, or the name of an estimator from which network "unrolled" starts: see :func:`fit`.
     """
 
     network: str = "position"
@@ -53,6 +55,7 @@ class FitSettings:
     gap: int = 0
     seed: int = 0
     margins: str | None = None
+    initial: str | None = None
 
 
 def fit(
@@ -103,6 +106,10 @@ def fit(
         **training_settings: Any of :class:`kronoscope.training.TrainingConfig`, such as max_steps or max_seconds;
             the others are the network's presets.
 
+    Returns:
+        The model. ``model.record["notes"]`` says where the sequences are too few for the network's structure; it
+        is there only then.
+
     Raises:
         InputError: Too few sequences, values that are not finite, unknown names.
         DivergenceError: The loss left the finite numbers.
@@ -125,17 +132,12 @@ def fit(
         gap=0,
         generator=generator,
     )
-    frames, features = prepared.x.shape[1:]
-    start = None
-    if initial is not None:
-        as_they_are = mean == "zero" and scaling is None and margins is None
-        start = start_from(initial, network, options, prepared.x, config.min_time, as_they_are, generator)
-        options = start.options
-        module: nn.Module = start.network
-    elif isinstance(network, nn.Module):
-        module = network
+    if isinstance(network, nn.Module) and initial is None:
+        module, start = network, None
     else:
-        module = build_network(network, frames, features, options, generator)
+        as_they_are = mean == "zero" and scaling is None and margins is None
+        module, options, start = prepared.network(network, options, initial, config.min_time, as_they_are, generator)
+    prepared.note_too_few(module)
     result = training.train(
         module,
         prepared.x,
@@ -192,8 +194,10 @@ def fit_run(
     prepared.record["source"] = source or {}
     prepared.record["data"]["fingerprint"] = hashlib.sha256(sequences.values.tobytes()).hexdigest()
     options = dict(settings.network_options)
-    frames, features = prepared.x.shape[1:]
-    network = build_network(settings.network, frames, features, options, generator)
+    network, options, start = prepared.network(
+        settings.network, options, settings.initial, config.min_time, False, generator
+    )
+    prepared.note_too_few(network)
     told = Model(
         network,
         prepared.transform,
@@ -229,6 +233,8 @@ def fit_run(
         resume=resume,
         on_progress=on_progress,
     )
+    if start is not None:
+        prepared.record["initial"] = start.moved(result.network, config.min_time)
     model = prepared.model(result, config, settings.network, options)
     if processes.is_first:
         model.write_result(path)
@@ -246,6 +252,29 @@ class Prepared:
     held_out: Tensor
     starts: pd.DatetimeIndex | None
     record: dict[str, Any]
+
+    def network(
+        self,
+        network: str | nn.Module,
+        options: dict[str, Any],
+        initial: Initial | None,
+        min_time: float,
+        as_they_are: bool,
+        generator: torch.Generator,
+    ) -> tuple[nn.Module, dict[str, Any], Start | None]:
+        """The network at its start, its options, and what it was started from; see :func:`start_from`."""
+        if initial is None:
+            assert isinstance(network, str)
+            frames, features = self.x.shape[1:]
+            return build_network(network, frames, features, options, generator), options, None
+        start = start_from(initial, network, options, self.x, min_time, as_they_are, generator)
+        return start.network, start.options, start
+
+    def note_too_few(self, network: nn.Module) -> None:
+        """Put into the record that the sequences are too few for the network's structure, if they are."""
+        note = too_few(network, *self.x.shape)
+        if note is not None:
+            self.record["notes"] = [note]
 
     def model(
         self,

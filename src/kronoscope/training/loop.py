@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from .._errors import DivergenceError, InputError
 from .config import TrainingConfig, choose_device
 from .loss import HeldOutLoss, denoised_weights, denoising_loss, draw_times, split_missing
 from .processes import Processes
-from .state import TrainingState
+from .state import CHECKPOINT, TrainingState
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
@@ -97,7 +98,8 @@ def train(
             the held-out loss with a known truth. It sees, and cannot change, what is kept.
 
     Raises:
-        DivergenceError: The loss is not finite; names the step and that of the best weights so far.
+        DivergenceError: The loss is not finite; names the step, that of the best weights so far, and the last
+            checkpoint, whose weights are finite.
         InputError: Sequences or what the network returns have a wrong shape; values are infinite, or missing where
             the network takes no mask; nothing to train; a checkpoint that is missing, damaged or of another network.
     """
@@ -174,6 +176,7 @@ class _Run:
         self.started = time.monotonic() - self.state.seconds
         self.saved = time.monotonic()
         self.first_step, self.first_seconds = self.state.step, self.state.seconds
+        self.saved_step = self.state.step if self.checkpoint is not None and self.state.step else None  # resumed
         self.between_steps = True
         self.done = 0.0
 
@@ -229,11 +232,7 @@ class _Run:
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), config.clip_norm)
         if not math.isfinite(float(norm)):
-            raise DivergenceError(
-                f"training diverged at step {state.step}: the loss is {float(loss.detach()):g}. "
-                f"The best weights so far are those of step {state.best_step}; "
-                f"try a learning_rate below {config.learning_rate:g}"
-            )
+            raise self.divergence(f"at step {state.step}: the loss is {float(loss.detach()):g}")
         state.optimizer.step()
         state.average.update_parameters(state.network)
         state.step += 1
@@ -253,7 +252,7 @@ class _Run:
         record = {"step": state.step, "seconds": state.seconds, "held_out_loss": loss}
         state.history.append(record | ({"train_loss": state.recent_loss} if state.step else {}))
         if not math.isfinite(loss):
-            raise DivergenceError(f"training diverged by step {state.step}: the held-out loss is {loss:g}")
+            raise self.divergence(f"by step {state.step}: the held-out loss is {loss:g}")
         if loss < state.best_loss or self.config.keep == "last":
             state.keep_best(loss)
         if self.on_evaluation is not None:
@@ -264,10 +263,28 @@ class _Run:
         return self.config.patience is not None and waited >= self.config.patience
 
     def save(self) -> None:
+        """Write a checkpoint, unless the last update left the finite numbers: then the one before it stays."""
         self.state.seconds = time.monotonic() - self.started
-        if self.checkpoint is not None and self.processes.is_first:
+        if self.checkpoint is not None and self.processes.is_first and self.is_finite():
             self.state.save(self.checkpoint)
+            self.saved_step = self.state.step
         self.saved = time.monotonic()
+
+    def is_finite(self) -> bool:
+        return all(bool(p.isfinite().all()) for p in self.state.network.parameters())
+
+    def divergence(self, what: str) -> DivergenceError:
+        """The error that says where training was lost, and what is left of it."""
+        if self.checkpoint is None or self.saved_step is None:
+            kept = "no checkpoint was kept"
+        else:
+            kept = f"the last checkpoint, of step {self.saved_step}, is {Path(self.checkpoint) / CHECKPOINT}"
+        if not self.processes.is_first:
+            kept = "the first process names the checkpoint"
+        return DivergenceError(
+            f"training diverged {what}. The best weights so far are those of step {self.state.best_step}; {kept}; "
+            f"try a learning_rate below {self.config.learning_rate:g}"
+        )
 
     def report(self) -> None:
         if self.on_progress is None or not self.processes.is_first:

@@ -1,0 +1,203 @@
+"""A study that is killed, at any moment, is gone on with by the same command: nothing that was measured is lost."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import killed_case
+import pytest
+
+from kronoscope import InputError, experiments
+from kronoscope.experiments import folders, learning, reproductions
+from kronoscope.experiments.sweeps import RESULTS, TABLE
+
+DONE = {"report.html", "report.json", "results.json", "sweep"}
+
+
+class Killed(BaseException):
+    """In the place of SIGKILL: what comes after it does not happen."""
+
+
+def names(folder):
+    return {one.name for one in folder.iterdir()}
+
+
+def measured(folder):
+    return {path.name: path.read_bytes() for path in (folder / "sweep" / RESULTS).glob("*.json")}
+
+
+def table_of(folder):
+    """All that results.json holds but for how long it took."""
+
+    def timeless(values):
+        if isinstance(values, dict):
+            return {name: timeless(value) for name, value in values.items() if name != "seconds"}
+        return [timeless(one) for one in values] if isinstance(values, list) else values
+
+    return timeless(json.loads((folder / "results.json").read_text()))
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    for name, value in killed_case.TINY.items():
+        monkeypatch.setattr(killed_case.MODULE, name, value)
+
+
+def study(folder, **told):
+    return experiments.reproduce(killed_case.STUDY, folder, **{"quick": True, **told})
+
+
+def never(*arguments):
+    raise AssertionError("measured again")
+
+
+@pytest.mark.parametrize("moment", ["sweep", "results.json", "report.json", "report.html", "after"])
+@pytest.mark.parametrize("force", [False, True])
+def test_a_kill_at_any_write_loses_nothing(tiny, monkeypatch, tmp_path, moment, force):
+    """The kill comes in the middle of the write: its temporary file is left, as SIGKILL leaves it."""
+    out = tmp_path / "out"
+    if force:
+        study(out, seed=5)
+
+    def killed(target, text, force):
+        if Path(target).name == moment:
+            (Path(target).parent / f".{Path(target).name}.x4c2.part").write_text(text[:10])
+            raise Killed
+        return written(target, text, force)
+
+    def killed_after(path, ours):
+        if (path / "report.html").exists() and moment == "after":
+            raise Killed
+
+    written = reproductions.report.write_text
+    with monkeypatch.context() as patch:
+        for place in ("", ".page", ".codec"):
+            patch.setattr(f"kronoscope.report{place}.write_text", killed)
+        patch.setattr(reproductions, "clear_parts", killed_after)
+        if moment == "sweep":
+            patch.setattr(learning.sweeps, "_write", killed_on_call(4, learning.sweeps._write))
+        with pytest.raises(Killed):
+            study(out, force=force)
+    before = measured(out)
+    assert before
+    if moment == "after":
+        with pytest.raises(InputError, match="exists already; --force replaces the experiment"):
+            study(out)
+    else:
+        if moment != "sweep":
+            monkeypatch.setattr(learning, "_learn", never)
+        study(out, force=force)
+        assert names(out) == DONE
+    assert before.items() <= measured(out).items()
+    monkeypatch.setattr(learning, "_learn", killed_case.LEARN)
+    study(tmp_path / "whole")
+    assert table_of(out) == table_of(tmp_path / "whole")
+
+
+def killed_on_call(number, function):
+    calls = []
+
+    def called(*arguments):
+        calls.append(1)
+        if len(calls) == number:
+            raise Killed
+        return function(*arguments)
+
+    return called
+
+
+def test_a_finished_one_is_replaced_by_force_alone(tiny, tmp_path):
+    study(tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_bytes()
+    with pytest.raises(InputError, match="exists already; --force replaces the experiment"):
+        study(tmp_path / "out", seed=1)
+    assert (tmp_path / "out" / "report.html").read_bytes() == page
+    study(tmp_path / "out", seed=1, force=True)
+    assert table_of(tmp_path / "out")["seed"] == 1
+    assert names(tmp_path / "out") == DONE
+
+
+def cut_off(folder, monkeypatch, **told):
+    with monkeypatch.context() as patch:
+        patch.setattr(learning.sweeps, "_write", killed_on_call(4, learning.sweeps._write))
+        with pytest.raises(Killed):
+            study(folder, **told)
+    assert names(folder) == {"begun.json", "sweep"}
+
+
+@pytest.mark.parametrize(("told", "words"), [({"seed": 1}, "seed 0 instead of 1"), ({"quick": False}, "quick True")])
+def test_one_cut_off_with_other_settings_is_refused_and_replaced_by_force_alone(
+    tiny, monkeypatch, tmp_path, told, words
+):
+    out = tmp_path / "out"
+    cut_off(out, monkeypatch)
+    before = measured(out)
+    with pytest.raises(InputError, match=f"was cut off, begun with {words}.*; --force throws away") as error:
+        study(out, **told)
+    assert "\n" not in str(error.value)
+    assert measured(out) == before
+    study(out, seed=9, force=True)
+    assert table_of(out)["seed"] == 9
+    assert not set(before) & set(measured(out))
+
+
+def test_a_folder_with_a_strangers_file_is_kept_as_it_is(tiny, monkeypatch, tmp_path):
+    out = tmp_path / "out"
+    cut_off(out, monkeypatch)
+    before = measured(out)
+    (out / "thesis.tex").write_text("all of it")
+    for force in (False, True):
+        with pytest.raises(InputError, match=r"holds files that are no experiment's \(thesis.tex\)"):
+            study(out, force=force)
+    assert measured(out) == before
+    (out / "thesis.tex").unlink()
+    study(out)
+    assert before.items() <= measured(out).items()
+
+
+def test_a_kill_while_force_deletes_leaves_what_force_can_replace(tiny, monkeypatch, tmp_path):
+    out = tmp_path / "out"
+    study(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(folders.Path, "rename", killed_on_call(1, None))
+        with pytest.raises(Killed):
+            study(out, force=True)
+    assert measured(out)
+    with pytest.raises(InputError, match="exists already; --force replaces"):
+        study(out)
+    study(out, force=True)
+    assert names(out) == DONE
+
+
+def test_a_real_study_killed_with_sigkill_and_restarted_gives_the_same_table(tiny, tmp_path):
+    """``kronoscope reproduce dimension --quick --jobs 2`` in small, in processes of its own; the group is killed.
+
+    The uninterrupted one runs in this process, one job after the other.
+    """
+    command = [sys.executable, killed_case.__file__]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    out = tmp_path / "out"
+    child = subprocess.Popen([*command, str(out)], env=environment, start_new_session=True)
+    limit = time.monotonic() + 60
+    while len(list(out.glob(f"sweep/{RESULTS}/*.json"))) < 4 and time.monotonic() < limit:
+        time.sleep(0.005)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert not (out / "report.html").exists()
+    before = measured(out)
+    jobs = json.loads((out / "sweep" / TABLE).read_text())["jobs"]
+    assert 4 <= len(before) < len(jobs)
+    assert {job["learner"] for job in jobs} == {"unrolled", "separable", "sample-covariance"}
+    subprocess.run([*command, str(out)], env=environment, check=True)
+    assert before.items() <= measured(out).items()
+    study(tmp_path / "whole")
+    assert table_of(out) == table_of(tmp_path / "whole")
+    rows = table_of(out)["rows"]
+    assert len(rows) == len(jobs)
+    assert all(row["kl"] > 0 for row in rows)
