@@ -48,7 +48,7 @@ class UnrolledTransformer(nn.Module):
     As a transformer it is ``num_blocks`` tied blocks of the Chebyshev semi-iteration for C_t s = x - alpha_t mu, whose
     stream carries the iterate s and its last step; attention over the heads is the product with K, and diffusion
     time modulates. The coefficients come from the extreme eigenvalues of the learnt K. K is positive semi-definite by
-    construction; nothing but the denoising loss teaches it.
+    construction; nothing but the denoising loss teaches it, but for the shrinkage of several heads below.
 
     What ``forward`` computes is decided by ``gradients``:
 
@@ -67,7 +67,7 @@ class UnrolledTransformer(nn.Module):
     a second product, the heads move away from one.
 
     Two variants are under "unrolled" alone. Both start from the tied network with the same weights, exactly, and stay
-    affine in x, as every network here:
+    affine in x:
 
     * ``blocks="untied"``: each block has heads of its own, so the network is a polynomial in no one matrix. It need be
       the score of no law (its map may be asymmetric or indefinite) and under a mask the score of no part of one, so
