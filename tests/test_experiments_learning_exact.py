@@ -5,9 +5,16 @@ import torch
 
 import kronoscope as ks
 from kronoscope import InputError, metrics
+from kronoscope.experiments import learning
+from kronoscope.experiments.learning import job
 from kronoscope.experiments.learning_exact import separable_score_kl
-from kronoscope.experiments.longer import longer_law
+from kronoscope.experiments.learning_length import measure_longer
+from kronoscope.experiments.longer import longer, longer_law
 from kronoscope.processes import SeparableGaussian
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
 
 
 def learnt(frames):
@@ -56,3 +63,23 @@ def test_what_it_refuses():
     p = ks.GaussianSequence(ks.kernels.PowerExponential(3.0), torch.eye(2), times=8, mean=torch.ones(8, 2))
     with pytest.raises(InputError, match="process must have mean zero, got entries up to 1"):
         separable_score_kl(learnt(8), p, 0.01, 6.0)
+
+
+@pytest.mark.parametrize("learner", ["unrolled", "position", "unet"])
+def test_a_trained_network_is_measured_at_every_factor(learner):
+    """The structured errors of the unrolled network beside the dense quadrature of its own score."""
+    training = {"max_steps": 3, "evaluate_every": 3, "held_out_draws": 32, "batch_size": 8}
+    told = job(learner, 40, 0, frames=8, features=2, training=training) | {"factors": [1, 4]}
+    got = measure_longer(told)
+    own = {name for name in got["longer"] if not name.startswith("zero")}
+    assert own == {"1", "4"}
+    assert got["standard_errors"].keys() == got["longer"].keys()
+    assert all((error > 0) == (learner == "unet") for error in got["standard_errors"].values())
+    process = learning.truth(told["kernel"], 8, 2)
+    network = learning.fitted(learning.LEARNERS[learner], process.sample(40, generator=seeded(5)).float(), told).network
+    linear = learner != "unet"
+    for factor in (1, 4):
+        found = metrics.score_kl(
+            longer(network, 8 * factor), learning.truth(told["kernel"], 8 * factor, 2), num_samples=1024, linear=linear
+        )
+        assert got["longer"][str(factor)] == pytest.approx(found.value, rel=1e-4 if linear else 0.15)

@@ -34,7 +34,7 @@ NETWORKS = ("unrolled", "unrolled-4", "position", "dit", "unet")
 LARGEST = 256  # frames x features of block-Toeplitz, and of networks that are dear on long sequences
 LONG = ("unrolled",)
 ESTIMATORS = tuple(name for name, learner in LEARNERS.items() if learner.estimator)
-FEWEST_SAMPLES, EXACT_SIZE, BATCH = 512, 512, 32_768
+FEWEST_SAMPLES, EXACT_SIZE, BATCH = 256, 512, 32_768
 
 
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:

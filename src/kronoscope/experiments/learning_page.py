@@ -205,9 +205,13 @@ def on_front(found: Sequence[Candidate]) -> list[int]:
 def front_table(found: Sequence[Candidate], cost: Column, caption: str) -> Table:
     """The front, from cheap to dear."""
     kept = [found[i] for i in on_front(found)]
-    rows: list[list[Cell]] = [[one.label, one.cost, cell(one.point), _interval(one.point)] for one in kept]
+    rows: list[list[Cell]] = [[one.label, _whole(one.cost), cell(one.point), _interval(one.point)] for one in kept]
     columns: list[Column | str] = ["on the front", cost, Column("score error", "nats"), "95 % interval"]
     return Table(columns, rows, caption)
+
+
+def _whole(value: float) -> float:
+    return int(value) if float(value).is_integer() else value
 
 
 def _interval(point: Point) -> str | None:

@@ -37,7 +37,11 @@ def take_aways(found: Sequence[TakeAway | None]) -> Section:
     said = [one for one in found if one is not None]
     lead = "Measured on Gaussian sequences, whose truth is known; other laws may rank learners differently."
     if not said:
-        return Section("Take-aways", lead, [Text("These numbers settle nothing that could be acted on.")])
+        return Section(
+            "Take-aways",
+            lead,
+            [Text("These numbers settle nothing that could be acted on: a single seed, or intervals that overlap.")],
+        )
     rows: list[list[Cell]] = [[one.advice, one.because, one.row, one.column] for one in said]
     caption = (
         "Each sentence is read off the row and the column that are named beside it, by the program that made this "
@@ -141,11 +145,10 @@ def left_out(shown: Sequence[str], seconds: float) -> str:
     missing = [learner for name, learner in LEARNERS.items() if name not in shown]
     if not missing:
         return "No learner of the library's list is left out."
-    names = ", ".join(learner.label for learner in missing)
-    return (
-        f"Left out to keep the run short, at {seconds:.0f} s a training here: {names}. `reproduce learning-efficiency` "
-        "has all of them, on one truth."
-    )
+    nets, others = (", ".join(one.label for one in missing if bool(one.network) == which) for which in (True, False))
+    words = f"Networks left out to keep the run short, at {seconds:.0f} s a training here: {nets}. " if nets else ""
+    words += f"Estimators left out, since networks are what this page is about: {others}. " if others else ""
+    return words + "`reproduce learning-efficiency` in full has all of them, on one truth."
 
 
 def seconds_each(found: Sequence[Curve]) -> float:
