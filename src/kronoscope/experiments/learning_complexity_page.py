@@ -18,6 +18,7 @@ def page(found: Sequence[Curve], quick: bool, n: int) -> Report:
     nets = networks(found)
     sized = [_candidate(c, p, p.x) for c in nets for p in c.points]
     timed = [_candidate(c, p, p.seconds) for c in nets for p in c.points]
+    shown = [*(curve.learner for curve in found), "unrolled-4"]  # a size of "unrolled" here
     told = (
         f"{_times(nets)} Steps and batches are each network's own and do not change with its size. The claim fails if "
         f"sizes of one kind differ more than the kinds do. {left_out([*(c.learner for c in found), 'unrolled-4'], seconds_each(nets))}"
@@ -99,7 +100,8 @@ def _times(nets: Sequence[Curve]) -> str:
         f"{c.told.label} {min(p.seconds for p in c.points):.1f} to {max(p.seconds for p in c.points):.1f} s"
         for c in nets
     )
-    return f"Mean training, shortest to longest among sizes: {told}. Neither weights nor seconds are matched: both are varied."
+    words = f"Mean training, shortest to longest among sizes: {told}."
+    return words + " Neither weights nor seconds are matched: both are varied."
 
 
 def _least(curve: Curve) -> Point:
