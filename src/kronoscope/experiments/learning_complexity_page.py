@@ -21,7 +21,7 @@ def page(found: Sequence[Curve], quick: bool, n: int) -> Report:
     shown = [*(curve.learner for curve in found), "unrolled-4"]  # a size of "unrolled" here
     told = (
         f"{_times(nets)} Steps and batches are each network's own and do not change with its size. The claim fails if "
-        f"sizes of one kind differ more than the kinds do. {left_out([*(c.learner for c in found), 'unrolled-4'], seconds_each(nets))}"
+        f"sizes of one kind differ more than the kinds do. {left_out(shown, seconds_each(nets))}"
     )
     if quick:
         told += " This quick version trains briefly, once, and leaves out the DiT: what size buys here is partly speed."
