@@ -10,8 +10,9 @@ from scipy import stats
 
 import kronoscope as ks
 from kronoscope import InputError, experiments, metrics, report
-from kronoscope.experiments import learning, sweeps
-from kronoscope.experiments.learning import LEARNERS, Row, job, measure, point
+from kronoscope.experiments import learning, learning_curves, sweeps
+from kronoscope.experiments.learning import LEARNERS, Row, job, measure
+from kronoscope.experiments.learning_curves import point
 from kronoscope.experiments.longer import longer, longer_law, padded
 from kronoscope.experiments.reproductions import REPRODUCTIONS
 from kronoscope.nn import PositionTransformer, UNet
@@ -85,11 +86,11 @@ def test_the_exponent_is_found_with_its_interval():
     inside = 0
     for _ in range(200):
         rows = [row for n in (100, 400, 1600) for row in rows_of(5 / n * np.exp(0.2 * rng.standard_normal(5)), n=n)]
-        found = learning.exponent(rows, lambda row: row.job["n"])
+        found = learning_curves.exponent(rows, lambda row: row.job["n"])
         inside += found.lower <= -1 <= found.upper
         assert abs(found.value + 1) < 0.2
     assert 180 <= inside <= 200
-    assert learning.exponent(rows_of([0.1, 0.2, 0.3]), lambda row: row.job["n"]) is None
+    assert learning_curves.exponent(rows_of([0.1, 0.2, 0.3]), lambda row: row.job["n"]) is None
 
 
 def test_an_unrolled_network_on_longer_sequences_reads_its_spectrum():
@@ -125,6 +126,12 @@ def test_what_can_run_on_more_frames_and_what_cannot():
         longer(ks.nn.DiT(6, 2, width=8, num_heads=2), 12)
 
 
+def advice(page):
+    """Rows of the take-aways: what to do, because, row, column; none where the numbers settle nothing."""
+    block = next(section for section in page.sections if section.title == "Take-aways").blocks[0]
+    return block.rows if isinstance(block, report.Table) else ()
+
+
 # --- pages --------------------------------------------------------------------------------------------------------
 
 
@@ -133,7 +140,8 @@ def invented(told, measurement):
     rank = list(LEARNERS).index(told["learner"]) + 1
     error = 0.02 * rank * 500 / told["n"] * (1 + 0.1 * (told["seed"] % 7))
     if measurement.__name__ == "measure_longer":
-        return {"longer": {f"{zero}{k}": error * k for zero in ("", "zero ") for k in (1, 2, 4, 8)}}
+        nats = {f"{zero}{k}": error * k**1.2 for zero in ("", "zero ") for k in told["factors"]}
+        return {"longer": nats, "standard_errors": dict.fromkeys(nats, 0.001 * error)}
     if measurement.__name__ == "measure_path":
         network = bool(LEARNERS[told["learner"]].network)
         return {"path": [[0.5 * i, error / i, 10 * i] for i in range(1, 13 if network else 2)], "failed": None}
@@ -159,9 +167,8 @@ def test_every_page_can_be_written_in_full_and_quickly(name, quick, monkeypatch,
     assert "Take-aways" in text
     assert "nan" not in text.lower().replace("finan", "").split()
     assert found.results
-    advice = next(section for section in found.page.sections if section.title == "Take-aways").blocks[0]
-    assert advice.rows
-    assert all(all(cell for cell in row) for row in advice.rows)
+    if not quick:
+        assert advice(found.page)
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
-from scipy import stats
 
 from .. import estimators, kernels, metrics, models
 from .._errors import ConvergenceError, DivergenceError, InputError
@@ -219,109 +216,6 @@ def run_jobs(
         table = sweeps.Sweep(name, jobs, settings)
         results = sweeps.run(table, measurement, folder or Path(passing) / "sweep", on_result=told)
     return [Row(one, result) for one, result in zip(table.jobs, results, strict=True)]
-
-
-@dataclass(frozen=True)
-class Point:
-    """A learner at one place of an axis, over the seeds.
-
-    Attributes:
-        x: Place on the axis.
-        kl: Mean score error over the seeds that did not fail, nats; None if all failed.
-        standard_error: Of the mean, over the seeds; None for a single one.
-        lower, upper: Interval of confidence 0.95: Student's t on the logarithm of the mean, by the delta method.
-        seeds: That did not fail.
-        failed: Why others failed, each reason once.
-        effective: 2 n kl.
-        floor: Mean floor of the class, nats.
-        seconds: Mean, of learning.
-        weights: Of the network, or parameters of the estimator.
-    """
-
-    x: float
-    kl: float | None
-    standard_error: float | None
-    lower: float | None
-    upper: float | None
-    seeds: int
-    failed: tuple[str, ...]
-    effective: float | None
-    floor: float | None
-    seconds: float
-    weights: int | None
-
-
-@dataclass(frozen=True)
-class Exponent:
-    """KL ~ x^value, fitted through the logarithms of all seeds' errors, with its 0.95 interval."""
-
-    value: float
-    lower: float
-    upper: float
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A learner along an axis."""
-
-    learner: str
-    points: tuple[Point, ...]
-    exponent: Exponent | None
-
-    @property
-    def told(self) -> Learner:
-        """Who it is."""
-        return LEARNERS[self.learner]
-
-    def at(self, x: float) -> Point | None:
-        """The point at ``x``."""
-        return next((point for point in self.points if point.x == x), None)
-
-
-Place = Callable[[Row], float]
-
-
-def curves(rows: Iterable[Row], place: Place) -> list[Curve]:
-    """One curve a learner along an axis, on which each row has its place, in the order of ``LEARNERS``."""
-    every = list(rows)
-    found = []
-    for name in LEARNERS:
-        own = [row for row in every if row.job["learner"] == name]
-        if own:
-            places = sorted({place(row) for row in own})
-            points = tuple(point(x, [row for row in own if place(row) == x]) for x in places)
-            found.append(Curve(name, points, exponent(own, place)))
-    return found
-
-
-def point(x: float, rows: Sequence[Row]) -> Point:
-    """Rows that differ by their seeds, as one."""
-    errors = [row.kl for row in rows if row.kl is not None]
-    failed = tuple(dict.fromkeys(row.result["failed"] for row in rows if row.kl is None))
-    floors = [row.result["floor"] for row in rows if row.result["floor"] is not None]
-    sizes = [row.result.get("weights") or row.result.get("parameters") for row in rows if row.kl is not None]
-    seconds = float(np.mean([row.result["seconds"] for row in rows]))
-    floor = float(np.mean(floors)) if floors else None
-    if not errors:
-        return Point(x, None, None, None, None, 0, failed, None, floor, seconds, None)
-    mean = float(np.mean(errors))
-    spread = lower = upper = None
-    if len(errors) > 1:
-        spread = float(np.std(errors, ddof=1)) / math.sqrt(len(errors))
-        factor = math.exp(float(stats.t.ppf((1 + CONFIDENCE) / 2, len(errors) - 1)) * spread / mean)
-        lower, upper = mean / factor, mean * factor
-    effective = 2 * rows[0].job["n"] * mean
-    return Point(x, mean, spread, lower, upper, len(errors), failed, effective, floor, seconds, sizes[0])
-
-
-def exponent(rows: Sequence[Row], place: Place) -> Exponent | None:
-    """Slope of log KL on log x over all seeds; None from fewer than three errors or two places."""
-    pairs = [(math.log(place(row)), math.log(row.kl)) for row in rows if row.kl]
-    if len(pairs) < 3 or len({x for x, _ in pairs}) < 2:
-        return None
-    fit = stats.linregress(np.array([x for x, _ in pairs]), np.array([y for _, y in pairs]))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 2)) * float(fit.stderr)
-    return Exponent(float(fit.slope), float(fit.slope) - half, float(fit.slope) + half)
 
 
 def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:

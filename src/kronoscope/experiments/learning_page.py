@@ -1,24 +1,32 @@
-"""What the pages of the study of learning share: figures along an axis, the table behind them, take-aways."""
+"""What the pages of the study of learning share: figures along an axis, the tables behind them, fronts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..report import Column, Estimate, Figure, Line, LinePanel, Section, Table, Text
+from ..report import Column, Estimate, Figure, Line, LinePanel, Table
 from ..report.records import Cell
-from .learning import CONFIDENCE, SECONDS, Curve, Exponent, Point
-
-FAR = 10.0
+from .learning import CONFIDENCE
+from .learning_curves import Curve, Exponent, Point, front
+from .learning_words import how as how  # pages outside the study read it here
 
 
 @dataclass(frozen=True)
-class TakeAway:
-    """A sentence that can be acted on, and the row of the table that backs it."""
+class Rate:
+    """What exponents are to be read beside.
 
-    advice: str
-    because: str
-    row: str
+    Attributes:
+        networks: The rate for networks in the style of the theory, as text.
+        note: Its assumption.
+        sizes: Whether estimators' rates are those of their numbers of parameters; else they have the networks'.
+        shift: Added to slopes of numbers of parameters: -1 where errors are per frame and the axis is frames.
+    """
+
+    networks: str
+    note: str
+    sizes: bool = True
+    shift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,10 @@ class Axis:
     label: str
     column: str
     unit: str = "nats a sequence"
+
+    def head(self, place: float) -> str:
+        """Label of the column at a place."""
+        return f"{self.column}{place:g}"
 
 
 def networks(found: Sequence[Curve]) -> list[Curve]:
@@ -62,7 +74,7 @@ def figure(found: Sequence[Curve], axis: Axis, caption: str, alt: str) -> Figure
 
 
 def _lines(part: Sequence[Curve], found: Sequence[Curve]) -> list[Line]:
-    lines = [line for curve in part if (line := _line(curve)) is not None]
+    lines = [one for curve in part if (one := line(curve)) is not None]
     floor = next((curve for curve in found if curve.told.structure == "stationary-separable"), None)
     points = [] if floor is None else [(point.x, point.floor) for point in floor.points if point.floor is not None]
     if points:
@@ -71,7 +83,8 @@ def _lines(part: Sequence[Curve], found: Sequence[Curve]) -> list[Line]:
     return lines
 
 
-def _line(curve: Curve) -> Line | None:
+def line(curve: Curve) -> Line | None:
+    """A curve with its band, where every point has an interval."""
     points = [point for point in curve.points if point.kl is not None]
     if not points:
         return None
@@ -84,91 +97,129 @@ def _line(curve: Curve) -> Line | None:
     return Line(curve.told.label, curve.told.role, x, y, lower, upper, markers=True)
 
 
-def table(found: Sequence[Curve], axis: Axis, caption: str, exponents: bool = True) -> Table:
-    """Every mean with its standard error over seeds; failures by name below."""
+def table(
+    found: Sequence[Curve], axis: Axis, caption: str, rate: Rate | None = None, changes: Mapping[str, str] | None = None
+) -> Table:
+    """Every mean with its standard error over seeds; failures by name below.
+
+    Args:
+        found: The curves.
+        axis: What is varied.
+        caption: How to read it.
+        rate: Adds the fitted exponent, that of the class's floor, and the expected one.
+        changes: Instead, a last column by learner.
+    """
     places = sorted({point.x for curve in found for point in curve.points})
     columns: list[Column | str] = ["learner", Column("weights or parameters", digits=7)]
-    columns += [Column(f"{axis.column}{_number(place)}", axis.unit.removesuffix(" a sequence")) for place in places]
-    if exponents:
-        columns.append("exponent (95 % interval)")
+    columns += [Column(axis.head(place), axis.unit.removesuffix(" a sequence")) for place in places]
+    if rate is not None:
+        columns += ["exponent (95 % interval)", "of the floor", "expected"]
+    if changes is not None:
+        columns.append("last over first place (95 % interval)")
     rows: list[list[Cell]] = []
     failures: list[str] = []
     for curve in found:
         sizes = [point.weights for point in curve.points if point.weights is not None]
-        cells = [_cell(curve.at(place)) for place in places]
+        cells = [cell(curve.at(place)) for place in places]
         rows.append([curve.told.label, sizes[0] if sizes else None, *cells])
-        if exponents:
-            rows[-1].append(_exponent(curve.exponent))
+        if rate is not None:
+            rows[-1] += [_exponent(curve.exponent), _slope(curve.floor_exponent), _expected(curve, rate)]
+        if changes is not None:
+            rows[-1].append(changes.get(curve.learner))
         failures += [
-            f"{curve.told.label} at {axis.column}{_number(point.x)}: {why}"
-            for point in curve.points
-            for why in point.failed
+            f"{curve.told.label} at {axis.head(point.x)}: {why}" for point in curve.points for why in point.failed
         ]
+    note = _note(found, failures, len(places)) + ("" if rate is None else f" {rate.note}")
+    return Table(columns, rows, caption, note=note, row_roles=[curve.told.role for curve in found])
+
+
+def _note(found: Sequence[Curve], failures: Sequence[str], places: int) -> str:
     seeds = sorted({point.seeds for curve in found for point in curve.points if point.seeds})
     note = f"± one standard error over seeds ({_range(seeds)} of them); without ± there is one seed."
     if failures:
         note += " A dash is a failure. " + ". ".join(dict.fromkeys(failures)) + "."
-    return Table(columns, rows, caption, note=note, row_roles=[curve.told.role for curve in found])
+    absent = [curve.told.label for curve in found if len(curve.points) < places]
+    if absent:
+        note += f" Not run at every place: {', '.join(absent)} (a dash too)."
+    return note
+
+
+def _expected(curve: Curve, rate: Rate) -> str | None:
+    if curve.told.network or not rate.sizes:
+        return rate.networks
+    size = curve.size_exponent
+    return None if size is None else f"{size + rate.shift:.2f}"
 
 
 def effective_table(found: Sequence[Curve], axis: Axis) -> Table:
     """p_eff = 2 n KL beside that of the class's floor."""
     places = sorted({point.x for curve in found for point in curve.points})
-    columns: list[Column | str] = ["learner", *(Column(f"{axis.column}{_number(p)}", digits=4) for p in places)]
+    columns: list[Column | str] = ["learner", *(axis.head(place) for place in places)]
     columns.append(Column("floor of its class", digits=4))
     rows: list[list[Cell]] = []
     for curve in found:
         points = [curve.at(place) for place in places]
         last = curve.points[-1]
-        ratio = None if last.floor is None or last.effective is None or last.kl is None else last.floor / last.kl
-        floor = None if ratio is None or last.effective is None else last.effective * ratio
-        rows.append([curve.told.label, *(None if one is None else one.effective for one in points), floor])
+        rate = None if last.floor is None or last.effective is None or last.kl is None else last.floor / last.kl
+        floor = None if rate is None or last.effective is None else last.effective * rate
+        rows.append([curve.told.label, *(effective(one) for one in points), floor])
     caption = (
-        "Effective parameters, 2 n × score error: how many parameters an efficient statistician would have had to "
-        "learn to do equally badly. A learner on its limit has the same number at every n, near the last column (where "
-        "the limit of its class is known); a number that grows with n means a bias that more data do not cure, one "
-        "that falls means a bias that more data forgive."
+        "Effective parameters, 2 n × score error, with 95 % intervals: how many parameters an efficient statistician "
+        "would have had to learn to do equally badly. A learner on its limit has the same number at every n, near the "
+        "last column (where the limit of its class is known); a number that grows with n means a bias that more data "
+        "do not cure, one that falls means a bias that more data forgive."
     )
     return Table(columns, rows, caption, row_roles=[curve.told.role for curve in found])
 
 
-def take_aways(found: Sequence[TakeAway]) -> Section:
-    """What to do about it."""
-    rows: list[list[Cell]] = [[one.advice, one.because, one.row] for one in found]
-    caption = "Each sentence is read off the row that is named beside it, by the program that made this page."
-    lead = "Measured on Gaussian sequences, whose truth is known; other laws may rank learners differently."
-    return Section("Take-aways", lead, [Table(["what to do", "because", "row"], rows, caption)])
+def effective(point: Point | None) -> str | None:
+    """2 n KL with its interval, as text."""
+    if point is None or point.kl is None or point.effective is None:
+        return None
+    if point.lower is None or point.upper is None:
+        return f"{point.effective:.4g}"
+    scale = point.effective / point.kl
+    return f"{point.effective:.4g} ({scale * point.lower:.3g} to {scale * point.upper:.3g})"
 
 
-def how(sentences: str) -> Section:
-    """How it was done and how it could have failed."""
-    return Section("How it was done", "", [Text(sentences)])
+@dataclass(frozen=True)
+class Candidate:
+    """What may be on a front: a learner as it is called in a table, a cost and an error."""
+
+    label: str
+    cost: float
+    point: Point
 
 
-def matched(found: Sequence[Curve]) -> str:
-    """Who is matched with whom, in words."""
-    sizes = {c.told.label: next((p.weights for p in c.points if p.weights), 0) for c in networks(found)}
-    told = ", ".join(f"{label} {size}" for label, size in sizes.items())
-    seconds = {c.told.label: max(p.seconds for p in c.points) for c in networks(found)}
-    times = ", ".join(f"{label} {value:.0f} s" for label, value in seconds.items())
-    words = f"Weights: {told}. Longest mean training: {times}, on the machine that ran this."
-    if {"dit", "unet"} <= {curve.learner for curve in found}:
-        words += (
-            f" Networks are matched in time: each has the train steps that take about {SECONDS} s on one core at 32 "
-            "frames of 4 features, which cuts the generic ones short of their best (docs/learning.md has their long "
-            "trainings). The DiT and the U-Net are matched in weights as well."
-        )
-    return words
+def front_line(found: Sequence[Candidate]) -> Line:
+    """The Pareto front through the means, drawn as a staircase's corners."""
+    kept = [found[i] for i in on_front(found)]
+    return Line("front", "truth", [one.cost for one in kept], [one.point.kl or 0.0 for one in kept], dashed=True)
 
 
-def nats(point: Point | None) -> str:
-    """A mean as text."""
-    if point is None or point.kl is None:
-        return "a failure"
-    return f"{point.kl:.3g} nats"
+def on_front(found: Sequence[Candidate]) -> list[int]:
+    """Indices of those that nothing of less or equal cost beats or equals in mean error, by rising cost."""
+    return front([(one.cost, one.point.kl if one.point.kl is not None else float("inf")) for one in found])
 
 
-def _cell(point: Point | None) -> Cell:
+def front_table(found: Sequence[Candidate], cost: Column, caption: str) -> Table:
+    """The front, from cheap to dear."""
+    kept = [found[i] for i in on_front(found)]
+    rows: list[list[Cell]] = [[one.label, _whole(one.cost), cell(one.point), _interval(one.point)] for one in kept]
+    columns: list[Column | str] = ["on the front", cost, Column("score error", "nats"), "95 % interval"]
+    return Table(columns, rows, caption)
+
+
+def _whole(value: float) -> float:
+    return int(value) if float(value).is_integer() else value
+
+
+def _interval(point: Point) -> str | None:
+    return None if point.lower is None or point.upper is None else f"{point.lower:.3g} to {point.upper:.3g}"
+
+
+def cell(point: Point | None) -> Cell:
+    """A mean with its standard error; a dash for a failure."""
     if point is None or point.kl is None:
         return None
     return point.kl if point.standard_error is None else Estimate(point.kl, point.standard_error)
@@ -178,8 +229,8 @@ def _exponent(found: Exponent | None) -> Cell:
     return None if found is None else f"{found.value:.2f} ({found.lower:.2f} to {found.upper:.2f})"
 
 
-def _number(value: float) -> str:
-    return f"{value:g}"
+def _slope(value: float | None) -> Cell:
+    return None if value is None else f"{value:.2f}"
 
 
 def _range(seeds: Sequence[int]) -> str:

@@ -1,0 +1,248 @@
+"""The page of ``kronoscope reproduce learning-efficiency``: what the numbers say, and where learners break."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..report import Figure, Number, Report, Section, Table, Verdict
+from ..report.records import Cell
+from .learning import LEARNERS, Row
+from .learning_curves import Curve, Ratio, best, point, ratio
+from .learning_page import Axis, Rate, effective_table, figure, table
+from .learning_words import (
+    TakeAway,
+    how,
+    left_out,
+    matched,
+    nats,
+    on_slope,
+    ratio_number,
+    said,
+    seconds_each,
+    slope_number,
+    take_aways,
+)
+
+BROKEN = 3.0
+DEARER = 1.3
+TARGET = 1.15
+LIMIT = "stationary-separable"
+AXIS = Axis("sequences n", "n = ")
+RATE = Rate("−1.00", "Expected: p/(2n), of an efficient estimator of a class that holds the truth.", sizes=False)
+
+Regimes = Mapping[str, Sequence[Row]]
+
+
+def page(found: Sequence[Curve], regimes: Regimes, quick: bool) -> Report:
+    """One claim, what to do, the curves, what they are worth in parameters, where learners break."""
+    shape = "16 frames of 2 features" if quick else "32 frames of 4 features"
+    mapped = list(dict.fromkeys(row.job["learner"] for rows in regimes.values() for row in rows))
+    told = (
+        "Every learner gets the same draws and is trained by denoising score matching, or fitted by its formula at the "
+        "smallest noise that networks see (t = 0.01). The score error is the integral of docs/theory.md, section 2, in "
+        "nats: exact for scores that are linear in x, Monte Carlo for the DiT, the U-Net and the perceptron. "
+        f"{matched(found, AXIS.column)} The claim fails if the generic networks' curves meet the unrolled one's, or "
+        f"if its exponent is not −1 ± 0.1. {left_out([c.learner for c in found], seconds_each(found))} The map of "
+        f"where learners break has rows for {len(mapped)} learners, for the same reason."
+    )
+    if quick:
+        told += " In this quick version trainings are short, so that networks are further from their best than in full."
+    return Report(
+        "How many sequences does a learner need?",
+        _subtitle(found),
+        facts={"truth": f"{shape}, exponential kernel of lengthscale 8", "error": "nats a sequence, t from 0.01 to 6"},
+        sections=[
+            take_aways(_take_aways(found)),
+            Section("Score error against n", "", [_figure(found), _table(found), effective_table(found, AXIS)]),
+            _map(regimes),
+            how(told),
+        ],
+        verdict=Verdict(_verdict(found, quick)),
+    )
+
+
+def _rival(found: Sequence[Curve], x: float) -> tuple[str, Ratio | None] | None:
+    """The best network of another kind at ``x``, and its error over the unrolled one's."""
+    by_name = {curve.learner: curve for curve in found}
+    others = [(c.learner, c.at(x)) for c in found if c.told.network and not c.learner.startswith("unrolled")]
+    chosen = best(others)
+    return None if chosen is None else (chosen[0], ratio(chosen[1], by_name["unrolled"].at(x)))
+
+
+def _ahead(found: Sequence[Curve]) -> bool | None:
+    """Whether the unrolled network errs less than every other kind of network at every n."""
+    rivals = [_rival(found, point.x) for point in found[0].points]
+    verdicts = [None if one is None or one[1] is None else one[1].above(1) for one in rivals]
+    if False in verdicts:
+        return False
+    return None if None in verdicts else True
+
+
+def _subtitle(found: Sequence[Curve]) -> str:
+    unrolled = next(curve for curve in found if curve.learner == "unrolled")
+    rate = said(
+        on_slope(unrolled.exponent, -1),
+        "The network with the shape of the solver learns at the rate of the statistics, p/(2n)",
+        "The network with the shape of the solver does not learn at the rate p/(2n) here",
+        "Whether the network with the shape of the solver learns at the rate p/(2n), these seeds do not settle",
+    )
+    others = said(
+        _ahead(found),
+        "; generic networks need more sequences than it at every n.",
+        "; a network of another kind is ahead of it at some n.",
+        "; the intervals, or single seeds, do not set it apart from every other network at every n.",
+    )
+    return rate + others
+
+
+def _figure(found: Sequence[Curve]) -> Figure:
+    caption = (
+        "Score error against the number of sequences, both axes logarithmic. Efficient learning is a straight line of "
+        "slope −1, p/(2n); how high it lies says how many parameters p the learner behaves as if it had. The dashed "
+        "line is the least that any estimator of a stationary separable law can reach on average."
+    )
+    return figure(found, AXIS, caption, "Score error against n for networks and estimators, with the floor.")
+
+
+def _table(found: Sequence[Curve]) -> Table:
+    caption = (
+        "The same in numbers. The exponent is the slope of log error on log n through all seeds; p/(2n) is −1. Means "
+        "over few draws may lie below the floor, which is one of expectations."
+    )
+    return table(found, AXIS, caption, RATE)
+
+
+def _map(regimes: Regimes) -> Section:
+    names = list(dict.fromkeys(row.job["learner"] for rows in regimes.values() for row in rows))
+    cells: list[list[Cell]] = [[LEARNERS[name].label] for name in names]
+    broken: list[tuple[int, int]] = []
+    notes: list[str] = []
+    for column, (regime, group) in enumerate(regimes.items(), start=1):
+        points = [point(0.0, [row for row in group if row.job["learner"] == name]) for name in names]
+        least = best(list(zip(names, points, strict=True)))
+        for i, one in enumerate(points):
+            found = None if least is None else ratio(one, least[1])
+            cells[i].append(None if found is None else str(found).replace(" (no interval)", ""))
+            surely = found is not None and found.lower is not None and found.lower > BROKEN
+            alone = found is not None and found.lower is None and found.value > BROKEN
+            if one.kl is None or surely or alone:
+                broken.append((i, column))
+            notes += [f"{LEARNERS[names[i]].label}, {regime}: {why}" for why in one.failed]
+    caption = (
+        "Where learners break: mean score error over that of the best learner in the same column, the yardstick varied "
+        "in one thing at a time; in brackets the 95 % interval, paired by draws (none from a single seed). Marked: a "
+        f"failure (a dash), or surely more than {BROKEN:g} times the best: the whole interval, or the one seed. Read "
+        "along a row for what a learner cannot stand, down a column for whom to trust there."
+    )
+    note = ". ".join(dict.fromkeys(notes)) + "." if notes else ""
+    roles = [LEARNERS[name].role for name in names]
+    shown = Table(["learner", *regimes], cells, caption, note=note, row_roles=roles, highlight_cells=broken)
+    return Section("Where learners break", "", [shown])
+
+
+def _verdict(found: Sequence[Curve], quick: bool) -> list[Number]:
+    by_name = {curve.learner: curve for curve in found}
+    unrolled, dit = by_name["unrolled"], by_name["dit"]
+    middle = unrolled.points[len(unrolled.points) // 2].x
+    expected = "p/(2n) is −1; within ±0.1, if the claim holds"
+    numbers = [slope_number(unrolled.exponent, "exponent of n, unrolled", expected, on_slope(unrolled.exponent, -1))]
+    beside = ratio(unrolled.at(middle), by_name[LIMIT].at(middle))
+    above = None if beside is None else beside.above(TARGET)
+    holds = None if above is None else not above
+    label = f"times maximum likelihood of its class, unrolled, n = {middle:g}"
+    numbers.append(ratio_number(beside, label, f"the target is {TARGET:g} on the same draws", holds))
+    at = unrolled.at(middle)
+    if at is not None and at.kl is not None and at.floor is not None:
+        told = "1 is the limit of statistics, in expectation"
+        if at.lower is not None and at.upper is not None:
+            told = f"95 % interval {at.lower / at.floor:.2f} to {at.upper / at.floor:.2f}; {told}"
+        label = f"times the floor of its class, unrolled, n = {middle:g}"
+        numbers.append(Number(f"{at.kl / at.floor:.2f}", label, told))
+    factor = ratio(dit.at(middle), unrolled.at(middle))
+    expected = "with 1/n, as many times the sequences for the same error"
+    if quick:
+        expected = "its training is cut short in this quick version: read the full one"
+    holds = None if factor is None or quick else factor.above(1)
+    numbers.append(ratio_number(factor, f"times as much error of the DiT, n = {middle:g}", expected, holds))
+    return numbers
+
+
+def _take_aways(found: Sequence[Curve]) -> list[TakeAway | None]:
+    by_name = {curve.learner: curve for curve in found}
+    first, last = found[0].points[0].x, found[0].points[-1].x
+    return [
+        _begin_with(found, by_name, first),
+        _heads(by_name, last),
+        _no_structure(by_name, first),
+        _refusals(found),
+    ]
+
+
+def _begin_with(found: Sequence[Curve], by_name: Mapping[str, Curve], x: float) -> TakeAway | None:
+    rival = _rival(found, x)
+    unrolled = by_name["unrolled"]
+    if rival is None or rival[1] is None:
+        return None
+    other, factor = by_name[rival[0]], rival[1]
+    holds = factor.above(1)
+    advice = said(
+        holds,
+        "For data that may be Gaussian, begin with the unrolled transformer.",
+        f"With as few sequences, prefer {other.told.label} to the unrolled transformer, even where data are Gaussian.",
+        f"Try {other.told.label} beside the unrolled transformer: these numbers do not tell them apart.",
+    )
+    because = (
+        f"At n = {x:g} it errs by {nats(unrolled.at(x))}, the best network of another kind ({other.told.label}) by "
+        f"{nats(other.at(x))}, {factor} times as much."
+    )
+    return TakeAway(advice, because, (other if holds is False else unrolled).told.label, AXIS.head(x))
+
+
+def _heads(by_name: Mapping[str, Curve], x: float) -> TakeAway | None:
+    one, four = by_name["unrolled"], by_name.get("unrolled-4")
+    price = None if four is None else ratio(four.at(x), one.at(x))
+    if four is None or price is None or price.upper is None:
+        return None
+    advice = said(
+        price.above(DEARER),
+        "If separability is in doubt, take four heads, and expect to pay for it in sequences.",
+        f"If separability is in doubt, take four heads: they cost less than {DEARER:g} times the sequences.",
+        "If separability is in doubt, compare one head with four on held-out loss: the price is not settled here.",
+    )
+    because = (
+        f"Where one head would have been right, four err by {nats(four.at(x))} at n = {x:g}, one by "
+        f"{nats(one.at(x))}: {price} times as much."
+    )
+    return TakeAway(advice, because, four.told.label, AXIS.head(x))
+
+
+def _no_structure(by_name: Mapping[str, Curve], x: float) -> TakeAway | None:
+    several = [by_name[name] for name in ("sample-covariance", "tapered", "ledoit-wolf") if name in by_name]
+    known = [(p.kl, c) for c in several if (p := c.at(x)) is not None and p.kl is not None]
+    ranked = [curve for _, curve in sorted(known, key=lambda pair: pair[0])]
+    if len(ranked) < 2:
+        return None
+    lead = ratio(ranked[1].at(x), ranked[0].at(x))
+    listed = f"At n = {x:g}: " + ", ".join(f"{c.told.label} {nats(c.at(x))}" for c in ranked) + "."
+    if lead is None or lead.above(1) is not True:
+        advice = (
+            f"Without any structure, choose {ranked[0].told.label} or {ranked[1].told.label} by convenience when "
+            "sequences are few: these numbers do not tell them apart."
+        )
+    else:
+        advice = f"Without any structure, use {ranked[0].told.label} when sequences are few."
+    return TakeAway(advice, listed, ranked[0].told.label, AXIS.head(x))
+
+
+def _refusals(found: Sequence[Curve]) -> TakeAway | None:
+    failed = [(c.told.label, one.x, one.failed[0]) for c in found for one in c.points if one.failed]
+    if not failed:
+        return None
+    names = ", ".join(dict.fromkeys(label for label, _, _ in failed))
+    label, x, why = failed[0]
+    return TakeAway(
+        f"Expect a refusal, not a bad answer, from these where n is too small: {names}.",
+        f"{label} at n = {x:g}: {why}. The note of the table has every message.",
+        label,
+        AXIS.head(x),
+    )

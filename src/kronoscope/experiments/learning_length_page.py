@@ -1,0 +1,239 @@
+"""The page of ``kronoscope reproduce length``: error for each frame, and the same weights on longer sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..report import Column, Number, Report, Section, Table, Verdict
+from .learning import LEARNERS, Row
+from .learning_curves import Curve, Point, point, ratio
+from .learning_page import Axis, Rate, cell, figure, table
+from .learning_words import (
+    TakeAway,
+    beyond,
+    how,
+    left_out,
+    matched,
+    nats,
+    ratio_number,
+    said,
+    seconds_each,
+    slope_number,
+    take_aways,
+)
+from .longer import HOW
+
+AXIS = Axis("frames N", "N = ", "nats a frame")
+RATE = Rate(
+    "−1.00",
+    "Expected, for networks: a rate in the style of Fu et al. (docs/theory.md, section 3), size of the class over n, "
+    "whose heads, blocks and width do not grow with N but for logarithms: 0 for a sequence, −1 for a frame; it assumes "
+    "positions as given and N far above the lengthscale. For estimators: p/(2n) for a frame, fitted to their numbers "
+    "of parameters over the same N, where those are known.",
+    shift=-1.0,
+)
+NULL = "zero"
+NULL_LABEL = "unrolled, stretches independent"
+HOLDS = 2.0  # times the error for a frame where it was trained, beyond which length is not generalised
+
+Extended = Mapping[str, Mapping[int, Point]]  # by learner or NULL, by factor
+
+
+def page(found: Sequence[Curve], longer_rows: Sequence[Row], n: int, largest: int) -> Report:
+    """Error for each frame as sequences grow, then the same weights on longer sequences."""
+    caption = (
+        f"Score error for each frame at n = {n} against the number of frames, both axes logarithmic. A learner that is "
+        "tied in the lag sees every lag once more in every further frame, so that its error for a frame can fall; one "
+        "that has parameters for every pair of frames has more to learn with each."
+    )
+    words = "Score error for each frame against the number of frames."
+    trained = longer_rows[0].job["frames"]
+    extended = _points(longer_rows)
+    tied, free = _curve(found, "unrolled"), _curve(found, "sample-covariance")
+    falls, grows = beyond(tied.exponent, 0, below=True), beyond(free.exponent, 0, below=False)
+    told = (
+        f"{matched(found, AXIS.column)} Exponential kernel of lengthscale 8. Block-Toeplitz and all networks but the "
+        f"unrolled one with one head are left out where N d is above {largest}. "
+        f"Longer sequences: {'; '.join(f'{LEARNERS[k].label}: {v}' for k, v in HOW.items())}. The DiT "
+        "and the perceptron have weights for frame numbers and cannot be run on more. The claim fails if the error for "
+        "a frame grows for the learners that are tied in the lag. "
+        f"{left_out([c.learner for c in found], seconds_each(found))}"
+    )
+    return Report(
+        "What do longer sequences cost?",
+        _subtitle(falls, grows),
+        facts={"truth": "exponential kernel of lengthscale 8", "sequences": n, "error": "nats a frame"},
+        sections=[
+            take_aways([_do_not_cut(tied, falls), _run_longer(extended, trained), _beside_null(extended, trained)]),
+            Section(
+                "Error for a frame", "", [figure(found, AXIS, caption, words), table(found, AXIS, "In numbers.", RATE)]
+            ),
+            Section("Trained short, run long", "", [_longer(extended, longer_rows, trained, n)]),
+            how(told),
+        ],
+        verdict=Verdict(
+            [
+                slope_number(
+                    tied.exponent, f"exponent of N for a frame, {tied.told.label}", "falls, if the claim holds", falls
+                ),
+                slope_number(
+                    free.exponent, f"exponent of N for a frame, {free.told.label}", "grows, if the claim holds", grows
+                ),
+                _generalises(extended, trained),
+            ]
+        ),
+    )
+
+
+def _curve(found: Sequence[Curve], name: str) -> Curve:
+    return next(curve for curve in found if curve.learner == name)
+
+
+def _subtitle(falls: bool | None, grows: bool | None) -> str:
+    tied = said(
+        falls,
+        "For the unrolled network, tied in the lag, they are a gift: its error for a frame falls",
+        "For the unrolled network, though tied in the lag, they are no gift: its error for a frame grows",
+        "Whether the unrolled network's error for a frame falls with them, these seeds do not settle",
+    )
+    free = said(
+        grows,
+        "; for the sample covariance every frame is one more thing to learn.",
+        "; that of the sample covariance falls.",
+        "; nor is it settled for the sample covariance.",
+    )
+    return tied + free
+
+
+def _points(rows: Sequence[Row]) -> Extended:
+    """Errors for a frame, by learner, with the null as one more, and by factor."""
+    found: dict[str, dict[int, Point]] = {}
+    names = [*dict.fromkeys(row.job["learner"] for row in rows), NULL]
+    for name in names:
+        own = [row for row in rows if row.job["learner"] == ("unrolled" if name == NULL else name)]
+        prefix = f"{NULL} " if name == NULL else ""
+        found[name] = {
+            factor: point(
+                factor,
+                [
+                    Row(
+                        row.job,
+                        {
+                            "kl": row.result["longer"][f"{prefix}{factor}"] / (factor * row.job["frames"]),
+                            "failed": None,
+                            "floor": None,
+                            "seconds": 0.0,
+                        },
+                    )
+                    for row in own
+                ],
+            )
+            for factor in rows[0].job["factors"]
+        }
+    return found
+
+
+def _head(factor: int, trained: int) -> str:
+    return f"{factor * trained} frames"
+
+
+def _longer(extended: Extended, rows: Sequence[Row], trained: int, n: int) -> Table:
+    factors = rows[0].job["factors"]
+    cells = [
+        [
+            NULL_LABEL if name == NULL else LEARNERS[name].label,
+            *(cell(by_factor[factor]) for factor in factors),
+            "the null: as if what was trained were repeated" if name == NULL else HOW[name],
+        ]
+        for name, by_factor in extended.items()
+    ]
+    columns: list[Column | str] = ["trained network"]
+    columns += [Column(_head(factor, trained), "nats a frame") for factor in factors]
+    columns.append("what is done")
+    caption = (
+        f"Networks trained on sequences of {trained} frames, n = {n}, and run on longer ones: score error for each "
+        "frame against the exact score there. A network that had learnt the dependence and not the length would keep "
+        "its number. The last row is what a network is worth that knows nothing beyond its length."
+    )
+    roles = ["null" if name == NULL else LEARNERS[name].role for name in extended]
+    return Table(columns, cells, caption, note=_measured(rows, trained), row_roles=roles)
+
+
+def _measured(rows: Sequence[Row], trained: int) -> str:
+    """How errors were computed, and the largest relative standard error of those by Monte Carlo."""
+    worst = max(
+        (row.result["standard_errors"][name] / row.result["longer"][name], row.job["learner"], int(name))
+        for row in rows
+        for name in map(str, row.job["factors"])
+    )
+    note = (
+        "± one standard error over seeds; without ± there is one seed. The unrolled network's errors are exact at "
+        "every length, through eigenvectors of the two factors; others' are where the score is linear and its matrix "
+        "small, and Monte Carlo elsewhere"
+    )
+    if worst[0] == 0:
+        return note + "."
+    where = f"{LEARNERS[worst[1]].label}, {_head(worst[2], trained)}"
+    return note + f", whose standard error is at most {100 * worst[0]:.2g} % of one seed's value ({where})."
+
+
+def _generalises(extended: Extended, trained: int) -> Number:
+    last = max(extended["unrolled"])
+    change = ratio(extended["unrolled"][last], extended["unrolled"][1])
+    above = None if change is None else change.above(HOLDS)
+    holds = None if above is None else not above
+    label = f"times the error for a frame, unrolled, run on {_head(last, trained)}"
+    return ratio_number(change, label, f"trained on {trained}; below {HOLDS:g}, if it learnt no length", holds)
+
+
+def _do_not_cut(tied: Curve, falls: bool | None) -> TakeAway | None:
+    if falls is None:
+        return None
+    first, last = tied.points[0], tied.points[-1]
+    return TakeAway(
+        "Do not cut long series short for a network that is tied in the lag."
+        if falls
+        else "Cutting long series short loses nothing here, even for a network that is tied in the lag.",
+        f"Its error for a frame goes from {nats(first)} at {AXIS.head(first.x)} to {nats(last)} at "
+        f"{AXIS.head(last.x)}.",
+        tied.told.label,
+        AXIS.head(last.x),
+    )
+
+
+def _run_longer(extended: Extended, trained: int) -> TakeAway | None:
+    """The largest length up to which the error for a frame surely stays within HOLDS, and the first where it is not."""
+    by_factor = extended["unrolled"]
+    changes = {k: ratio(one, by_factor[1]) for k, one in by_factor.items() if k > 1}
+    above = {k: None if change is None else change.above(HOLDS) for k, change in changes.items()}
+    first = next((k for k in sorted(above) if above[k]), None)
+    last = max((k for k in above if above[k] is False and (first is None or k < first)), default=None)
+    shown = first or last
+    if shown is None:
+        return None
+    if last is None:
+        advice = f"Do not run an unrolled network that was trained on {trained} frames on {_head(shown, trained)}."
+    else:
+        advice = f"An unrolled network that was trained on {trained} frames may be run on {_head(last, trained)}"
+        advice += "." if first is None else f", and not on {_head(first, trained)}."
+    because = f"Its error for a frame at {_head(shown, trained)} is {changes[shown]} times that at {trained} frames."
+    return TakeAway(advice, because, LEARNERS["unrolled"].label, _head(shown, trained))
+
+
+def _beside_null(extended: Extended, trained: int) -> TakeAway | None:
+    """Whether reading the learnt spectrum further beats repeating what was trained."""
+    last = max(extended["unrolled"])
+    own, null = extended["unrolled"][last], extended[NULL][last]
+    factor = ratio(null, own)
+    better = None if factor is None else factor.above(1)
+    if better is None:
+        return None
+    return TakeAway(
+        "Run it whole on the long sequence, not stretch by stretch."
+        if better
+        else f"Run it stretch by stretch, {trained} frames each, not whole on the long sequence.",
+        f"At {_head(last, trained)} independent stretches err by {nats(null, 'nats a frame')}, the whole by "
+        f"{nats(own, 'nats a frame')}: {factor} times as much.",
+        LEARNERS["unrolled"].label if better else NULL_LABEL,
+        _head(last, trained),
+    )
