@@ -37,6 +37,7 @@ from .stages import Stage
 
 N = 500
 SEEDS, QUICK_SEEDS = 5, 2
+QUICK_SAMPLES = 1024
 QUICK_SHAPE: dict[str, Any] = {"frames": 16, "features": 2}
 QUICK_OPTIONS: dict[str, Any] = {"width": 48, "num_blocks": 3}
 QUICK_TRAINING: dict[str, Any] = {"max_steps": 50, "evaluate_every": 25, "held_out_draws": 256, "warmup_steps": 10}
@@ -87,7 +88,6 @@ VARIANTS: dict[str, Variant] = {
     "emphasis": Variant("emphasis (0.5, 3.5), not likelihood weighting", training={"emphasis": EMPHASIS}),
     "antithetic": Variant("antithetic noise", training={"antithetic": True}),
     "fixed-noise": Variant("noise drawn once", training={"noise_draws": 1}),
-    "plain-absolute": _plain_dit("absolute positions", positions="learned"),
     "plain-lags": _plain_dit("content-free attention", attention="lags"),
     "plain-gated-lags": _plain_dit("content-gated attention", attention="gated-lags"),
     "plain-tied": _plain_dit("tied depth", tied=True),
@@ -192,7 +192,7 @@ def _job(name: str, seed: int, quick: bool) -> sweeps.Job:
         options={**(QUICK_OPTIONS if quick else {}), **variant.options},
         **(QUICK_SHAPE if quick else {}),
     )
-    return {"variant": name, **told}
+    return {"variant": name, "samples": QUICK_SAMPLES if quick else SAMPLES, **told}
 
 
 def measure(told: sweeps.Job) -> sweeps.Result:
@@ -207,9 +207,8 @@ def measure(told: sweeps.Job) -> sweeps.Result:
         return result | {"failed": str(reason), "seconds": time.monotonic() - began}
     outcome = model.record["training"]
     kept = next(one for one in outcome["history"] if one["step"] == outcome["best_step"])
-    error = metrics.score_kl(
-        model.score, process, MIN_TIME, MAX_TIME, num_samples=SAMPLES, linear=learner.linear, dtype=torch.float32
-    )
+    sampled = {"num_samples": told["samples"], "linear": learner.linear, "dtype": torch.float32}
+    error = metrics.score_kl(model.score, process, MIN_TIME, MAX_TIME, **sampled)
     result |= {"kl": error.value, "standard_error": error.standard_error, "held_out": kept["held_out_loss"]}
     return result | {name: outcome[name] for name in ("weights", "steps", "best_step", "seconds")}
 
