@@ -103,7 +103,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         "learning_time", "What seconds of training buy, network by network.", (90, 1), True
     ),
     "improvements": Reproduction(
-        "improvements", "What brings a generic transformer nearer the truth, one change at a time.", (45, 2.5), True
+        "improvements", "What brings a generic transformer nearer the truth, one change at a time.", (50, 2.5), True
     ),
 }
 
