@@ -187,7 +187,7 @@ def _how(found: Sequence[Compared], quick: bool) -> str:
         "learning rate times the decay in a step, on matrices only. Antithetic batches hold pairs of noise +epsilon "
         "and -epsilon on one sequence at one time, so half as many sequences. Noise drawn once: each sequence keeps "
         "one time and one noise for the whole training; the other rows draw them afresh in every step. Width, depth "
-        "and tying are those of both paths.\n\n"
+        "and tying are those of both paths; the presets have depth 4 and width 64.\n\n"
         f"A claim that a change helps would have failed if its interval of ±{THRESHOLD:g} standard errors held 0; it "
         "is in doubt if the change moved the score error the other way. With so few seeds the rule errs: if no change "
         f"did anything, {false_alarms(every):.1f} of the {len(every)} comparisons would be said to help or to hurt by "
@@ -196,5 +196,5 @@ def _how(found: Sequence[Compared], quick: bool) -> str:
     )
     if quick:
         told += " This quick version trains smaller networks on shorter sequences for a few steps: it only shows that "
-        told += "everything runs."
+        told += "everything runs. Its presets have depth 3 and width 48, and what helps so early is mostly speed."
     return told
