@@ -44,3 +44,28 @@ def test_bad_input_is_named():
         models.choose_heads(x, ())
     with pytest.raises(InputError, match="heads is what is chosen"):
         models.choose_heads(x, network_options={"heads": 2})
+
+
+@pytest.mark.parametrize(
+    ("means", "tried", "chosen"),
+    [
+        ([5.0, 3.0, 1.0, 2.0, 0.0], [1, 2, 3, 4], 3),  # 4 is worse by more than its standard error: the end
+        ([5.0, 3.0, 1.0, 1.01, 1.02, 0.0], [1, 2, 3, 4, 5], 3),  # two that are no better, within theirs
+        ([5.0, 3.0, 1.0, 1.01, 0.0, 2.0], [1, 2, 3, 4, 5, 6], 5),
+        ([1.0, 0.99, 2.0], [1, 2, 3], 1),  # the smallest within one standard error of the best
+    ],
+)
+def test_no_more_is_trained_than_the_rule_needs(means, tried, chosen, monkeypatch):
+    """Held-out losses are given; 100 sequences whose differences have a standard error of about 0.1 between numbers."""
+    noise = torch.randn(len(means), 100, generator=generator(), dtype=torch.float64) / 2**0.5
+    noise -= noise.mean(dim=1, keepdim=True)
+    asked = []
+
+    def fit(x, network, network_options, **settings):
+        asked.append(network_options["heads"])
+        return network_options["heads"]
+
+    monkeypatch.setattr(models.heads, "fit", fit)
+    monkeypatch.setattr(models.heads, "_held_out", lambda heads, x, seed: means[heads - 1] + noise[heads - 1])
+    found = models.choose_heads(torch.zeros(4, 2, 1), range(1, len(means) + 1))
+    assert (asked, found.heads) == (tried, chosen)

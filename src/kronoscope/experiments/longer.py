@@ -56,7 +56,8 @@ def padded(network: PositionTransformer, frames: int) -> PositionTransformer:
     """The same weights; lag tables with 0 at the lags that were not trained."""
     width, features = network.enter.weight.shape
     tables = [getattr(block, "lag_table") for block in network.blocks]  # noqa: B009
-    larger = PositionTransformer(frames, features, width, len(tables), len(tables[0]))
+    tied = len(tables) < network.num_blocks
+    larger = PositionTransformer(frames, features, width, network.num_blocks, len(tables[0]), tied)
     state = dict(network.state_dict())
     for name, value in state.items():
         if name.endswith("lag_table"):

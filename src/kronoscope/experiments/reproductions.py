@@ -104,6 +104,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "time-to-quality": Reproduction(
         "learning_time", "What seconds of training buy, network by network.", (90, 1), True
     ),
+    "improvements": Reproduction(
+        "improvements", "What brings a generic transformer nearer the truth, one change at a time.", (50, 2.5), True
+    ),
 }
 
 

@@ -56,7 +56,8 @@ def choose_heads(
 
     Args:
         x: Sequences (n, N, d), as for :func:`kronoscope.fit`.
-        candidates: Numbers of heads to try, increasing. The search ends after two in a row that did not improve.
+        candidates: Numbers of heads to try, increasing. The search ends after two in a row that did not improve, or one
+            that is worse than the best by more than a standard error: from there on, heads learn noise.
         validation: Share of the sequences that the loss is taken on.
         generator: Of everything random; None means seed 0.
         network_options: Of the network, besides ``heads``.
@@ -86,14 +87,18 @@ def choose_heads(
         )
         each[heads] = _held_out(fitted, x, seed)
         best = min(each, key=lambda number: float(each[number].mean()))
-        if numbers.index(heads) - numbers.index(best) == 2:
+        more, error = _excess(each[heads], each[best])
+        if more > error or numbers.index(heads) - numbers.index(best) == 2:
             break
-    excess = {}
-    for heads, losses in each.items():
-        difference = losses - each[best]
-        excess[heads] = float(difference.mean()), float(difference.std() / len(difference) ** 0.5)
+    excess = {heads: _excess(losses, each[best]) for heads, losses in each.items()}
     chosen = min(heads for heads, (more, error) in excess.items() if more <= error)
     return HeadsChoice(chosen, {heads: float(losses.mean()) for heads, losses in each.items()}, excess)
+
+
+def _excess(losses: Tensor, best: Tensor) -> tuple[float, float]:
+    """Mean of the losses above the best's, and its standard error, paired over the sequences."""
+    difference = losses - best
+    return float(difference.mean()), float(difference.std() / len(difference) ** 0.5)
 
 
 def _held_out(model: Model, x: Tensor | np.ndarray | xr.DataArray, seed: int) -> Tensor:

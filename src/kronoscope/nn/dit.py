@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks
-from ..diffusion.schedule import broadcast, sigma
+from ..diffusion.schedule import alpha, broadcast, sigma
 from .position import PositionTransformer, check_sizes
 from .records import BlockRecord, NetworkRecord
 from .time_features import TimeFeatures
 
 Positions = Literal["learned", "sinusoidal", "relative"]
+Attention = Literal["content", "lags", "gated-lags"]
 CORRECTION = 0.05
 
 
@@ -59,31 +60,66 @@ class RelativeBias(nn.Module):
 
 
 class DiTBlock(nn.Module):
-    """Attention between frames, then a perceptron inside each frame; diffusion time scales, shifts and gates both."""
+    """Attention between frames, then a perceptron inside each frame; diffusion time scales, shifts and gates both.
 
-    def __init__(self, num_frames: int, width: int, num_heads: int, mlp_ratio: int, relative: bool) -> None:
+        weights_m = softmax(q_i . k_j / sqrt(c) + b_m(i - j))      attention="content"
+        weights_m = softmax(b_m(i - j))                            "lags"
+        weights_m = softmax(b_m(i - j)) 2 sigmoid(g_m(h_j))        "gated-lags": a frame says how much it is heard
+
+    There is a table b_m if ``relative``. The gates g_m start from zero, so that "gated-lags" starts as "lags".
+    """
+
+    def __init__(
+        self,
+        num_frames: int,
+        width: int,
+        num_heads: int,
+        mlp_ratio: int,
+        relative: bool,
+        attention: Attention = "content",
+    ) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.num_heads, self.attention = num_heads, attention
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.query_key_value = nn.Linear(width, 3 * width)
+        if attention == "content":
+            self.query_key_value = nn.Linear(width, 3 * width)
+        else:
+            self.value = nn.Linear(width, width)
         self.output = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width))
         self.modulation = nn.Linear(width, 6 * width)
         self.bias = RelativeBias(num_frames, num_heads) if relative else None
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
+        if attention == "gated-lags":
+            self.gate = nn.Linear(width, num_heads)
+            nn.init.zeros_(self.gate.weight)
+            nn.init.zeros_(self.gate.bias)
 
     def forward(self, stream: Tensor, time: Tensor, blocks: list[BlockRecord] | None = None) -> Tensor:
         """stream (batch, frames, width), time features (batch, width); appends its record to ``blocks``, if given."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(time)[:, None].chunk(6, dim=-1)
         normed = self.norm(stream) * (1 + scale) + shift
-        query, key, value = self.query_key_value(normed).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        logits, weights, mixed = attend(query, key, value, None if self.bias is None else self.bias())
+        logits, weights, mixed = self._attend(normed)
         stream = stream + gate * self.output(mixed.transpose(1, 2).flatten(2))
         stream = stream + mlp_gate * self.mlp(self.norm(stream) * (1 + mlp_scale) + mlp_shift)
         if blocks is not None:
             blocks.append(BlockRecord(logits, weights, stream))
         return stream
+
+    def _attend(self, normed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        bias = None if self.bias is None else self.bias()
+        if self.attention == "content":
+            parts = self.query_key_value(normed).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+            query, key, value = parts
+            return attend(query, key, value, bias)
+        assert bias is not None
+        value = self.value(normed).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        logits = bias.to(normed.dtype)[None]
+        weights = logits.softmax(dim=-1)
+        if self.attention == "gated-lags":
+            weights = weights * (2 * self.gate(normed).sigmoid()).mT[:, :, None]
+        return logits, weights, weights @ value
 
 
 class DiT(nn.Module):
@@ -93,7 +129,10 @@ class DiT(nn.Module):
     is not linear in x, starts from zero. For Gaussian sequences the score is linear, and softmax and layer norm, which
     do not keep scale, need far more sequences to imitate that; so the linear path learns the covariance, and the
     transformer, slowed down by c, learns what is left over (docs/theory.md, section 5). Without the linear path
-    epsilon = sigma_t x + transformer(x, t), the diffusion transformer as it is used for images.
+    epsilon = sigma_t x + transformer(x, t), the diffusion transformer as it is used for images; with ``data_scale`` s
+    it is preconditioned, epsilon = sigma/v x - (alpha s/sqrt v) transformer(x/sqrt v, t), v = alpha^2 s^2 + sigma^2.
+
+    What each option buys is measured by ``kronoscope reproduce improvements`` (docs/learning.md).
 
     Args:
         num_frames: N.
@@ -105,6 +144,17 @@ class DiT(nn.Module):
         positions: "learned" or "sinusoidal" embeddings that are added to the tokens, or "relative": learnt embeddings
             and, besides, a learnt table of the lag added to every head's logits.
         linear_path: Whether to have the linear path.
+        correction: c, how much the transformer counts beside the linear path.
+        attention: "content": logits from queries and keys. "lags": from the table of the lag alone. "gated-lags": from
+            that, each frame weighted by what it holds. The latter two need ``positions="relative"``.
+        tied: Whether one block is used ``num_blocks`` times, in either path.
+        data_scale: Standard deviation of the data for the preconditioning, which takes the place of the linear path;
+            None for none.
+
+    Raises:
+        InputError: A size that cannot be, an unknown name, or options that exclude each other.
+
+    Source: for the preconditioning, Karras et al. 2022, arXiv:2206.00364, section 5, in this schedule.
     """
 
     position_embedding: Tensor
@@ -119,14 +169,19 @@ class DiT(nn.Module):
         mlp_ratio: int = 4,
         positions: Positions = "relative",
         linear_path: bool = True,
+        correction: float = CORRECTION,
+        attention: Attention = "content",
+        tied: bool = False,
+        data_scale: float | None = None,
     ) -> None:
         super().__init__()
         check_sizes(num_frames, num_features, width, num_blocks, num_heads)
         _checks.count("mlp_ratio", mlp_ratio)
-        if positions not in get_args(Positions):
-            raise _checks.InputError(f"positions must be one of {', '.join(get_args(Positions))}, got {positions!r}")
+        _check_options(positions, attention, linear_path, data_scale)
+        self.correction = _checks.positive("correction", correction)
+        self.data_scale, self.num_blocks = data_scale, num_blocks
         self.linear = (
-            PositionTransformer(num_frames, num_features, width, num_blocks, num_heads) if linear_path else None
+            PositionTransformer(num_frames, num_features, width, num_blocks, num_heads, tied) if linear_path else None
         )
         self.enter = nn.Linear(num_features, width)
         if positions == "sinusoidal":
@@ -136,7 +191,8 @@ class DiT(nn.Module):
         self.time = TimeFeatures(width)
         relative = positions == "relative"
         self.blocks = nn.ModuleList(
-            DiTBlock(num_frames, width, num_heads, mlp_ratio, relative) for _ in range(num_blocks)
+            DiTBlock(num_frames, width, num_heads, mlp_ratio, relative, attention)
+            for _ in range(1 if tied else num_blocks)
         )
         self.final_norm = nn.LayerNorm(width, elementwise_affine=False)
         self.final_modulation = nn.Linear(width, 2 * width)
@@ -158,10 +214,31 @@ class DiT(nn.Module):
         return NetworkRecord(self._run(x, t, blocks), tuple(blocks))
 
     def _run(self, x: Tensor, t: Tensor, blocks: list[BlockRecord] | None) -> Tensor:
+        if self.linear is not None:
+            return self.linear(x, t) + self.correction * self._transform(x, t, blocks)
+        if self.data_scale is None:
+            return broadcast(sigma(t), x) * x + self._transform(x, t, blocks)
+        a, s = broadcast(alpha(t), x) * self.data_scale, broadcast(sigma(t), x)
+        size = (a.square() + s.square()).sqrt()
+        return s / size.square() * x - a / size * self._transform(x / size, t, blocks)
+
+    def _transform(self, x: Tensor, t: Tensor, blocks: list[BlockRecord] | None) -> Tensor:
         time = self.time(t)
         stream = self.enter(x) + self.position_embedding
-        for block in self.blocks:
-            stream = block(stream, time, blocks)
+        for number in range(self.num_blocks):
+            stream = self.blocks[number % len(self.blocks)](stream, time, blocks)
         shift, scale = self.final_modulation(time)[:, None].chunk(2, dim=-1)
-        left = self.leave(self.final_norm(stream) * (1 + scale) + shift)
-        return broadcast(sigma(t), x) * x + left if self.linear is None else self.linear(x, t) + CORRECTION * left
+        return self.leave(self.final_norm(stream) * (1 + scale) + shift)
+
+
+def _check_options(positions: str, attention: str, linear_path: bool, data_scale: float | None) -> None:
+    if positions not in get_args(Positions):
+        raise _checks.InputError(f"positions must be one of {', '.join(get_args(Positions))}, got {positions!r}")
+    if attention not in get_args(Attention):
+        raise _checks.InputError(f"attention must be one of {', '.join(get_args(Attention))}, got {attention!r}")
+    if attention != "content" and positions != "relative":
+        raise _checks.InputError(f'attention={attention!r} needs positions="relative", got {positions!r}')
+    if data_scale is not None:
+        _checks.positive("data_scale", data_scale)
+        if linear_path:
+            raise _checks.InputError("data_scale takes the place of the linear path; give linear_path=False with it")

@@ -70,17 +70,27 @@ class PositionTransformer(nn.Module):
         width: Size of the residual stream.
         num_blocks: Number of blocks.
         num_heads: Lag tables in a block; divides ``width``.
+        tied: Whether one block is used ``num_blocks`` times.
     """
 
     def __init__(
-        self, num_frames: int, num_features: int, width: int = 64, num_blocks: int = 4, num_heads: int = 4
+        self,
+        num_frames: int,
+        num_features: int,
+        width: int = 64,
+        num_blocks: int = 4,
+        num_heads: int = 4,
+        tied: bool = False,
     ) -> None:
         super().__init__()
         check_sizes(num_frames, num_features, width, num_blocks, num_heads)
         self.enter = nn.Linear(num_features, width, bias=False)
         self.leave = nn.Linear(width, num_features, bias=False)
         self.time = TimeFeatures(width)
-        self.blocks = nn.ModuleList(PositionBlock(num_frames, width, num_heads) for _ in range(num_blocks))
+        self.num_blocks = num_blocks
+        self.blocks = nn.ModuleList(
+            PositionBlock(num_frames, width, num_heads) for _ in range(1 if tied else num_blocks)
+        )
         self.final_gate = nn.Linear(width, width)
         nn.init.zeros_(self.leave.weight)
 
@@ -96,7 +106,8 @@ class PositionTransformer(nn.Module):
     def _run(self, x: Tensor, t: Tensor, blocks: list[BlockRecord] | None) -> Tensor:
         time = self.time(t)
         stream = self.enter(x)
-        for block in self.blocks:
+        for number in range(self.num_blocks):
+            block = self.blocks[number % len(self.blocks)]
             stream = block(stream, time)
             if blocks is not None:
                 blocks.append(BlockRecord(None, block.weights()[None], stream))  # type: ignore[operator]

@@ -39,6 +39,10 @@ class TrainingConfig:
             loss is in nats; the held-out loss always is. For data whose few nats of interest (where an object is)
             drown in many others (its pixels).
         compile: Whether to pass the network through ``torch.compile``.
+        antithetic: Whether a batch is of pairs, the same sequence and time with noise +epsilon and -epsilon: less
+            variance from the noise, and half as many sequences. Needs an even ``batch_size``.
+        noise_draws: Noised copies of a sequence, (t, epsilon) drawn once, from which every train step takes; None
+            draws afresh in every step. For experiments on what fresh noise buys.
     """
 
     max_steps: int = 5000
@@ -58,6 +62,8 @@ class TrainingConfig:
     precision: str = "float32"
     emphasis: tuple[float, float] | None = None
     compile: bool = False
+    antithetic: bool = False
+    noise_draws: int | None = None
 
     def __post_init__(self) -> None:
         _checks.count("max_steps", self.max_steps, 0)
@@ -86,6 +92,14 @@ class TrainingConfig:
             if low >= high:
                 raise _checks.InputError(f"emphasis must be (low, high) with low < high, got ({low:g}, {high:g})")
             object.__setattr__(self, "emphasis", (low, high))  # a list, as JSON has it, becomes a pair
+        if self.antithetic and self.batch_size % 2:
+            raise _checks.InputError(f"batch_size must be even for antithetic pairs, got {self.batch_size}")
+        if self.noise_draws is not None:
+            _checks.count("noise_draws", self.noise_draws)
+            if self.antithetic or self.emphasis is not None:
+                raise _checks.InputError(
+                    "noise_draws go with neither antithetic nor emphasis, which draw in every step"
+                )
         if self.precision not in ("float32", "bfloat16"):
             raise _checks.InputError(f'precision must be "float32" or "bfloat16", got {self.precision!r}')
 

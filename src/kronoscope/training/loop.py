@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .. import _checks
 from .._errors import DivergenceError, InputError
 from .config import TrainingConfig, choose_device
-from .loss import HeldOutLoss, denoised_weights, denoising_loss, draw_times, split_missing
+from .loss import FixedNoise, HeldOutLoss, denoised_weights, denoising_loss, draw_times, split_missing
 from .processes import Processes
 from .state import CHECKPOINT, TrainingState
 
@@ -173,12 +173,21 @@ class _Run:
         self.share = self.processes.share(self.config.batch_size)
         self.scale = float(self.x.square().nanmean().sqrt())
         self.x, self.mask = split_missing(self.x)
+        self.fixed = self.fixed_noise()
         self.started = time.monotonic() - self.state.seconds
         self.saved = time.monotonic()
         self.first_step, self.first_seconds = self.state.step, self.state.seconds
         self.saved_step = self.state.step if self.checkpoint is not None and self.state.step else None  # resumed
         self.between_steps = True
         self.done = 0.0
+
+    def fixed_noise(self) -> FixedNoise | None:
+        """Of a seed that the checkpoint holds, so that a resumed run has the same."""
+        config = self.config
+        if config.noise_draws is None:
+            return None
+        generator = torch.Generator().manual_seed(self.state.held_out_seed ^ 1)
+        return FixedNoise.draw(tuple(self.x.shape), config.noise_draws, config.min_time, config.max_time, generator)
 
     def fraction(self) -> float:
         done = self.state.step / self.config.max_steps if self.config.max_steps else 1.0
@@ -214,14 +223,10 @@ class _Run:
 
     def train_step(self, fraction: float) -> None:
         config, state = self.config, self.state
-        index = torch.randint(len(self.x), (config.batch_size,), generator=state.generator)
-        t = draw_times(
-            config.batch_size, config.min_time, config.max_time, generator=state.generator, emphasis=config.emphasis
-        )
+        index, t, epsilon = self.draw()
         weights = None if config.emphasis is None else denoised_weights(t, self.scale)[self.share]
-        index = index.to(self.x.device)
+        index, epsilon = index.to(self.x.device), epsilon.to(self.x.device)
         x0, mask = self.x[index], None if self.mask is None else self.mask[index][self.share]
-        epsilon = torch.randn(x0.shape, generator=state.generator).to(x0.device)
         x0, t, epsilon = x0[self.share], t[self.share], epsilon[self.share]
         rate = config.learning_rate * lr_schedule(fraction, state.step, config.warmup_steps)
         for group in state.optimizer.param_groups:
@@ -238,6 +243,19 @@ class _Run:
         state.step += 1
         value = float(self.processes.mean(loss.detach()))
         state.recent_loss = value if state.step == 1 else 0.98 * state.recent_loss + 0.02 * value
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Which sequences, at which times (batch,), with which noise (batch, frames, features): a train step's."""
+        config, generator = self.config, self.state.generator
+        num = config.batch_size // 2 if config.antithetic else config.batch_size
+        index = torch.randint(len(self.x), (num,), generator=generator)
+        if self.fixed is not None:
+            return index, *self.fixed.of(index, generator)
+        t = draw_times(num, config.min_time, config.max_time, generator=generator, emphasis=config.emphasis)
+        epsilon = torch.randn(num, *self.x.shape[1:], generator=generator)
+        if config.antithetic:
+            return index.repeat(2), t.repeat(2), torch.cat([epsilon, -epsilon])
+        return index, t, epsilon
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.config.precision == "bfloat16":

@@ -82,6 +82,30 @@ def denoised_weights(t: Tensor, scale: float) -> Tensor:
     return weights / weights.mean()
 
 
+@dataclass(frozen=True)
+class FixedNoise:
+    """``copies`` noised versions of each sequence, drawn once: times (copies, n) and noise (copies, n, N, d).
+
+    The times of a sequence are one from each of ``copies`` equal strata of the clock.
+    """
+
+    times: Tensor
+    epsilon: Tensor
+
+    @classmethod
+    def draw(
+        cls, shape: tuple[int, ...], copies: int, min_time: float, max_time: float, generator: torch.Generator
+    ) -> FixedNoise:
+        """For sequences of ``shape`` (n, N, d)."""
+        per_sequence = [draw_times(copies, min_time, max_time, generator=generator) for _ in range(shape[0])]
+        return cls(torch.stack(per_sequence, dim=1), torch.randn(copies, *shape, generator=generator))
+
+    def of(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Times (batch,) and noise (batch, N, d) of the sequences ``index``, one of their copies each at random."""
+        copy = torch.randint(len(self.times), index.shape, generator=generator)
+        return self.times[copy, index], self.epsilon[copy, index]
+
+
 def split_missing(x: Tensor) -> tuple[Tensor, Tensor | None]:
     """``x`` with 0 for NaN, and where it has values; None in place of a mask that is all True."""
     missing = x.isnan()
