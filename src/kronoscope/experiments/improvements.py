@@ -23,15 +23,14 @@ from .learning import (
     MAX_TIME,
     MIN_TIME,
     SAMPLES,
-    Point,
     Row,
     fitted,
     job,
     plain,
-    point,
     run_jobs,
     truth,
 )
+from .learning_curves import Point, point
 from .reproductions import Finding
 from .stages import Stage
 
@@ -199,18 +198,18 @@ def measure(told: sweeps.Job) -> sweeps.Result:
     """Train one variant; its held-out loss and its score error."""
     learner, process = LEARNERS[told["learner"]], truth(told["kernel"], told["frames"], told["features"])
     x = process.sample(told["n"], generator=torch.Generator().manual_seed(FIRST_DATA_SEED + told["seed"])).float()
-    began = time.monotonic()
+    began = time.process_time()
     result: sweeps.Result = {"failed": None, "kl": None, "held_out": None, "floor": None}
     try:
         model = fitted(learner, x, told)
     except DivergenceError as reason:
-        return result | {"failed": str(reason), "seconds": time.monotonic() - began}
-    outcome = model.record["training"]
+        return result | {"failed": str(reason), "seconds": time.process_time() - began}
+    seconds, outcome = time.process_time() - began, model.record["training"]
     kept = next(one for one in outcome["history"] if one["step"] == outcome["best_step"])
     sampled = {"num_samples": told["samples"], "linear": learner.linear, "dtype": torch.float32}
     error = metrics.score_kl(model.score, process, MIN_TIME, MAX_TIME, **sampled)
     result |= {"kl": error.value, "standard_error": error.standard_error, "held_out": kept["held_out_loss"]}
-    return result | {name: outcome[name] for name in ("weights", "steps", "best_step", "seconds")}
+    return result | {"seconds": seconds} | {name: outcome[name] for name in ("weights", "steps", "best_step")}
 
 
 def compare(rows: Sequence[Row]) -> list[Compared]:

@@ -9,7 +9,8 @@ from scipy import stats
 
 from ..report import Bar, BarPanel, Column, Estimate, Figure, Number, Report, Section, Table, Text, Verdict
 from ..report.records import Cell
-from .learning import CONFIDENCE, Point
+from .learning import CONFIDENCE
+from .learning_curves import Point
 from .learning_page import how
 
 if TYPE_CHECKING:

@@ -128,7 +128,8 @@ def measure(told: sweeps.Job) -> sweeps.Result:
     """Draw, learn, measure. The data depend on the truth, n and the seed alone, so learners share them.
 
     Returns:
-        kl and standard_error (nats; of the Monte Carlo measurement, 0 where exact), seconds, weights (of a network) or
+        kl and standard_error (nats; of the Monte Carlo measurement, 0 where exact), seconds (of
+        the processor, so that what else runs does not count), weights (of a network) or
         parameters (of an estimator), floor (nats; of the learner's class, None where unknown), failed (why, or None:
         then kl is None).
     """
@@ -141,12 +142,12 @@ def measure(told: sweeps.Job) -> sweeps.Result:
         "standard_error": None,
         "floor": _floor(learner, process, told),
     }
-    began = time.monotonic()
+    began = time.process_time()
     try:
         score, sizes = _learn(learner, x, told)
     except (InputError, ConvergenceError, DivergenceError) as reason:
-        return result | {"failed": str(reason), "seconds": time.monotonic() - began}
-    seconds = time.monotonic() - began
+        return result | {"failed": str(reason), "seconds": time.process_time() - began}
+    seconds = time.process_time() - began
     dtype = torch.float32 if learner.network else torch.float64
     error = metrics.score_kl(
         score, process, MIN_TIME, MAX_TIME, num_samples=SAMPLES, linear=learner.linear, dtype=dtype

@@ -79,7 +79,7 @@ def _figure(found: Sequence[Curve], sized: Sequence[Candidate], timed: Sequence[
     )
     panels = [
         LinePanel("", "weights", y_label, [*lines, front_line(sized)], log_x=True, log_y=True),
-        LinePanel("", "seconds", y_label, [*dots, front_line(timed)], log_x=True, log_y=True),
+        LinePanel("", "processor seconds", y_label, [*dots, front_line(timed)], log_x=True, log_y=True),
     ]
     return Figure(panels, caption, "Score error against weights and seconds for each kind of network.", columns=2)
 

@@ -50,18 +50,18 @@ def measure_path(told: sweeps.Job) -> sweeps.Result:
     x = process.sample(told["n"], generator=torch.Generator().manual_seed(FIRST_DATA_SEED + told["seed"])).float()
     fitted(learner, x, {**told, "training": {**told["training"], "max_steps": 1}})  # the first call is a slow one
     path: list[list[float]] = []
-    began, measuring = time.monotonic(), 0.0
+    began, measuring = time.process_time(), 0.0
 
     def look(network: torch.nn.Module, step: int) -> None:
         nonlocal measuring
-        now = time.monotonic()
+        now = time.process_time()
 
         def score(y: torch.Tensor, t: DiffusionTime) -> torch.Tensor:
             return diffusion.score_from_epsilon(network(y, torch.as_tensor(t).expand(len(y))), y, t)
 
         error = metrics.score_kl(score, process, MIN_TIME, MAX_TIME, num_samples=SAMPLES, linear=learner.linear)
         path.append([now - began - measuring, error.value, step])
-        measuring += time.monotonic() - now
+        measuring += time.process_time() - now
 
     fitted(learner, x, told, on_evaluation=look)
     return {"path": path, "failed": None}

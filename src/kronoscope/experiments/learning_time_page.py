@@ -142,12 +142,12 @@ def _figure(bands: Mapping[str, Sequence[Point]], n: int) -> Figure:
             lines[which].append(front_line(part))
     titles = {True: "networks, along their training", False: "estimators, when done"}
     panels = [
-        LinePanel(title, "seconds", "score error (nats a sequence)", lines[which], log_x=True, log_y=True)
+        LinePanel(title, "processor seconds", "score error (nats a sequence)", lines[which], log_x=True, log_y=True)
         for which, title in titles.items()
         if lines[which]
     ]
     caption = (
-        f"Score error at n = {n} against seconds of learning on the machine that ran this, both axes logarithmic; mean "
+        f"Score error at n = {n} against processor seconds of learning (all cores), both axes logarithmic; mean "
         "over seeds, at times that all of them passed through, with 95 % bands where there are several. A curve that "
         "turns upwards is overfitting: the truth, which a user does not have, says so here. The dark dashed line is "
         "the front among those of its panel. Learning rates follow a schedule over the whole run, so a run that was "

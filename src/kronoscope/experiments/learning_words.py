@@ -113,7 +113,7 @@ def matched(found: Sequence[Curve], place: str) -> str:
     if not spreads:
         return words
     ratios = ", ".join(f"{place}{x:g}: {spread:.1f} ({name})" for x, (spread, name, _) in spreads.items())
-    words += f" Mean seconds of training on the machine that ran this, longest over shortest network: {ratios}."
+    words += f" Mean processor seconds of training, longest over shortest network: {ratios}."
     apart = [f"{place}{x:g}" for x, (spread, _, _) in spreads.items() if spread > MATCHED]
     if not apart:
         return words + f" Networks are matched in time, to a factor of {MATCHED:g}." + _cut_short(found)
