@@ -37,6 +37,13 @@ def test_a_network_that_starts_from_an_estimator_says_how_far_it_moved(series, t
     assert "training moved" not in capsys.readouterr().out
 
 
+def test_without_a_train_step_it_has_not_moved_and_the_page_is_made(series, tmp_path):
+    untrained = [*UNROLLED[:4], "--max-steps", "0", "-q"]
+    assert fit(series, tmp_path / "run", *untrained) == 0
+    assert load(tmp_path / "run").record["initial"]["kl_moved"] == pytest.approx(0, abs=1e-9)
+    assert (tmp_path / "run" / "report.html").exists()
+
+
 def test_one_that_starts_from_an_estimator_resumes_exactly(series, tmp_path, monkeypatch):
     assert fit(series, tmp_path / "whole", *UNROLLED, "-q") == 0
     steps = []

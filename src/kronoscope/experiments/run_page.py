@@ -189,19 +189,15 @@ def training_section(shown: RunShown) -> Section:
     nats = 0.5 * float(clock(told.max_time) - clock(told.min_time)) * shown.model.num_frames * shown.model.num_features
     held_out = [entry["held_out_loss"] for entry in history]
     kept = next((i for i, step in enumerate(steps) if step == outcome["best_step"]), len(steps) - 1)
-    told_of = [entry for entry in history if "train_loss" in entry]  # there is none before the first step
     series = [
-        Line(
-            "training (running mean)",
-            "truth",
-            [entry["step"] for entry in told_of],
-            [nats * entry["train_loss"] for entry in told_of],
-            thin=True,
-        ),
         Line("held out for early stopping", "held-out", steps, held_out),
         Line("kept", "learnt", [steps[kept]], [held_out[kept]], markers=True),
     ]
-    series = [line for line in series if len(line.y) and np.isfinite(line.y).all()]
+    trained = [entry for entry in history if "train_loss" in entry]
+    if trained:  # there is none before the first step
+        at, loss = [entry["step"] for entry in trained], [nats * entry["train_loss"] for entry in trained]
+        series.insert(0, Line("training (running mean)", "truth", at, loss, thin=True))
+    series = [line for line in series if np.isfinite(line.y).all()]
     caption = (
         "Denoising loss of a sequence in nats, up to a constant that belongs to the data: differences are what counts. "
         "The weights are kept where the held-out curve is lowest; where it turns up, the network has begun to learn "
