@@ -35,7 +35,7 @@ from .reproductions import Finding
 from .stages import Stage
 
 N = 500
-SEEDS, QUICK_SEEDS = 5, 2
+SEEDS, QUICK_SEEDS = 3, 2
 QUICK_SAMPLES = 1024
 QUICK_SHAPE: dict[str, Any] = {"frames": 16, "features": 2}
 QUICK_OPTIONS: dict[str, Any] = {"width": 48, "num_blocks": 3}

@@ -83,6 +83,7 @@ def _budget(steps: int) -> dict[str, Any]:
 # Train steps that take about SECONDS on one core at N = 32, d = 4, so that networks are matched in time; "unrolled" has
 # its preset, which takes as long. A number of steps and not of seconds, so that a study repeats bit for bit.
 BUDGETS: dict[str, dict[str, Any]] = {
+    "unrolled-4": {"max_steps": 3000, "evaluate_every": 500},
     "position": _budget(400) | {"patience": None},
     "dit": _budget(200),
     "dit-plain": _budget(270),

@@ -31,7 +31,7 @@ REGIMES: dict[str, Mapping[str, Any]] = {
     "oscillating: exponential × cosine": {"kernel": "PowerExponential(16.0) * Cosine(8.0)"},
     "short memory: lengthscale 1": {"kernel": "PowerExponential(1.0)"},
 }
-REGIME_NETWORKS = ("unrolled", "unrolled-4", "dit", "unet")
+REGIME_NETWORKS = ("unrolled", "dit", "unet")
 
 
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
