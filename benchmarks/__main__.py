@@ -9,7 +9,18 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("exact", "samplers", "learners", "unrolled", "weather", "wind", "audit", "compiler", "compiler-speed")
+NAMES = (
+    "exact",
+    "samplers",
+    "learners",
+    "tuning",
+    "unrolled",
+    "weather",
+    "wind",
+    "audit",
+    "compiler",
+    "compiler-speed",
+)
 COLUMNS = ("name", "value", "unit", "baseline", "ratio", "floor", "note")
 
 
