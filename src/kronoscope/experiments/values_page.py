@@ -31,8 +31,8 @@ def page(result: ValuesResult, quick: bool) -> Report:
             "training": "the library's presets" + (", cut short" if quick else ""),
         },
         sections=[
-            Section("The nearest Sigma", "", [_matrices(result)]),
-            Section("Head by head", "", [_bars(result), _table(result)]),
+            Section("The nearest Sigma", "", [_matrices(result), _products(result)]),
+            Section("Head by head", "", [_bars(result), _heads(result)]),
             how(
                 "The heads of a block are Σ Wₘ ⊗ Vₘ; Sigma and Gamma are the nearest single Kronecker product, and the "
                 "share says how much of the heads it holds. A head's alignment is the cosine between its value matrix "
@@ -87,18 +87,19 @@ def _verdict(result: ValuesResult) -> Verdict:
 
 
 def _matrices(result: ValuesResult) -> Figure:
-    truth = result.process.spatial_covariance / result.process.spatial_covariance.trace()
-    shown = {"truth": truth} | {name(one): one.sigma for one in result.readings if one.kind != "untrained"}
+    truth = result.process.spatial_covariance
+    every = {"truth": truth} | {name(one): one.sigma for one in result.readings if one.kind != "untrained"}
+    shown = {title: one / one.norm() for title, one in every.items()}
     reach = max(float(one.abs().max()) for one in shown.values())
     names = [str(a) for a in range(FEATURES)]
     panels = [
         MatrixPanel(
-            title, one.tolist(), "feature", "feature", "over the trace", names, names, (-reach, reach), diverging=True
+            title, one.tolist(), "feature", "feature", "over the norm", names, names, (-reach, reach), diverging=True
         )
         for title, one in shown.items()
     ]
     caption = (
-        "Spatial factor of the first block's heads (nearest Kronecker product), over its trace, beside Sigma. A "
+        "Spatial factor of the first block's heads (nearest Kronecker product), over its norm, beside Sigma. A "
         "network that keeps Sigma in its values shows the pattern of the first picture."
     )
     return Figure(panels, caption, "Spatial factors of compiled and trained networks beside Sigma.", columns=4)
@@ -122,44 +123,53 @@ def _bars(result: ValuesResult) -> Figure:
     return Figure([panel], caption, "Alignment of value matrices with Sigma by network, beside chance.")
 
 
-def _table(result: ValuesResult) -> Table:
-    rows: list[list[Cell]] = []
-    for one in result.readings:
-        heads = one.alignments
-        told: list[Cell] = [None] * 5
-        if heads:
-            least = min(head.p_value for head in heads)
-            axis = min(head.angle_p_values[0] for head in heads)
-            told = [one.cosine, least, *(median(a[0] for a in b) for b in _angles(heads)), axis]
-        spectrum: list[Cell] = [
-            median(found.distance for found in one.spectra),
-            median(found.null_distance for found in one.spectra),
-            min(found.p_value for found in one.spectra),
-        ]
-        rows.append([name(one), one.gap, one.temporal_gap, one.share, len(heads), *told, *spectrum])
+def _products(result: ValuesResult) -> Table:
+    rows: list[list[Cell]] = [[name(one), one.gap, one.temporal_gap, one.share] for one in result.readings]
     columns: list[Column | str] = [
         "network",
         Column("error of Sigma", "relative", digits=2),
         Column("error of Gamma", digits=2),
         Column("share of one product", digits=3),
-        Column("heads with axes", digits=3),
-        Column("mean |cosine|", decimals=2),
+    ]
+    return Table(columns, rows, "Of the first block's nearest Kronecker product, Sigma over its trace.")
+
+
+def _heads(result: ValuesResult) -> Table:
+    rows: list[list[Cell]] = []
+    for one in result.readings:
+        heads = one.alignments
+        told: list[Cell] = [None] * 5
+        if heads:
+            axis = min(head.angle_p_values[0] for head in heads)
+            angles = [median(a[0] for a in each) for each in _angles(heads)]
+            told = [one.cosine, min(head.p_value for head in heads), *angles, axis]
+        spectrum: list[Cell] = [
+            median(found.distance for found in one.spectra),
+            median(found.null_distance for found in one.spectra),
+            min(found.p_value for found in one.spectra),
+        ]
+        rows.append([name(one), len(heads), *told, *spectrum])
+    columns: list[Column | str] = [
+        "network",
+        Column("heads", digits=3),
+        Column("mean |cos|", decimals=2),
         Column("least p", digits=2),
-        Column("angle of the first axis", "°", decimals=0),
-        Column("of random ones", "°", decimals=0),
-        Column("least p of the angle", digits=2),
-        Column("spectrum", "distance, 0 to 1", decimals=2),
-        Column("of random matrices", decimals=2),
-        Column("least p of the spectrum", digits=2),
+        Column("angle", "°", decimals=0),
+        Column("random", "°", decimals=0),
+        Column("least p", digits=2),
+        Column("spectra", "0 to 1", decimals=2),
+        Column("random", decimals=2),
+        Column("least p", digits=2),
     ]
     return Table(
         columns,
         rows,
-        "Errors are of the first block's nearest Kronecker product. The angle is between the leading eigenvectors of a "
-        "head's value matrix and of Sigma, median over heads, beside that of random rotations. The distance of the "
-        "spectra is the median over all heads, beside that of random symmetric matrices.",
-        note="p-values of single heads are not corrected; with 999 rotations the least possible is 0.001. A dash "
-        "stands where all values are multiples of the identity, which have no axes to compare.",
+        "How many heads have axes, and three comparisons with Sigma, each followed by chance and by the least p of a "
+        "head: the cosine of the matrices; the angle between the leading eigenvectors, median over heads, beside that "
+        "of random rotations; the distance of the spectra, median over all heads, beside that of random symmetric "
+        "matrices.",
+        note="p-values of single heads are not corrected for their number; with 999 rotations the least possible is "
+        "0.001. A dash stands where all values are multiples of the identity, which have no axes to compare.",
     )
 
 
