@@ -24,7 +24,7 @@ KERNELS: dict[str, Kernel] = {
     "squared exponential": PowerExponential(4.0 * 2**0.5, 2.0),
     "exponential x cosine": PowerExponential(16.0) * Cosine(8.0),
 }
-FRAMES = tuple(int(number) for number in os.environ.get("KRONOSCOPE_FRAMES", "32,128").split(","))
+FRAMES = tuple(int(number) for number in os.environ.get("KRONOSCOPE_FRAMES", "32,128").split(",") if number)
 SIZES = (200, 500, 2000, 10_000)
 TARGET, LARGE_TARGET = 1.15, 1.5
 OVERLAP_TARGET, ABSOLUTE_TARGET = 0.08, 1.0
@@ -37,7 +37,7 @@ def run() -> Iterator[dict]:
     """Rows: score error over that of maximum likelihood; then several heads, against their targets.
 
     Each is the mean over ``KRONOSCOPE_SEEDS`` draws of the data (1 unless that is set), each learnt with another seed;
-    ``KRONOSCOPE_FRAMES`` chooses the lengths ("32,128").
+    ``KRONOSCOPE_FRAMES`` chooses the lengths ("32,128", or "" for none).
     """
     yield _untrained()
     yield _told_nothing()

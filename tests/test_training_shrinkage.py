@@ -19,7 +19,7 @@ def test_what_tells_heads_apart_in_time_has_a_decay_of_its_own(options, name, we
     assert len(decays) == len(list(network.parameters()))
     for key, parameter in network.named_parameters():
         others = weight_decay if parameter.ndim >= 2 else 0.0
-        assert decays[id(parameter)] == (0.1 if key == f"heads.{name}" else others)
+        assert decays[id(parameter)] == (0.05 if key == f"heads.{name}" else others)
 
 
 def test_a_lone_head_does_not_shrink():

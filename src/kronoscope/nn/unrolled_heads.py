@@ -28,7 +28,7 @@ _DEVIATION_GAIN, _DEVIATIONS = 0.3, 65
 
 # Weight decay of what tells heads apart. Without it four heads go on learning the noise of 500 sequences: 0.05 nats
 # after 1000 train steps, 0.10 after 5000 (docs/learning.md).
-_SHRINKAGE = 0.1
+_SHRINKAGE = 0.05
 
 
 class Heads(nn.Module, ABC):

@@ -72,14 +72,26 @@ class Attention(nn.Module):
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
+class JointBias(RelativeBias):
+    """The table of the lag for tokens frame by frame: the same for all patches of two frames."""
+
+    def __init__(self, num_frames: int, num_heads: int, patches: int) -> None:
+        super().__init__(num_frames, num_heads)
+        self.patches = patches
+
+    def forward(self) -> Tensor:
+        """(heads, frames * patches, frames * patches)."""
+        return super().forward().repeat_interleave(self.patches, 1).repeat_interleave(self.patches, 2)
+
+
 class VideoBlock(nn.Module):
     """Attention over space, over time, a perceptron; diffusion time scales, shifts and gates each."""
 
-    def __init__(self, num_frames: int, width: int, num_heads: int, mlp_ratio: int, joint: bool) -> None:
+    def __init__(self, num_frames: int, patches: int, width: int, num_heads: int, mlp_ratio: int, joint: bool) -> None:
         super().__init__()
         self.joint = joint
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.space = Attention(width, num_heads)
+        self.space = Attention(width, num_heads, JointBias(num_frames, num_heads, patches) if joint else None)
         self.time = None if joint else Attention(width, num_heads, RelativeBias(num_frames, num_heads))
         self.mlp = nn.Sequential(nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width))
         self.modulation = nn.Linear(width, 9 * width)
@@ -139,7 +151,8 @@ class VideoDiT(nn.Module):
 
     with the weights of skip, out and in that make the target of F of variance one for pixels of standard deviation
     ``data_scale`` (Karras et al. 2022, section 5, in this schedule). Each block attends over the patches of a frame,
-    then over the frames of a patch (with a learnt table of the lag), or, if ``joint``, over all tokens at once.
+    then over the frames of a patch, or, if ``joint``, over all tokens at once; a learnt table of the lag between the
+    frames is added to the logits of both.
 
     Args:
         num_frames: N.
@@ -187,7 +200,7 @@ class VideoDiT(nn.Module):
         self.moment = nn.Parameter(0.1 * torch.randn(num_frames, 1, width))
         self.time = TimeFeatures(width)
         self.blocks = nn.ModuleList(
-            VideoBlock(num_frames, width, num_heads, mlp_ratio, joint) for _ in range(num_blocks)
+            VideoBlock(num_frames, math.prod(self.grid), width, num_heads, mlp_ratio, joint) for _ in range(num_blocks)
         )
         self.final_norm = nn.LayerNorm(width, elementwise_affine=False)
         self.final_modulation = nn.Linear(width, 2 * width)
