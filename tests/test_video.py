@@ -195,7 +195,12 @@ def test_joint_attention_is_recorded_as_its_marginals():
     handle.remove()
     assert torch.allclose(found.epsilon, network(x, t), atol=1e-5)
     query, key, _ = whole[0].reshape(5, 12, 3, 2, 4).unbind(2)  # batch, tokens, heads, width of a head
-    weights = (torch.einsum("bimc,bjmc->bmij", query, key) / 2).softmax(-1)
+    logits = torch.einsum("bimc,bjmc->bmij", query, key) / 2
+    table = network.blocks[0].space.bias.table  # by head and lag, from -2 to 2
+    for i in range(12):
+        for j in range(12):
+            logits[:, :, i, j] += table[:, i // 4 - j // 4 + 2]
+    weights = logits.softmax(-1)
     over_time, over_space = torch.zeros(5, 2, 3, 3), torch.zeros(5, 2, 4, 4)
     for i in range(12):
         for j in range(12):  # token i is patch i % 4 of frame i // 4
