@@ -86,26 +86,26 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "learning-efficiency": Reproduction(
         "learning_efficiency",
         "A network shaped like the solver learns at p/(2n); others do not.",
-        (220, 2.5),
+        (50, 2.5),
         True,
     ),
     "decay": Reproduction(
-        "learning_decay", "Smooth dependence is cheap to learn for who has its shape.", (240, 1), True
+        "learning_decay", "Smooth dependence is cheap to learn for who has its shape.", (30, 1), True
     ),
     "dimension": Reproduction(
-        "learning_dimension", "Features are cheap to learn for who knows space from time.", (150, 1), True
+        "learning_dimension", "Features are cheap to learn for who knows space from time.", (30, 1), True
     ),
     "length": Reproduction(
-        "learning_length", "Longer sequences teach a learner tied in the lag more.", (200, 1.5), True
+        "learning_length", "Longer sequences teach a learner tied in the lag more.", (40, 1.5), True
     ),
     "complexity": Reproduction(
-        "learning_complexity", "The kind of a network matters more than its size.", (150, 1), True
+        "learning_complexity", "The kind of a network matters more than its size.", (25, 1.5), True
     ),
     "time-to-quality": Reproduction(
-        "learning_time", "What seconds of training buy, network by network.", (90, 1), True
+        "learning_time", "What seconds of training buy, network by network.", (45, 1), True
     ),
     "improvements": Reproduction(
-        "improvements", "What brings a generic transformer nearer the truth, one change at a time.", (50, 2.5), True
+        "improvements", "What brings a generic transformer nearer the truth, one change at a time.", (20, 2.5), True
     ),
 }
 

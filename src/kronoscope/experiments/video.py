@@ -48,7 +48,7 @@ class Preset:
     generated: int
     network: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
-    calls: int = 64
+    calls: int = 40
 
 
 def preset(quick: bool, large: bool) -> Preset:
@@ -64,9 +64,9 @@ def preset(quick: bool, large: bool) -> Preset:
         training = {"max_steps": 40_000, "batch_size": 64, "learning_rate": 3e-4, "precision": "bfloat16"}
         return Preset(ball, 3000, 1000, network, training)
     ball = BallVideo(Matern(5.0, 1.5))
-    network = {"patch": 8, "width": 96, "num_blocks": 3}
-    training = {"max_steps": 60 if quick else 2500, "batch_size": 32, "learning_rate": 3e-3}
-    return Preset(ball, 500 if quick else 8000, 40 if quick else 600, network, training, 16 if quick else 64)
+    network = {"patch": 8, "width": 96, "num_blocks": 3, "joint": True}
+    training = {"max_steps": 60 if quick else 3000, "batch_size": 32, "learning_rate": 3e-3}
+    return Preset(ball, 500 if quick else 8000, 40 if quick else 600, network, training, 16 if quick else 40)
 
 
 @dataclass(frozen=True, eq=False)
