@@ -87,6 +87,7 @@ class VideoResult:
         seconds: By stage.
         weights, videos, generated: How many weights, training videos, generated videos.
         early: Train steps of the null, and how many videos it generated.
+        joint: Whether space and time share one attention.
     """
 
     ball: BallVideo
@@ -104,6 +105,7 @@ class VideoResult:
     videos: int
     generated: int
     early: tuple[int, int]
+    joint: bool
 
     def of(self, name: str) -> Paths:
         """The paths of that name."""
@@ -167,6 +169,7 @@ def evidence(told: Preset, *, quick: bool, seed: int, stage: Stage) -> Finding:
         told.videos,
         told.generated,
         (early_steps, few.generated),
+        bool(told.network.get("joint", False)),
     )
     return Finding(video_page.page(result, quick), _record(result))
 

@@ -55,7 +55,8 @@ def page(result: VideoResult, quick: bool) -> Report:
             "path": f"{ball.kernel}, both coordinates, correlation {ball.correlation:g} between them",
             "videos": f"{ball.frames} frames of {ball.size} × {ball.size}, {result.videos} to train on",
             "generated": result.generated,
-            "network": f"factorised space and time attention, {result.weights} weights",
+            "network": f"{'joint' if result.joint else 'factorised'} space and time attention, "
+            f"{result.weights} weights",
             "training": f"{result.seconds['training']:.0f} s, generation {result.seconds['generation']:.0f} s"
             + (", cut short" if quick else ""),
         },
