@@ -164,10 +164,10 @@ def _excess(result: VideoResult, name: str, label: str) -> Number:
         of(result.of(k)) for k in ("generated", "true videos", "generated, early")
     )
     return Number(
-        f"{made:+.1f} ± {reach:.1f} %",
+        f"{made:+.0f} %",
         label,
-        f"the law says {truth:.2f} px; as many true videos {unseen:+.1f} %; after {result.early[0]} train steps "
-        f"{early:+.0f} %",
+        f"± {reach:.0f} points; the law says {truth:.2f} px; as many true videos {unseen:+.1f} %; after "
+        f"{result.early[0]} train steps {early:+.0f} %",
     )
 
 
