@@ -172,8 +172,8 @@ def test_the_headline_of_energy_follows_the_difference():
         )
         return dependence.Comparison(rows, None, {}, 7, 10)
 
-    standings = [run_page.energy_number(comparison(v, 0.1)).standing for v in (-0.3, -0.1, 0.1)]
-    assert standings == ["good", "neutral", "bad"]
+    standings = [run_page.energy_number(comparison(v, 0.1)).standing for v in (-0.3, -0.1, 0.1, 0.3)]
+    assert standings == ["good", "neutral", "neutral", "bad"]
 
 
 @pytest.fixture(scope="module")

@@ -278,7 +278,8 @@ def energy_number(comparison: Comparison) -> Number:
     if rival is None or rival.energy is None or rival.difference is None:
         return Number(value, label, "0 is the same law")
     gap = rival.difference
-    standing = "good" if gap.value < -2 * gap.standard_error else "bad" if gap.value > 0 else "neutral"
+    clear = abs(gap.value) > 2 * gap.standard_error
+    standing = "neutral" if not clear else "good" if gap.value < 0 else "bad"
     against = f"{rival.name} {rival.energy.value:.3f}; difference {gap.value:+.3f} ± {gap.standard_error:.3f} (paired)"
     return Number(value, label, against.replace("-", "\N{MINUS SIGN}"), standing)
 
