@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from kronoscope import experiments, report
 from kronoscope.experiments import learning, learning_curves
@@ -226,13 +227,27 @@ def test_a_band_interpolates_logarithms_over_what_all_seeds_passed_through():
         assert one.standard_error == pytest.approx(expected.std(ddof=1) / math.sqrt(3))
 
 
+class OneLayer(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(5, 7)
+
+    def forward(self, x, t):
+        return self.layer(x)
+
+
+def test_operations_of_a_linear_layer_are_counted():
+    # 2 in out a row forward, and as many for the gradient of the weights; none flows to the data
+    assert learning.operations(OneLayer(), torch.randn(2, 3, 5)) == 2 * (2 * 5 * 7) * (2 * 3)
+
+
 def test_who_is_matched_is_read_off_the_seconds():
     def found(seconds):
         several = [("unrolled", 1.0, 10.0), ("dit", 1.0, 12.0), ("unrolled", 2.0, 20.0), ("dit", 2.0, seconds)]
         rows = [
             Row(
                 {"learner": name, "n": 1, "seed": 0, "x": x},
-                {"kl": 1.0, "failed": None, "floor": None, "seconds": took, "weights": 5},
+                {"kl": 1.0, "failed": None, "floor": None, "seconds": took, "weights": 5, "operations": 3e12 * x},
             )
             for name, x, took in several
         ]
@@ -240,6 +255,7 @@ def test_who_is_matched_is_read_off_the_seconds():
 
     alike, apart = matched(found(25.0), "N = "), matched(found(100.0), "N = ")
     assert "N = 1: 1.2 (DiT with a linear path), N = 2: 1.2" in alike
+    assert "operations of training (matrix products and convolutions) at N = 1: unrolled 3, DiT with a linear" in alike
     assert "matched in time, to a factor of 1.5" in alike
     assert "N = 2: 5.0 (DiT with a linear path)" in apart
     assert "not matched in time at N = 2" in apart

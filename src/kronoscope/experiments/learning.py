@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from .. import estimators, kernels, metrics, models
 from .._errors import ConvergenceError, DivergenceError, InputError
@@ -130,7 +133,7 @@ def measure(told: sweeps.Job) -> sweeps.Result:
 
     Returns:
         kl and standard_error (nats; of the Monte Carlo measurement, 0 where exact), seconds (of
-        the processor, so that what else runs does not count), weights (of a network) or
+        the processor, so that what else runs does not count), weights and operations (of a network) or
         parameters (of an estimator), floor (nats; of the learner's class, None where unknown), failed (why, or None:
         then kl is None).
     """
@@ -162,7 +165,17 @@ def _learn(learner: Learner, x: torch.Tensor, told: sweeps.Job) -> tuple[Any, di
         return law.score, {"parameters": law.num_parameters}
     model = fitted(learner, x, told)
     outcome = model.record["training"]
-    return model.score, {"weights": outcome["weights"], "steps": outcome["steps"], "best_step": outcome["best_step"]}
+    sizes = {name: outcome[name] for name in ("weights", "steps", "best_step")}
+    per_sequence = operations(model.network, x[:2]) / len(x[:2])
+    return model.score, sizes | {"operations": outcome["steps"] * model.training.batch_size * per_sequence}
+
+
+def operations(network: nn.Module, x: torch.Tensor) -> int:
+    """Of floating point, in the matrix products and convolutions of one train step on ``x``, as torch counts them."""
+    trained = copy.deepcopy(network).requires_grad_(True)
+    with FlopCounterMode(display=False) as counter:
+        trained(x, torch.ones(len(x))).square().mean().backward()
+    return counter.get_total_flops()
 
 
 def fitted(learner: Learner, x: torch.Tensor, told: sweeps.Job, **more: Any) -> models.Model:

@@ -29,6 +29,7 @@ class Point:
         floor: Mean floor of the class, nats.
         seconds: Mean, of learning.
         weights: Of the network, or parameters of the estimator.
+        operations: Of floating point in training, matrix products and convolutions; None of an estimator.
         errors: (seed, nats) of those that did not fail.
     """
 
@@ -43,6 +44,7 @@ class Point:
     floor: float | None
     seconds: float
     weights: int | None
+    operations: float | None = None
     errors: tuple[tuple[int, float], ...] = ()
 
 
@@ -122,13 +124,16 @@ def point(x: float, rows: Sequence[Row]) -> Point:
     failed = tuple(dict.fromkeys(row.result["failed"] for row in rows if row.kl is None))
     floors = [row.result["floor"] for row in rows if row.result["floor"] is not None]
     sizes = [row.result.get("weights") or row.result.get("parameters") for row in rows if row.kl is not None]
+    operations = next((row.result["operations"] for row in rows if "operations" in row.result), None)
     seconds = float(np.mean([row.result["seconds"] for row in rows]))
     floor = float(np.mean(floors)) if floors else None
     if not errors:
-        return Point(x, None, None, None, None, 0, failed, None, floor, seconds, None)
+        return Point(x, None, None, None, None, 0, failed, None, floor, seconds, None, operations)
     mean, spread, lower, upper = interval([error for _, error in errors])
     effective = 2 * rows[0].job["n"] * mean
-    return Point(x, mean, spread, lower, upper, len(errors), failed, effective, floor, seconds, sizes[0], errors)
+    return Point(
+        x, mean, spread, lower, upper, len(errors), failed, effective, floor, seconds, sizes[0], operations, errors
+    )
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None, float | None]:

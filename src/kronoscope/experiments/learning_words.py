@@ -105,6 +105,7 @@ def matched(found: Sequence[Curve], place: str) -> str:
     nets = [curve for curve in found if curve.told.network]
     sizes = {c.told.label: next((p.weights for p in c.points if p.weights), 0) for c in nets}
     words = "Weights: " + ", ".join(f"{label} {size}" for label, size in sizes.items()) + "."
+    words += _compute(nets, place)
     spreads = {}
     for x in sorted({point.x for curve in nets for point in curve.points}):
         there = {c.told.label: p.seconds for c in nets if (p := c.at(x)) is not None and p.kl is not None}
@@ -123,6 +124,16 @@ def matched(found: Sequence[Curve], place: str) -> str:
         + f" They are not matched in time {where}: train steps were set once, at 32 frames of 4 features."
         + (_cut_short(found))
     )
+
+
+def _compute(nets: Sequence[Curve], place: str) -> str:
+    """Operations of training at the first place where all are told."""
+    for x in sorted({point.x for curve in nets for point in curve.points}):
+        found = {c.told.label: p.operations for c in nets if (p := c.at(x)) is not None and p.operations}
+        if len(found) == len(nets):
+            each = ", ".join(f"{label} {count / 1e12:.2g}" for label, count in found.items())
+            return f" Tera-operations of training (matrix products and convolutions) at {place}{x:g}: {each}."
+    return ""
 
 
 def _cut_short(found: Sequence[Curve]) -> str:
