@@ -35,9 +35,10 @@ def assert_equal_to_one(out, network):
         assert torch.allclose(two[name], value, rtol=1e-3, atol=1e-5), name
 
 
-def test_two_processes_equal_one(tmp_path):
-    under_torchrun("position", tmp_path / "two.safetensors")
-    assert_equal_to_one(tmp_path / "two.safetensors", "position")
+@pytest.mark.parametrize("network", ["position", "dit"])
+def test_two_processes_equal_one(tmp_path, network):
+    under_torchrun(network, tmp_path / "two.safetensors")
+    assert_equal_to_one(tmp_path / "two.safetensors", network)
 
 
 def test_two_processes_go_on_from_where_one_was_stopped(tmp_path):

@@ -12,6 +12,7 @@ from kronoscope import nn, training
 
 NETWORKS = {
     "position": lambda: nn.PositionTransformer(5, 2, width=8, num_blocks=1, num_heads=2),
+    "dit": lambda: nn.DiT(5, 2, width=8, num_blocks=1, num_heads=2),
     "unrolled": lambda: nn.UnrolledTransformer(5, 2, heads=2),
 }
 
