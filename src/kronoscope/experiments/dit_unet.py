@@ -27,6 +27,7 @@ from .learning import (
     job,
     plain,
     run_jobs,
+    training_operations,
     truth,
 )
 from .reproductions import Finding
@@ -72,7 +73,7 @@ class Entrant:
         kl: Score error of each seed, nats a sequence; NaN where the training failed.
         gamma: Learnt correlation by lag, (seeds, lags); NaN where there is none.
         gap: Its largest distance from the truth, of each seed.
-        steps, seconds, weights: Means over the seeds.
+        steps, seconds, weights, operations: Means over the seeds; operations of floating point in training.
     """
 
     learner: str
@@ -84,6 +85,7 @@ class Entrant:
     steps: float
     seconds: float
     weights: float
+    operations: float
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def measure(told: sweeps.Job) -> sweeps.Result:
     result = {"failed": None, "kl": error.value, "standard_error": error.standard_error, "gamma": None, "gap": None}
     outcome = model.record["training"]
     result |= {key: outcome[key] for key in ("weights", "steps", "best_step", "seconds")}
+    result |= {"operations": training_operations(model, x)}
     try:
         gamma = probe.lag_profile(MAX_LAG).value
     except InputError as reason:  # a singular Jacobian
@@ -202,8 +205,8 @@ def entrant(rows: Sequence[Row], learner: str, budget: str, kernel: str) -> Entr
 
     missing = [math.nan] * (MAX_LAG + 1)
     gamma = np.array([one["gamma"] or missing for one in own])
-    steps, seconds, weights = (float(np.nanmean(numbers(name))) for name in ("steps", "seconds", "weights"))
-    return Entrant(learner, budget, kernel, numbers("kl"), gamma, numbers("gap"), steps, seconds, weights)
+    means = [float(np.nanmean(numbers(name))) for name in ("steps", "seconds", "weights", "operations")]
+    return Entrant(learner, budget, kernel, numbers("kl"), gamma, numbers("gap"), *means)
 
 
 def difference(dit: Entrant, unet: Entrant) -> Difference:

@@ -42,8 +42,8 @@ def page(result: Comparison, quick: bool) -> Report:
                 f"are those of the least held-out loss. {_sizes(weights)} The library's DiT has a path that is linear "
                 "in x, which suits Gaussian data; the DiT as for images has none, and is there to tell the path from "
                 "the attention. Steps cost the networks different times, so budgets are matched twice; seconds are "
-                "those of the machine that ran this, and of whatever else it did meanwhile. The budgets are small: "
-                f"they say who is nearer so early, not who would be in the end. {_rates()}\n\n"
+                f"those of the machine that ran this, and of whatever else it did meanwhile. {_compute(result)} "
+                f"The budgets are small: they say who is nearer so early, not who would be in the end. {_rates()}\n\n"
                 "The sign of a difference would be refuted by an interval that covers 0; such a kernel counts as "
                 "undecided, and where every kernel is, so is the number above. Intervals are each kernel's own, so "
                 "of twenty kernels without any difference one would look decided."
@@ -57,6 +57,21 @@ def _sizes(weights: dict[str, float]) -> str:
     """Who has how many weights beside the U-Net, in words."""
     shares = [f"{100 * weights[who] / weights['unet']:.0f} % ({CALLED[who]})" for who in weights if who != "unet"]
     return f"Beside the U-Net's weights the others have {', '.join(shares)}."
+
+
+def _compute(result: Comparison) -> str:
+    """Operations of the DiT's trainings beside the U-Net's on either budget, in words."""
+    shares = []
+    for budget in result.budgets:
+        means = {
+            who: np.nanmean([one.operations for one in result.entrants if (one.learner, one.budget) == (who, budget)])
+            for who in ("dit", "unet")
+        }
+        shares.append(f"{means['dit'] / means['unet']:.2g} times in the {budget}")
+    return (
+        f"Counted in operations (matrix products and convolutions), the DiT's trainings took {' and '.join(shares)} "
+        "what the U-Net's took."
+    )
 
 
 def _rates() -> str:

@@ -166,8 +166,14 @@ def _learn(learner: Learner, x: torch.Tensor, told: sweeps.Job) -> tuple[Any, di
     model = fitted(learner, x, told)
     outcome = model.record["training"]
     sizes = {name: outcome[name] for name in ("weights", "steps", "best_step")}
-    per_sequence = operations(model.network, x[:2]) / len(x[:2])
-    return model.score, sizes | {"operations": outcome["steps"] * model.training.batch_size * per_sequence}
+    return model.score, sizes | {"operations": training_operations(model, x)}
+
+
+def training_operations(model: models.Model, x: torch.Tensor) -> float:
+    """Of the whole training of ``model`` on sequences like ``x`` (:func:`operations`)."""
+    shown = x[:2]
+    sequences = model.record["training"]["steps"] * model.training.batch_size
+    return sequences * operations(model.network, shown) / len(shown)
 
 
 def operations(network: nn.Module, x: torch.Tensor) -> int:

@@ -57,7 +57,8 @@ def page(result: VideoResult, quick: bool) -> Report:
             "generated": result.generated,
             "network": f"{'joint' if result.joint else 'factorised'} space and time attention, "
             f"{result.weights} weights",
-            "training": f"{result.seconds['training']:.0f} s, generation {result.seconds['generation']:.0f} s"
+            "training": f"{result.history[-1]['step']} steps in {result.precision}, "
+            f"{result.seconds['training']:.0f} s, generation {result.seconds['generation']:.0f} s"
             + (", cut short" if quick else ""),
         },
         sections=[
