@@ -65,7 +65,7 @@ def preset(quick: bool, large: bool) -> Preset:
         return Preset(ball, 3000, 1000, network, training)
     ball = BallVideo(Matern(5.0, 1.5))
     network = {"patch": 8, "width": 96, "num_blocks": 3, "joint": True}
-    precision, steps = ("bfloat16", 4500) if _multiplies_bfloat16() else ("float32", 3000)  # in the same time
+    precision, steps = ("bfloat16", 3700) if _multiplies_bfloat16() else ("float32", 3000)  # in the same time
     training = {"max_steps": 60 if quick else steps, "precision": precision, "batch_size": 32, "learning_rate": 5e-3}
     return Preset(ball, 500 if quick else 8000, 40 if quick else 1000, network, training, 16 if quick else 40)
 
@@ -206,7 +206,7 @@ def _trained(told: Preset, frames: Tensor, seed: int, stage: Stage) -> tuple[mod
             **{
                 "ema_decay": 0.995,
                 "evaluate_every": max(1, steps // EARLY),
-                "held_out_draws": 256,
+                "held_out_draws": 128,
                 "keep": "last",
                 "min_time": 2e-2,
                 "max_time": 6.0,

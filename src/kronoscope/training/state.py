@@ -84,7 +84,7 @@ class TrainingState:
         held_out_seed = int(torch.randint(2**62, (), generator=generator))
         average = AveragedModel(network, multi_avg_fn=_moving_average(config.ema_decay))
         optimizer = torch.optim.AdamW(
-            _parameter_groups(network, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.99), foreach=True
+            _parameter_groups(network, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
         )
         state = cls(network, average, optimizer, generator, held_out_seed)
         state.keep_best(float("inf"))
