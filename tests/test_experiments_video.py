@@ -1,5 +1,6 @@
 """The video pages: their statistics on known paths, and the quick run from film to page."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -109,9 +110,9 @@ def test_the_page_tells_a_short_training_from_a_good_one(tmp_path, monkeypatch):
 
 
 def test_the_page_tells_generated_paths_where_the_decoder_can_be_trusted(tmp_path, monkeypatch):
-    """In place of a long training: a sampler that films, with a little noise on every pixel."""
-    ball = experiment.preset(quick=True, large=False).ball
-    noisy = video.BallVideo(ball.kernel, noise=0.03)
+    """In place of a long training: a sampler that films, with a little noise on every pixel; frames are wide."""
+    ball = video.BallVideo(Matern(5.0, 1.5), size=24, height=16)
+    noisy = dataclasses.replace(ball, noise=0.03)
     monkeypatch.setattr(experiment, "preset", lambda quick, large: small(ball, generated=60))
     monkeypatch.setattr(experiment, "_generate", lambda model, told, seed: noisy.sample(told.generated)[0])
     page = experiments.reproduce("video", tmp_path / "out", quick=True)
@@ -123,6 +124,7 @@ def test_the_page_tells_generated_paths_where_the_decoder_can_be_trusted(tmp_pat
     assert made["name"] == "generated"
     assert made["lengthscale"] == pytest.approx(5.0, abs=5 * made["lengthscale_error"])
     text = page.read_text()
+    assert "16 frames of 16 × 24" in text
     assert "withheld:" not in text
     for label in ("step between frames", "second difference", "before training", "What would refute"):
         assert label in text

@@ -51,6 +51,23 @@ def test_a_sprite_moves_by_parts_of_a_pixel():
     assert torch.allclose(half[6:10, 6:11], (sprite[1:] + sprite[:-1]) / 2, atol=1e-6)
 
 
+@pytest.mark.parametrize("sprite", [None, torch.ones(4, 6)])
+def test_frames_need_not_be_square(sprite):
+    wide = BallVideo(KERNEL, size=24, height=16, background=0.2, sprite=sprite)
+    assert (wide.shape, wide.pixels) == ((16, 24), 384)
+    still = wide.draw(torch.tensor([[5.0, 17.0]])).reshape(16, 24)
+    down, across = still.sum(1), still.sum(0)
+    assert float(down @ torch.arange(16.0) / down.sum()) == pytest.approx(5.0, abs=1e-4)
+    assert float(across @ torch.arange(24.0) / across.sum()) == pytest.approx(17.0, abs=1e-4)
+    assert torch.allclose(wide.path.mean[0], torch.tensor([7.5, 11.5], dtype=torch.float64))
+    assert wide.spread == pytest.approx((7.5 - wide.reach[0]) / 3.2)
+    found = video.validate(wide, generator=generator())
+    assert found.error < 0.01
+    assert found.one_ball > 0.99
+    tall = BallVideo(KERNEL, size=16, height=24, sprite=None if sprite is None else sprite.T)
+    assert float((tall.draw(torch.tensor([[17.0, 5.0]])).reshape(24, 16) - still.T).abs().max()) < 1e-6
+
+
 def test_several_balls_background_and_noise_are_drawn():
     g = generator()
     frames, paths = BallVideo(KERNEL, balls=2, background=0.3, noise=0.05).sample(3, generator=g)
@@ -228,6 +245,8 @@ def test_the_attention_probe_reads_video_networks(joint):
     [
         (lambda: BallVideo(KERNEL, size=3), "size must be at least 4"),
         (lambda: BallVideo(KERNEL, radius=9.0), "radius must leave room in 16 pixels"),
+        (lambda: BallVideo(KERNEL, size=32, height=8, radius=5.0), "radius must leave room in 8 pixels, got 5 to each"),
+        (lambda: BallVideo(KERNEL, height=3), "height must be at least 4, got 3"),
         (lambda: BallVideo(KERNEL, correlation=1.0), "correlation must be greater than -1 and less than 1"),
         (lambda: BallVideo(KERNEL, sprite=torch.zeros(3)), "sprite must have shape"),
         (lambda: BallVideo(KERNEL, sprite=torch.full((3, 3), 2.0)), "sprite must have brightness 0 to 1"),

@@ -227,7 +227,7 @@ def _scale(frames: Tensor) -> float:
 def _network(told: Preset, scale: float, seed: int) -> VideoDiT:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return VideoDiT(told.ball.frames, told.ball.size**2, data_scale=scale, **told.network)
+        return VideoDiT(told.ball.frames, told.ball.pixels, told.ball.shape[0], data_scale=scale, **told.network)
 
 
 def _generate(model: models.Model, told: Preset, seed: int, batch: int = 100) -> Tensor:

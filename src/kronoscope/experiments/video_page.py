@@ -53,7 +53,7 @@ def page(result: VideoResult, quick: bool) -> Report:
         "it generates is decoded back to positions and held against that law.",
         facts={
             "path": f"{ball.kernel}, both coordinates, correlation {ball.correlation:g} between them",
-            "videos": f"{ball.frames} frames of {ball.size} × {ball.size}, {result.videos} to train on",
+            "videos": f"{ball.frames} frames of {ball.shape[0]} × {ball.shape[1]}, {result.videos} to train on",
             "generated": result.generated,
             "network": f"{'joint' if result.joint else 'factorised'} space and time attention, "
             f"{result.weights} weights",
@@ -173,11 +173,10 @@ def _excess(result: VideoResult, name: str, label: str) -> Number:
 
 
 def _films(result: VideoResult) -> Animation:
-    side = result.ball.size
     movies = []
     for name in ("true videos", "generated"):
         for k, film in enumerate(result.movies[name][:4]):
-            frames = film.clamp(0, 1).reshape(-1, side, side).mul(100).round().div(100).tolist()
+            frames = film.clamp(0, 1).reshape(-1, *result.ball.shape).mul(100).round().div(100).tolist()
             movies.append(Movie(f"{name.removesuffix(' videos')} {k + 1}", frames))
     what = thing(result)
     caption = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +21,13 @@ CHUNK_VALUES = 2**22
 class BallVideo:
     """A disc of brightness 1 whose centre is a Gaussian process with d = 2, on a background of brightness 0.
 
-        centre(h) = (size - 1)/2 + spread z(h),    Cov(z_a(h), z_b(h')) = k(h, h') R_ab,    R = [[1, rho], [rho, 1]]
+        centre(h) = middle + spread z(h),    Cov(z_a(h), z_b(h')) = k(h, h') R_ab,    R = [[1, rho], [rho, 1]]
 
     A pixel is as bright as the share of it that the disc covers, to a linear ramp of one pixel across the edge.
 
     Args:
         kernel: k, of variance 1 at every frame: how far the ball goes is ``spread``'s to say.
-        size: Height and width in pixels.
+        size: Width in pixels, and height unless that is told.
         frames: N.
         radius: Of the disc, pixels.
         spread: Standard deviation of each coordinate, pixels. None takes a third and a bit of what keeps the disc or
@@ -36,6 +37,7 @@ class BallVideo:
         sprite: (h, w) brightness in [0, 1] that moves instead of the disc, by bilinear interpolation.
         background: Brightness, below 1, of a fixed slope from the left (0) to the right edge; the brighter counts.
         noise: Standard deviation of white noise on every pixel.
+        height: In pixels; None for square frames.
 
     Raises:
         InputError: An argument out of its range, or a kernel of another variance, such as ``4.0 * k``.
@@ -51,9 +53,12 @@ class BallVideo:
     sprite: Tensor | None = None
     background: float = 0.0
     noise: float = 0.0
+    height: int | None = None
 
     def __post_init__(self) -> None:
         _checks.count("size", self.size, 4)
+        if self.height is not None:
+            _checks.count("height", self.height, 4)
         _checks.count("frames", self.frames)
         _checks.count("balls", self.balls)
         _checks.positive("radius", self.radius)
@@ -64,13 +69,28 @@ class BallVideo:
         if not -1 < _checks.real("correlation", self.correlation) < 1:
             raise InputError(f"correlation must be greater than -1 and less than 1, got {self.correlation:g}")
         _check_sprite(self.sprite)
-        room = (self.size - 1) / 2 - max(self.reach)
+        room, side, reach = min(((n - 1) / 2 - r, n, r) for n, r in zip(self.shape, self.reach, strict=True))
         if self.spread is None and room <= 0:
-            what, came = ("radius", f"{self.radius:g}") if self.sprite is None else ("sprite", str(max(self.reach)))
-            raise InputError(f"{what} must leave room in {self.size} pixels, got {came} to each side of its centre")
+            what = "radius" if self.sprite is None else "sprite"
+            raise InputError(f"{what} must leave room in {side} pixels, got {reach:g} to each side of its centre")
         spread = room / 3.2 if self.spread is None else self.spread
         object.__setattr__(self, "spread", _checks.positive("spread", spread))
         _check_variance(self.kernel, self.frames)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of a frame."""
+        return self.size if self.height is None else self.height, self.size
+
+    @property
+    def pixels(self) -> int:
+        """Of a frame."""
+        return math.prod(self.shape)
+
+    @property
+    def middle(self) -> Tensor:
+        """(2,): of a frame, pixels."""
+        return (torch.tensor(self.shape, dtype=torch.float64) - 1) / 2
 
     @property
     def reach(self) -> tuple[float, float]:
@@ -85,13 +105,13 @@ class BallVideo:
         """Law of a centre, (N, 2): row and column in pixels, 0 at the middle of the first pixel."""
         assert self.spread is not None
         covariance = torch.tensor([[1.0, self.correlation], [self.correlation, 1.0]], dtype=torch.float64)
-        mean = torch.full((self.frames, 2), (self.size - 1) / 2, dtype=torch.float64)
+        mean = self.middle.expand(self.frames, 2)
         return GaussianSequence(self.kernel, self.spread**2 * covariance, times=self.frames, mean=mean)
 
     def sample(
         self, n: int, *, generator: torch.Generator | None = None, chunk: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Videos (n, N, size * size), row by row, float32, and the paths (n, balls, N, 2) behind them, float64.
+        """Videos (n, N, pixels), row by row, float32, and the paths (n, balls, N, 2) behind them, float64.
 
         Args:
             n: How many.
@@ -102,8 +122,8 @@ class BallVideo:
         generator = _checks.generator_or_seed_zero(generator)
         path = self.path
         paths = torch.stack([path.sample(n, generator=generator) for _ in range(self.balls)], dim=1)
-        chunk = max(1, CHUNK_VALUES // (self.frames * self.size**2)) if chunk is None else _checks.count("chunk", chunk)
-        frames = torch.empty(n, self.frames, self.size**2)
+        chunk = max(1, CHUNK_VALUES // (self.frames * self.pixels)) if chunk is None else _checks.count("chunk", chunk)
+        frames = torch.empty(n, self.frames, self.pixels)
         for start in range(0, n, chunk):
             part = paths[start : start + chunk]
             frames[start : start + chunk] = torch.stack([self.scene(part[:, k]) for k in range(self.balls)]).amax(dim=0)
@@ -113,29 +133,29 @@ class BallVideo:
         return frames, paths
 
     def backdrop(self) -> Tensor:
-        """(size * size), float64: the background alone."""
+        """(pixels,), float64: the background alone."""
         slope = self.background * torch.linspace(0, 1, self.size, dtype=torch.float64)
-        return slope.expand(self.size, -1).flatten()
+        return slope.expand(self.shape[0], -1).flatten()
 
     def scene(self, centres: Tensor) -> Tensor:
-        """Frames (..., size * size), float64, without noise: the disc or sprite at ``centres`` on the background."""
+        """Frames (..., pixels), float64, without noise: the disc or sprite at ``centres`` on the background."""
         return torch.maximum(self._object(centres), self.backdrop())
 
     def draw(self, centres: Tensor) -> Tensor:
-        """Frames (..., size * size), float32, with the disc or sprite alone at ``centres`` (..., 2)."""
+        """Frames (..., pixels), float32, with the disc or sprite alone at ``centres`` (..., 2)."""
         return self._object(centres).float()
 
     def _object(self, centres: Tensor) -> Tensor:
         if self.sprite is None:
-            return disc(centres, self.size, self.radius)
+            return disc(centres, self.shape, self.radius)
         height, width = self.sprite.shape
         flat = centres.reshape(-1, 2).double()
-        steps = torch.arange(self.size, dtype=torch.float64)
+        down, across = (torch.arange(n, dtype=torch.float64) for n in self.shape)
         # Where each pixel lies on the sprite, in grid_sample's coordinates: -1 and 1 are its outer edges.
-        rows = (steps[None] - flat[:, :1]) * 2 / height
-        columns = (steps[None] - flat[:, 1:]) * 2 / width
+        rows = (down[None] - flat[:, :1]) * 2 / height
+        columns = (across[None] - flat[:, 1:]) * 2 / width
         grid = torch.stack(
-            [columns[:, None].expand(-1, self.size, -1), rows[:, :, None].expand(-1, -1, self.size)], dim=-1
+            [columns[:, None].expand(-1, len(down), -1), rows[:, :, None].expand(-1, -1, len(across))], dim=-1
         )
         image = self.sprite.double().expand(len(flat), 1, -1, -1)
         drawn = torch.nn.functional.grid_sample(image, grid, align_corners=False)
@@ -162,12 +182,12 @@ def _check_variance(kernel: Kernel, frames: int) -> None:
         )
 
 
-def disc(centres: Tensor, size: int, radius: float) -> Tensor:
-    """(..., size * size), float64: a disc with a linear ramp of one pixel about its edge."""
-    steps = torch.arange(size, dtype=torch.float64)
-    across = (steps - centres[..., :1].double())[..., :, None]
-    along = (steps - centres[..., 1:].double())[..., None, :]
-    distance = (across.square() + along.square()).sqrt()
+def disc(centres: Tensor, shape: tuple[int, int], radius: float) -> Tensor:
+    """(..., rows * columns), float64: a disc with a linear ramp of one pixel about its edge."""
+    rows, columns = (torch.arange(n, dtype=torch.float64) for n in shape)
+    down = (rows - centres[..., :1].double())[..., :, None]
+    across = (columns - centres[..., 1:].double())[..., None, :]
+    distance = (down.square() + across.square()).sqrt()
     return (radius + 0.5 - distance).clamp(0, 1).flatten(-2)
 
 

@@ -90,7 +90,7 @@ def decode(frames: Tensor, video: BallVideo) -> Decoded:
     piece wherever it stands between pixels; it is 0.5 for a disc.
 
     Args:
-        frames: (n, N, size * size), brightness 0 to 1.
+        frames: (n, N, pixels), brightness 0 to 1.
         video: Says the size, the background and what moves.
 
     Raises:
@@ -101,13 +101,13 @@ def decode(frames: Tensor, video: BallVideo) -> Decoded:
             f"the decoder fits one disc or sprite, and this video has balls={video.balls}, which hide each other and "
             "change places where they meet; decode videos of one"
         )
-    _checks.sequences("frames", frames, video.frames, video.size**2)
+    _checks.sequences("frames", frames, video.frames, video.pixels)
     bright = _brightness_of_one_piece(video)
     candidates = _grid(video)
     scenes = video.scene(candidates)
     parts = [
         _decode(part.double(), video, bright, candidates, scenes)
-        for part in frames.detach().reshape(-1, video.size**2).split(max(1, CHUNK_VALUES // video.size**2))
+        for part in frames.detach().reshape(-1, video.pixels).split(max(1, CHUNK_VALUES // video.pixels))
     ]
     centre, count, residual, noise = (torch.cat(one) for one in zip(*parts))
     shape = frames.shape[:2]
@@ -128,7 +128,7 @@ def trial(
         frames = frames + noise * torch.randn(frames.shape, generator=generator)
     found, truth = decode(frames, video), paths[:, 0]
     reach = torch.tensor(video.reach, dtype=torch.float64)
-    inside = ((truth >= reach) & (truth <= video.size - 1 - reach)).all(-1)
+    inside = ((truth >= reach) & (truth <= 2 * video.middle - reach)).all(-1)
     if not bool(inside.any()):
         raise InputError(f"none of {inside.numel()} frames holds the whole ball; use a smaller spread or a larger size")
     distance = (found.positions - truth).norm(dim=-1)[inside]
@@ -171,14 +171,13 @@ def _decode(
 
 def _regions(flat: Tensor, video: BallVideo, bright: float) -> Tensor:
     backdrop = video.backdrop()
-    out = ((flat - backdrop) / (1 - backdrop) > bright).reshape(-1, video.size, video.size).numpy()
+    out = ((flat - backdrop) / (1 - backdrop) > bright).reshape(-1, *video.shape).numpy()
     return torch.from_numpy(np.array([ndimage.label(one)[1] for one in out]))
 
 
 def _brightness_of_one_piece(video: BallVideo) -> float:
     shifts = torch.arange(8, dtype=torch.float64) / 8
-    middle = (video.size - 1) / 2
-    scenes = video.scene(middle + torch.cartesian_prod(shifts, shifts))
+    scenes = video.scene(video.middle + torch.cartesian_prod(shifts, shifts))
     for bright in _BRIGHT:
         if all(bool((_regions(scenes, video, near) == 1).all()) for near in (bright, bright + _MARGIN)):
             return bright
@@ -186,13 +185,12 @@ def _brightness_of_one_piece(video: BallVideo) -> float:
 
 
 def _grid(video: BallVideo) -> Tensor:
-    def steps(reach: float) -> Tensor:
+    def steps(side: int, reach: float) -> Tensor:
         # Sprites have kinks at whole or half positions and a minimum on either side: a start in each, none on a kink.
         apart = max(_GRID, reach / 6) if video.sprite is None else _GRID
-        return torch.arange(0.25 - math.ceil(reach / 2), video.size - 1 + reach / 2 + apart, apart, dtype=torch.float64)
+        return torch.arange(0.25 - math.ceil(reach / 2), side - 1 + reach / 2 + apart, apart, dtype=torch.float64)
 
-    down, across = video.reach
-    return torch.cartesian_prod(steps(down), steps(across))
+    return torch.cartesian_prod(*(steps(side, reach) for side, reach in zip(video.shape, video.reach, strict=True)))
 
 
 def _best_of_grid(flat: Tensor, candidates: Tensor, scenes: Tensor) -> Tensor:
