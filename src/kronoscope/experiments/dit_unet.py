@@ -205,8 +205,13 @@ def entrant(rows: Sequence[Row], learner: str, budget: str, kernel: str) -> Entr
 
     missing = [math.nan] * (MAX_LAG + 1)
     gamma = np.array([one["gamma"] or missing for one in own])
-    means = [float(np.nanmean(numbers(name))) for name in ("steps", "seconds", "weights", "operations")]
+    means = [_mean(numbers(name)) for name in ("steps", "seconds", "weights", "operations")]
     return Entrant(learner, budget, kernel, numbers("kl"), gamma, numbers("gap"), *means)
+
+
+def _mean(values: np.ndarray) -> float:
+    """Of those that are there; NaN where none is."""
+    return float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
 
 
 def difference(dit: Entrant, unet: Entrant) -> Difference:

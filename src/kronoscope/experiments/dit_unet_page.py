@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,11 +64,15 @@ def _compute(result: Comparison) -> str:
     """Operations of the DiT's trainings beside the U-Net's on either budget, in words."""
     shares = []
     for budget in result.budgets:
-        means = {
-            who: np.nanmean([one.operations for one in result.entrants if (one.learner, one.budget) == (who, budget)])
+        dit, unet = (
+            [one.operations for one in result.entrants if (one.learner, one.budget) == (who, budget)]
             for who in ("dit", "unet")
-        }
-        shares.append(f"{means['dit'] / means['unet']:.2g} times in the {budget}")
+        )
+        ratios = [d / u for d, u in zip(dit, unet, strict=True) if math.isfinite(d / u)]
+        if ratios:
+            shares.append(f"{sum(ratios) / len(ratios):.2g} times in the {budget}")
+    if not shares:
+        return ""
     return (
         f"Counted in operations (matrix products and convolutions), the DiT's trainings took {' and '.join(shares)} "
         "what the U-Net's took."
