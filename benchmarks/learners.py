@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+from collections.abc import Iterator
 
 import torch
 
@@ -20,7 +21,7 @@ SEEDS = int(os.environ.get("KRONOSCOPE_SEEDS", "1"))
 SMALL_SET, STOPPING_SECONDS, EVERY, CHECK_SAMPLES = 500, 150.0, 200, 1024
 
 
-def run() -> list[dict]:
+def run() -> Iterator[dict]:
     """Rows: score error of ``position`` and ``dit`` at n = 2000 and 500 (baseline: their targets), then early stopping.
 
     The floor of ``position`` is that of the block-Toeplitz class; for ``dit`` none is known. At n = 500 the mean over
@@ -30,15 +31,14 @@ def run() -> list[dict]:
     position = models.fit(x, "position", max_seconds=POSITION_SECONDS)
     exact = metrics.score_kl(position.score, process, linear=True)
     floor = estimators.score_kl_floor(process, "block-toeplitz", len(x))
+    yield _row("position, n = 2000", exact.value, "nats", POSITION_TARGET, floor, _told(position) + "; exact")
     dit = models.fit(x, "dit", max_seconds=DIT_SECONDS, validation=DIT_VALIDATION)
     sampled = metrics.score_kl(dit.score, process)
-    return [
-        _row("position, n = 2000", exact.value, "nats", POSITION_TARGET, floor, _told(position) + "; exact"),
-        _row("dit, n = 2000", sampled.value, "nats", DIT_TARGET, None, f"{_told(dit)}; ± {sampled.standard_error:.3f}"),
-        _small("position", SMALL_POSITION_TARGET, POSITION_SECONDS, linear=True),
-        _small("dit", SMALL_DIT_TARGET, DIT_SECONDS, linear=False),
-        _early_stopping(),
-    ]
+    note = f"{_told(dit)}; ± {sampled.standard_error:.3f}"
+    yield _row("dit, n = 2000", sampled.value, "nats", DIT_TARGET, None, note)
+    yield _small("position", SMALL_POSITION_TARGET, POSITION_SECONDS, linear=True)
+    yield _small("dit", SMALL_DIT_TARGET, DIT_SECONDS, linear=False)
+    yield _early_stopping()
 
 
 def _small(network: str, target: float, limit: float, *, linear: bool) -> dict:
