@@ -24,7 +24,7 @@ KERNELS: dict[str, Kernel] = {
     "squared exponential": PowerExponential(4.0 * 2**0.5, 2.0),
     "exponential x cosine": PowerExponential(16.0) * Cosine(8.0),
 }
-FRAMES = tuple(int(number) for number in os.environ.get("KRONOSCOPE_FRAMES", "32,128").split(",") if number)
+FRAMES = tuple(int(number) for number in os.environ.get("KRONOSCOPE_FRAMES", "32,128").split(","))
 ROWS = tuple(os.environ.get("KRONOSCOPE_ROWS", "heads,limit").split(","))
 SIZES = (200, 500, 2000, 10_000)
 TARGET, LARGE_TARGET = 1.15, 1.5

@@ -155,6 +155,16 @@ def test_a_digit_goes_through_the_same_page(tmp_path, monkeypatch):
     assert "exactly one digit" in text
 
 
+@pytest.mark.parametrize(
+    ("able", "precision", "steps"),
+    [({"avx512_bf16": True}, "bfloat16", 3700), ({"avx512_bf16": False}, "float32", 2800), ({}, "float32", 2800)],
+)
+def test_the_preset_takes_the_precision_that_the_processor_multiplies(monkeypatch, able, precision, steps):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    told = experiment.preset(quick=False, large=False).training
+    assert (told["precision"], told["max_steps"]) == (precision, steps)
+
+
 def test_the_large_preset_is_of_64_frames_of_64_by_64():
     large = experiment.preset(quick=False, large=True)
     assert (large.ball.frames, large.ball.size) == (64, 64)

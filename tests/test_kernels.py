@@ -99,12 +99,17 @@ def test_polynomial_decay_has_the_rate_that_it_states(kernel):
 EXPONENTIAL_FAMILY = ("stretched-exponential", "exponential", "super-exponential", "gaussian")
 
 
+def has_tail(kernel):
+    """Whether its exponential tail lies above the smallest float64, which that of a very smooth Matern does not."""
+    return not (isinstance(kernel, Matern) and kernel.smoothness > 1e5)
+
+
 @pytest.mark.parametrize(
-    "kernel", [k for k in CASES if k.decay.kind in EXPONENTIAL_FAMILY and type(k) is not Product], ids=repr
+    "kernel",
+    [k for k in CASES if k.decay.kind in EXPONENTIAL_FAMILY and type(k) is not Product and has_tail(k)],
+    ids=repr,
 )
 def test_exponential_decay_has_the_rate_and_the_scale_that_it_states(kernel):
-    if isinstance(kernel, Matern) and kernel.smoothness > 1e5:
-        pytest.skip("its exponential tail lies below the smallest float64")
     nu, scale = kernel.decay.rate, kernel.decay.scale
     reach = scale * lags(300.0, 600.0) ** (1 / nu)
     measured = -kernel.at_lag(reach).log().diff() / (reach / scale).pow(nu).diff()
