@@ -100,7 +100,7 @@ def _how(result: VideoResult) -> str:
         "decoder can make of them. True videos that the network never saw show what as many videos can tell at all."
         "\n\n"
         "What would refute the three targets, however good the frames look: a correlation off by more than "
-        f"{CORRELATION:g} at any lag from 1 to 8 (shuffled {null:.2f}, early {correlation:.2f}); a variance or the "
+        f"{CORRELATION:g} at any lag from 1 to 8 (shuffled {null:.2f}, early {correlation:.3f}); a variance or the "
         f"covariance of row and column off by more than {100 * COVARIANCE:g} % of the variance (early "
         f"{100 * covariance:.0f} %); less than {100 * ONE:g} % of frames with exactly one {what} (early "
         f"{100 * early.one_ball:.0f} %). Where a null reaches a target, that target says nothing about learning. "
@@ -136,7 +136,7 @@ def _verdict(result: VideoResult) -> Verdict:
                 f"{correlation:.3f}",
                 "largest error of the correlation, lags 1 to 8",
                 f"target {CORRELATION:g}; as many true videos {unseen[0]:.3f}; shuffled {null:.2f}; "
-                f"after {result.early[0]} train steps {before[0]:.2f}",
+                f"after {result.early[0]} train steps {before[0]:.3f}",
                 "good" if correlation <= CORRELATION else "bad",
             ),
             Number(
