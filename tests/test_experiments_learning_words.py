@@ -163,6 +163,34 @@ def test_length_that_is_not_generalised_is_not_recommended(monkeypatch):
     assert standings(second)[-1] == "bad"
 
 
+def test_a_network_held_up_by_its_training_is_to_be_trained_longer(monkeypatch):
+    gaining = texts(page_of("learning-efficiency", monkeypatch, wanted))
+    assert "has use for more sequences" in gaining
+    assert "train it longer" not in gaining
+
+    def flat(told):
+        return wanted(told | {"n": told["n"] if told["learner"] in SHAPED else 500})
+
+    held_up = texts(page_of("learning-efficiency", monkeypatch, flat))
+    assert "train it longer" in held_up
+    assert "has use for more sequences" not in held_up
+
+
+def test_the_map_names_who_breaks_nowhere(monkeypatch):
+    shown = texts(page_of("learning-efficiency", monkeypatch, wanted))
+    assert "breaks nowhere in the map: unrolled, stationary separable" in shown
+    alike = texts(page_of("learning-efficiency", monkeypatch, lambda told: noise(told) / told["n"]))
+    assert "in the map:" not in alike
+    spoiled = texts(
+        page_of(
+            "learning-efficiency",
+            monkeypatch,
+            lambda told: noise(told) / told["n"] * (9 if (told["frames"] == 128) == (told["learner"] != "unet") else 1),
+        )
+    )
+    assert "each learner breaks somewhere" in spoiled
+
+
 def test_overfitting_is_told_where_it_happens_alone(monkeypatch):
     assert "overfits" not in texts(page_of("time-to-quality", monkeypatch, wanted))
     turning = page_of("time-to-quality", monkeypatch, wanted, path=lambda i: 1 / i if i < 6 else i / 6)
@@ -254,11 +282,11 @@ def test_who_is_matched_is_read_off_the_seconds():
         return curves(rows, lambda row: row.job["x"])
 
     alike, apart = matched(found(25.0), "N = "), matched(found(100.0), "N = ")
-    assert "N = 1: 1.2 (DiT with a linear path), N = 2: 1.2" in alike
+    assert "N = 1: 10 (unrolled) to 12 (DiT with a linear path); N = 2: 20 (unrolled) to 25" in alike
     assert "operations of training (matrix products and convolutions) at N = 1: unrolled 3, DiT with a linear" in alike
     assert "matched in time, to a factor of 1.5" in alike
-    assert "N = 2: 5.0 (DiT with a linear path)" in apart
-    assert "not matched in time at N = 2" in apart
+    assert "N = 2: 20 (unrolled) to 100 (DiT with a linear path)" in apart
+    assert "not matched in time to a factor of 1.5 at N = 2" in apart
 
 
 def test_floors_and_sizes_have_exponents_of_their_own():

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from ..report.numerals import decimal, significant
 from .learning import CONFIDENCE, LEARNERS, Learner, Row
 
 Place = Callable[[Row], float]
@@ -56,6 +57,9 @@ class Exponent:
     lower: float
     upper: float
 
+    def __str__(self) -> str:
+        return f"{decimal(self.value, 2)} ({decimal(self.lower, 2)} to {decimal(self.upper, 2)})"
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -73,8 +77,8 @@ class Ratio:
 
     def __str__(self) -> str:
         if self.lower is None or self.upper is None:
-            return f"{self.value:.3g} (no interval)"
-        return f"{self.value:.3g} ({self.lower:.3g} to {self.upper:.3g})"
+            return f"{significant(self.value)} (no interval)"
+        return f"{significant(self.value)} ({significant(self.lower)} to {significant(self.upper)})"
 
 
 @dataclass(frozen=True)

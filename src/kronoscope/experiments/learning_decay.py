@@ -9,7 +9,7 @@ from typing import Any
 from ..report import Number, Report, Section, Table, Verdict
 from .learning import LEARNERS, Row, job, plain, run_jobs
 from .learning_curves import Curve, Ratio, best, curves, ratio
-from .learning_page import Axis, Rate, figure, table
+from .learning_page import NUMBERS, Axis, Rate, exponent_table, figure, table
 from .learning_words import (
     TakeAway,
     how,
@@ -89,7 +89,15 @@ def page(shapes: Sequence[Curve], lengths: Sequence[Curve], quick: bool) -> Repo
         sections=[
             take_aways(_take_aways(shapes, lengths)),
             Section("Smoothness", "", [figure(shapes, NU, smooth, words), _smoothness(shapes)]),
-            Section("Reach", "", [figure(lengths, ELL, far, words), table(lengths, ELL, "In numbers.", RATE)]),
+            Section(
+                "Reach",
+                "",
+                [
+                    figure(lengths, ELL, far, words),
+                    table(lengths, ELL, NUMBERS),
+                    exponent_table(lengths, ELL, RATE),
+                ],
+            ),
             how(told),
         ],
         verdict=Verdict(_verdict(shapes, changes)),

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..report import Number, Report, Section, Verdict
 from .learning import LEARNERS, job, plain, run_jobs
 from .learning_curves import Curve, Exponent, best, curves, ratio
-from .learning_page import Axis, Rate, figure, table
+from .learning_page import NUMBERS, Axis, Rate, exponent_table, figure, table
 from .learning_words import (
     TakeAway,
     beyond,
@@ -82,7 +82,11 @@ def page(found: Sequence[Curve], frames: int) -> Report:
             Section(
                 "Score error against d",
                 "",
-                [figure(found, AXIS, caption, words), table(found, AXIS, "In numbers.", RATE)],
+                [
+                    figure(found, AXIS, caption, words),
+                    table(found, AXIS, NUMBERS),
+                    exponent_table(found, AXIS, RATE),
+                ],
             ),
             how(told),
         ],

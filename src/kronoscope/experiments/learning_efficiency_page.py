@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..report import Figure, Number, Report, Section, Table, Verdict
-from ..report.records import Cell
-from .learning import LEARNERS, Row
-from .learning_curves import Curve, Ratio, best, point, ratio
-from .learning_page import Axis, Rate, effective_table, figure, table
+from .learning_curves import Curve, Ratio, best, ratio
+from .learning_map import Regimes, failure_map
+from .learning_page import EXPONENT, Axis, Rate, effective_table, exponent_table, figure, table
 from .learning_words import (
     TakeAway,
+    beyond,
     how,
     left_out,
     matched,
@@ -23,27 +23,25 @@ from .learning_words import (
     take_aways,
 )
 
-BROKEN = 3.0
 DEARER = 1.3
 TARGET = 1.15
+HELD_UP = -0.5  # half the exponent of an efficient learner
 LIMIT = "stationary-separable"
 AXIS = Axis("sequences n", "n = ")
 RATE = Rate("−1.00", "Expected: p/(2n), of an efficient estimator of a class that holds the truth.", sizes=False)
-
-Regimes = Mapping[str, Sequence[Row]]
 
 
 def page(found: Sequence[Curve], regimes: Regimes, quick: bool) -> Report:
     """One claim, what to do, the curves, what they are worth in parameters, where learners break."""
     shape = "16 frames of 2 features" if quick else "32 frames of 4 features"
-    mapped = list(dict.fromkeys(row.job["learner"] for rows in regimes.values() for row in rows))
+    failures = failure_map(regimes)
     told = (
         "Every learner gets the same draws and is trained by denoising score matching, or fitted by its formula at the "
         "smallest noise that networks see (t = 0.01). The score error is the integral of docs/theory.md, section 2, in "
         "nats: exact for scores that are linear in x, Monte Carlo for the DiT, the U-Net and the perceptron. "
         f"{matched(found, AXIS.column)} The claim fails if the generic networks' curves meet the unrolled one's, or "
         f"if its exponent is not −1 ± 0.1. {left_out([c.learner for c in found], seconds_each(found))} The map of "
-        f"where learners break has rows for {len(mapped)} learners, for the same reason."
+        f"where learners break has rows for {len(failures.names)} learners, for the same reason."
     )
     if quick:
         told += " In this quick version trainings are short, so that networks are further from their best than in full."
@@ -52,9 +50,13 @@ def page(found: Sequence[Curve], regimes: Regimes, quick: bool) -> Report:
         _subtitle(found),
         facts={"truth": f"{shape}, exponential kernel of lengthscale 8", "error": "nats a sequence, t from 0.01 to 6"},
         sections=[
-            take_aways(_take_aways(found)),
-            Section("Score error against n", "", [_figure(found), _table(found), effective_table(found, AXIS)]),
-            _map(regimes),
+            take_aways([*_take_aways(found), failures.take_away()]),
+            Section(
+                "Score error against n",
+                "",
+                [_figure(found), _table(found), exponent_table(found, AXIS, RATE), effective_table(found, AXIS)],
+            ),
+            failures.section(),
             how(told),
         ],
         verdict=Verdict(_verdict(found, quick)),
@@ -105,39 +107,8 @@ def _figure(found: Sequence[Curve]) -> Figure:
 
 
 def _table(found: Sequence[Curve]) -> Table:
-    caption = (
-        "The same in numbers. The exponent is the slope of log error on log n through all seeds; p/(2n) is −1. Means "
-        "over few draws may lie below the floor, which is one of expectations."
-    )
-    return table(found, AXIS, caption, RATE)
-
-
-def _map(regimes: Regimes) -> Section:
-    names = list(dict.fromkeys(row.job["learner"] for rows in regimes.values() for row in rows))
-    cells: list[list[Cell]] = [[LEARNERS[name].label] for name in names]
-    broken: list[tuple[int, int]] = []
-    notes: list[str] = []
-    for column, (regime, group) in enumerate(regimes.items(), start=1):
-        points = [point(0.0, [row for row in group if row.job["learner"] == name]) for name in names]
-        least = best(list(zip(names, points, strict=True)))
-        for i, one in enumerate(points):
-            found = None if least is None else ratio(one, least[1])
-            cells[i].append(None if found is None else str(found).replace(" (no interval)", ""))
-            surely = found is not None and found.lower is not None and found.lower > BROKEN
-            alone = found is not None and found.lower is None and found.value > BROKEN
-            if one.kl is None or surely or alone:
-                broken.append((i, column))
-            notes += [f"{LEARNERS[names[i]].label}, {regime}: {why}" for why in one.failed]
-    caption = (
-        "Where learners break: mean score error over that of the best learner in the same column, the yardstick varied "
-        "in one thing at a time; in brackets the 95 % interval, paired by draws (none from a single seed). Marked: a "
-        f"failure (a dash), or surely more than {BROKEN:g} times the best: the whole interval, or the one seed. Read "
-        "along a row for what a learner cannot stand, down a column for whom to trust there."
-    )
-    note = ". ".join(dict.fromkeys(notes)) + "." if notes else ""
-    roles = [LEARNERS[name].role for name in names]
-    shown = Table(["learner", *regimes], cells, caption, note=note, row_roles=roles, highlight_cells=broken)
-    return Section("Where learners break", "", [shown])
+    caption = "The same in numbers. Means over few draws may lie below the floor, which is one of expectations."
+    return table(found, AXIS, caption)
 
 
 def _verdict(found: Sequence[Curve], quick: bool) -> list[Number]:
@@ -173,6 +144,7 @@ def _take_aways(found: Sequence[Curve]) -> list[TakeAway | None]:
     return [
         _begin_with(found, by_name, first),
         _heads(by_name, last),
+        _budget(found),
         _no_structure(by_name, first),
         _refusals(found),
     ]
@@ -214,6 +186,29 @@ def _heads(by_name: Mapping[str, Curve], x: float) -> TakeAway | None:
         f"{nats(one.at(x))}: {price} times as much."
     )
     return TakeAway(advice, because, four.told.label, AXIS.head(x))
+
+
+def _budget(found: Sequence[Curve]) -> TakeAway | None:
+    """Whether sequences still help the generic network that has the least error at the most of them."""
+    last = found[0].points[-1].x
+    rival = _rival(found, last)
+    curve = None if rival is None else next(one for one in found if one.learner == rival[0])
+    if curve is None or curve.exponent is None:
+        return None
+    flat = beyond(curve.exponent, HELD_UP, below=False)
+    if flat is None:
+        return None
+    label = curve.told.label
+    return TakeAway(
+        f"Before you collect more sequences for a {label}, train it longer."
+        if flat
+        else f"A {label} has use for more sequences even when its training is as short as here.",
+        f"Of the generic networks it is nearest at n = {last:g}; from n = {curve.points[0].x:g} on its error goes from "
+        f"{nats(curve.points[0])} to {nats(curve.at(last))}, an exponent of {curve.exponent} where −1 would use them "
+        "all. What longer trainings give, `reproduce time-to-quality` tells.",
+        label,
+        EXPONENT,
+    )
 
 
 def _no_structure(by_name: Mapping[str, Curve], x: float) -> TakeAway | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..report import Column, Number, Report, Section, Table, Verdict
 from .learning import LEARNERS, Row
 from .learning_curves import Curve, Point, point, ratio
-from .learning_page import Axis, Rate, cell, figure, table
+from .learning_page import NUMBERS, Axis, Rate, cell, exponent_table, figure, table
 from .learning_words import (
     TakeAway,
     beyond,
@@ -66,7 +66,13 @@ def page(found: Sequence[Curve], longer_rows: Sequence[Row], n: int, largest: in
         sections=[
             take_aways([_do_not_cut(tied, falls), _run_longer(extended, trained), _beside_null(extended, trained)]),
             Section(
-                "Error for a frame", "", [figure(found, AXIS, caption, words), table(found, AXIS, "In numbers.", RATE)]
+                "Error for a frame",
+                "",
+                [
+                    figure(found, AXIS, caption, words),
+                    table(found, AXIS, NUMBERS),
+                    exponent_table(found, AXIS, RATE),
+                ],
             ),
             Section("Trained short, run long", "", [_longer(extended, longer_rows, trained, n)]),
             how(told),

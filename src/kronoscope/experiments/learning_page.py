@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..report import Column, Estimate, Figure, Line, LinePanel, Table
+from ..report.numerals import decimal, significant
 from ..report.records import Cell
 from .learning import CONFIDENCE
-from .learning_curves import Curve, Exponent, Point, front
+from .learning_curves import Curve, Point, front
 from .learning_words import how as how  # pages outside the study read it here
+
+EXPONENT = "exponent (95 % interval)"
+NUMBERS = "In numbers."
 
 
 @dataclass(frozen=True)
@@ -97,23 +101,18 @@ def line(curve: Curve) -> Line | None:
     return Line(curve.told.label, curve.told.role, x, y, lower, upper, markers=True)
 
 
-def table(
-    found: Sequence[Curve], axis: Axis, caption: str, rate: Rate | None = None, changes: Mapping[str, str] | None = None
-) -> Table:
+def table(found: Sequence[Curve], axis: Axis, caption: str, changes: Mapping[str, str] | None = None) -> Table:
     """Every mean with its standard error over seeds; failures by name below.
 
     Args:
         found: The curves.
         axis: What is varied.
         caption: How to read it.
-        rate: Adds the fitted exponent, that of the class's floor, and the expected one.
-        changes: Instead, a last column by learner.
+        changes: A last column by learner.
     """
     places = sorted({point.x for curve in found for point in curve.points})
     columns: list[Column | str] = ["learner", Column("weights or parameters", digits=7)]
     columns += [Column(axis.head(place), axis.unit.removesuffix(" a sequence")) for place in places]
-    if rate is not None:
-        columns += ["exponent (95 % interval)", "of the floor", "expected"]
     if changes is not None:
         columns.append("last over first place (95 % interval)")
     rows: list[list[Cell]] = []
@@ -122,15 +121,32 @@ def table(
         sizes = [point.weights for point in curve.points if point.weights is not None]
         cells = [cell(curve.at(place)) for place in places]
         rows.append([curve.told.label, sizes[0] if sizes else None, *cells])
-        if rate is not None:
-            rows[-1] += [_exponent(curve.exponent), _slope(curve.floor_exponent), _expected(curve, rate)]
         if changes is not None:
             rows[-1].append(changes.get(curve.learner))
         failures += [
             f"{curve.told.label} at {axis.head(point.x)}: {why}" for point in curve.points for why in point.failed
         ]
-    note = _note(found, failures, len(places)) + ("" if rate is None else f" {rate.note}")
+    note = _note(found, failures, len(places))
     return Table(columns, rows, caption, note=note, row_roles=[curve.told.role for curve in found])
+
+
+def exponent_table(found: Sequence[Curve], axis: Axis, rate: Rate) -> Table:
+    """The fitted exponent of every learner, that of the floor of its class, and the expected one."""
+    rows: list[list[Cell]] = [
+        [
+            curve.told.label,
+            None if curve.exponent is None else str(curve.exponent),
+            None if curve.floor_exponent is None else decimal(curve.floor_exponent, 2),
+            _expected(curve, rate),
+        ]
+        for curve in found
+    ]
+    caption = (
+        f"Exponents along the axis of {axis.label}: the slope of log error on log {axis.column.split()[0]} through all "
+        "seeds, beside those of the floor of the learner's class, where it is known, and of what is expected."
+    )
+    columns = ["learner", EXPONENT, "of its floor", "expected"]
+    return Table(columns, rows, caption, note=rate.note, row_roles=[curve.told.role for curve in found])
 
 
 def _note(found: Sequence[Curve], failures: Sequence[str], places: int) -> str:
@@ -148,7 +164,7 @@ def _expected(curve: Curve, rate: Rate) -> str | None:
     if curve.told.network or not rate.sizes:
         return rate.networks
     size = curve.size_exponent
-    return None if size is None else f"{size + rate.shift:.2f}"
+    return None if size is None else decimal(size + rate.shift, 2)
 
 
 def effective_table(found: Sequence[Curve], axis: Axis) -> Table:
@@ -177,9 +193,10 @@ def effective(point: Point | None) -> str | None:
     if point is None or point.kl is None or point.effective is None:
         return None
     if point.lower is None or point.upper is None:
-        return f"{point.effective:.4g}"
+        return significant(point.effective)
     scale = point.effective / point.kl
-    return f"{point.effective:.4g} ({scale * point.lower:.3g} to {scale * point.upper:.3g})"
+    lower, upper = significant(scale * point.lower), significant(scale * point.upper)
+    return f"{significant(point.effective)} ({lower} to {upper})"
 
 
 @dataclass(frozen=True)
@@ -205,7 +222,7 @@ def on_front(found: Sequence[Candidate]) -> list[int]:
 def front_table(found: Sequence[Candidate], cost: Column, caption: str) -> Table:
     """The front, from cheap to dear."""
     kept = [found[i] for i in on_front(found)]
-    rows: list[list[Cell]] = [[one.label, _whole(one.cost), cell(one.point), _interval(one.point)] for one in kept]
+    rows: list[list[Cell]] = [[one.label, _whole(one.cost), cell(one.point), span(one.point)] for one in kept]
     columns: list[Column | str] = ["on the front", cost, Column("score error", "nats"), "95 % interval"]
     return Table(columns, rows, caption)
 
@@ -214,8 +231,13 @@ def _whole(value: float) -> float:
     return int(value) if float(value).is_integer() else value
 
 
-def _interval(point: Point) -> str | None:
-    return None if point.lower is None or point.upper is None else f"{point.lower:.3g} to {point.upper:.3g}"
+def span(point: Point) -> str | None:
+    """The interval of a mean as text."""
+    return (
+        None
+        if point.lower is None or point.upper is None
+        else f"{significant(point.lower)} to {significant(point.upper)}"
+    )
 
 
 def cell(point: Point | None) -> Cell:
@@ -223,14 +245,6 @@ def cell(point: Point | None) -> Cell:
     if point is None or point.kl is None:
         return None
     return point.kl if point.standard_error is None else Estimate(point.kl, point.standard_error)
-
-
-def _exponent(found: Exponent | None) -> Cell:
-    return None if found is None else f"{found.value:.2f} ({found.lower:.2f} to {found.upper:.2f})"
-
-
-def _slope(value: float | None) -> Cell:
-    return None if value is None else f"{value:.2f}"
 
 
 def _range(seeds: Sequence[int]) -> str:

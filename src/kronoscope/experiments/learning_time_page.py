@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from ..report import Column, Figure, Line, LinePanel, Report, Section, Table, Verdict
+from ..report.numerals import significant
 from ..report.records import Cell
 from .learning import LEARNERS, Row
 from .learning_curves import Point, Ratio, best, interval, point, ratio
-from .learning_page import Candidate, cell, front_line, front_table
+from .learning_page import Candidate, cell, front_line, front_table, span
 from .learning_words import TakeAway, how, left_out, nats, ratio_number, said, take_aways
 
 LOOKS = 12
@@ -185,7 +186,7 @@ def _summary(ends: Mapping[str, Point], moments: Mapping[str, Point]) -> Table:
     columns: list[Column | str] = ["learner", Column(AT_BEST, "nats"), Column("after", "s"), Column(AT_END, "nats")]
     columns += ["95 % interval", Column("after", "s")]
     rows: list[list[Cell]] = [
-        [LEARNERS[name].label, cell(moments[name]), moments[name].seconds, cell(end), _interval(end), end.seconds]
+        [LEARNERS[name].label, cell(moments[name]), moments[name].seconds, cell(end), span(end), end.seconds]
         for name, end in ends.items()
     ]
     caption = (
@@ -193,10 +194,6 @@ def _summary(ends: Mapping[str, Point], moments: Mapping[str, Point]) -> Table:
         "and the end of it, with its interval. Seconds are means too."
     )
     return Table(columns, rows, caption, row_roles=[LEARNERS[name].role for name in ends])
-
-
-def _interval(one: Point) -> str | None:
-    return None if one.lower is None or one.upper is None else f"{one.lower:.3g} to {one.upper:.3g}"
 
 
 def _budgets(runs: Runs) -> Table:
@@ -220,7 +217,9 @@ def _budgets(runs: Runs) -> Table:
 
 def _cell(values: Sequence[float]) -> str:
     mean, _, lower, upper = interval(values)
-    return f"{mean:.3g}" if lower is None else f"{mean:.3g} ({lower:.3g} to {upper:.3g})"
+    if lower is None or upper is None:
+        return significant(mean)
+    return f"{significant(mean)} ({significant(lower)} to {significant(upper)})"
 
 
 def _spend(own: tuple[str, Point] | None, rival: tuple[str, Point] | None, factor: Ratio | None) -> TakeAway | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..report import Number, Section, Table, Text
+from ..report.numerals import decimal, significant
 from ..report.records import Cell
 from .learning import LEARNERS
 from .learning_curves import Curve, Exponent, Point, Ratio
@@ -85,8 +86,8 @@ def slope_number(found: Exponent | None, label: str, expected: str, holds: bool 
     if found is None:
         return Number("–", label, "too few errors")
     unsettled = "; too wide to tell" if holds is None else ""
-    told = f"95 % interval {found.lower:.2f} to {found.upper:.2f}{unsettled}; {expected}"
-    return Number(f"{found.value:.2f}", label, told, STANDINGS[holds])
+    told = f"95 % interval {decimal(found.lower, 2)} to {decimal(found.upper, 2)}{unsettled}; {expected}"
+    return Number(decimal(found.value, 2), label, told, STANDINGS[holds])
 
 
 def ratio_number(found: Ratio | None, label: str, expected: str, holds: bool | None) -> Number:
@@ -94,10 +95,10 @@ def ratio_number(found: Ratio | None, label: str, expected: str, holds: bool | N
     if found is None:
         return Number("–", label, "nothing to compare: one of them failed")
     if found.lower is None or found.upper is None:
-        return Number(f"{found.value:.3g}", label, f"one seed, no interval; {expected}", STANDINGS[holds])
+        return Number(significant(found.value), label, f"one seed, no interval; {expected}", STANDINGS[holds])
     unsettled = "; too wide to tell" if holds is None else ""
-    told = f"95 % interval {found.lower:.3g} to {found.upper:.3g}{unsettled}; {expected}"
-    return Number(f"{found.value:.3g}", label, told, STANDINGS[holds])
+    told = f"95 % interval {significant(found.lower)} to {significant(found.upper)}{unsettled}; {expected}"
+    return Number(significant(found.value), label, told, STANDINGS[holds])
 
 
 def matched(found: Sequence[Curve], place: str) -> str:
@@ -106,23 +107,26 @@ def matched(found: Sequence[Curve], place: str) -> str:
     sizes = {c.told.label: next((p.weights for p in c.points if p.weights), 0) for c in nets}
     words = "Weights: " + ", ".join(f"{label} {size}" for label, size in sizes.items()) + "."
     words += _compute(nets, place)
-    spreads = {}
+    ends: dict[float, tuple[tuple[float, str], tuple[float, str]]] = {}
     for x in sorted({point.x for curve in nets for point in curve.points}):
-        there = {c.told.label: p.seconds for c in nets if (p := c.at(x)) is not None and p.kl is not None}
+        there = [(p.seconds, c.told.label) for c in nets if (p := c.at(x)) is not None and p.kl is not None]
         if len(there) > 1:
-            spreads[x] = (max(there.values()) / min(there.values()), max(there, key=lambda k: there[k]), there)
-    if not spreads:
+            ends[x] = min(there), max(there)
+    if not ends:
         return words
-    ratios = ", ".join(f"{place}{x:g}: {spread:.1f} ({name})" for x, (spread, name, _) in spreads.items())
-    words += f" Mean processor seconds of training, longest over shortest network: {ratios}."
-    apart = [f"{place}{x:g}" for x, (spread, _, _) in spreads.items() if spread > MATCHED]
+    listed = "; ".join(
+        f"{place}{x:g}: {significant(least, 2)} ({who}) to {significant(most, 2)} ({whom})"
+        for x, ((least, who), (most, whom)) in ends.items()
+    )
+    words += f" Mean processor seconds of training, shortest to longest network: {listed}."
+    apart = [f"{place}{x:g}" for x, ((least, _), (most, _)) in ends.items() if most > MATCHED * least]
     if not apart:
         return words + f" Networks are matched in time, to a factor of {MATCHED:g}." + _cut_short(found)
-    where = "anywhere" if len(apart) == len(spreads) else f"at {', '.join(apart)}"
+    where = "anywhere" if len(apart) == len(ends) else f"at {', '.join(apart)}"
     return (
         words
-        + f" They are not matched in time {where}: train steps were set once, at 32 frames of 4 features."
-        + (_cut_short(found))
+        + f" They are not matched in time to a factor of {MATCHED:g} {where}: train steps were set once, at n = 500 "
+        "with 32 frames of 4 features, and what else runs slows some trainings." + _cut_short(found)
     )
 
 
@@ -173,5 +177,5 @@ def nats(point: Point | None, unit: str = "nats") -> str:
     if point is None or point.kl is None:
         return "a failure"
     if point.lower is None or point.upper is None:
-        return f"{point.kl:.3g} {unit} (no interval)"
-    return f"{point.kl:.3g} {unit} ({point.lower:.3g} to {point.upper:.3g})"
+        return f"{significant(point.kl)} {unit} (no interval)"
+    return f"{significant(point.kl)} {unit} ({significant(point.lower)} to {significant(point.upper)})"
