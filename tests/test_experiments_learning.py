@@ -13,7 +13,7 @@ from kronoscope import InputError, experiments, metrics, report
 from kronoscope.experiments import learning, learning_curves, sweeps
 from kronoscope.experiments.learning import LEARNERS, Row, job, measure
 from kronoscope.experiments.learning_curves import point
-from kronoscope.experiments.longer import longer, longer_law, padded
+from kronoscope.experiments.longer import longer, longer_law, padded, spectral_law
 from kronoscope.experiments.reproductions import REPRODUCTIONS
 from kronoscope.nn import PositionTransformer, UNet
 
@@ -93,13 +93,19 @@ def test_the_exponent_is_found_with_its_interval():
     assert learning_curves.exponent(rows_of([0.1, 0.2, 0.3]), lambda row: row.job["n"]) is None
 
 
-def test_an_unrolled_network_on_longer_sequences_reads_its_spectrum():
-    process = ks.GaussianSequence(ks.kernels.PowerExponential(3.0), torch.eye(2), times=6)
-    network = ks.nn.UnrolledTransformer.from_law(process)
-    torch.testing.assert_close(longer_law(network, 6).covariance(), network.covariance().detach(), rtol=1e-6, atol=1e-6)
-    long = longer_law(network, 24).covariance()
-    torch.testing.assert_close(long[:12, :12], network.covariance().detach(), rtol=1e-6, atol=1e-6)
-    assert float(torch.linalg.eigvalsh(long)[0]) > -1e-9
+def test_an_unrolled_network_on_longer_sequences_keeps_its_lags_and_adds_nothing():
+    """A Markov law is extended exactly; the spectrum as it is agrees at the trained lags alone."""
+    kernel = ks.kernels.PowerExponential(3.0)
+    network = ks.nn.UnrolledTransformer.from_law(ks.GaussianSequence(kernel, torch.eye(2), times=6))
+    for extended in (longer_law, spectral_law):
+        same = extended(network, 6).covariance()
+        torch.testing.assert_close(same, network.covariance().detach(), rtol=1e-6, atol=1e-6)
+        long = extended(network, 24).covariance()
+        torch.testing.assert_close(long[:12, :12], network.covariance().detach(), rtol=1e-6, atol=1e-6)
+        assert float(torch.linalg.eigvalsh(long)[0]) > -1e-9
+    truth = ks.GaussianSequence(kernel, torch.eye(2), times=24).covariance()
+    torch.testing.assert_close(longer_law(network, 24).covariance(), truth, rtol=1e-6, atol=1e-6)
+    assert float((spectral_law(network, 24).covariance() - truth).abs().max()) > 0.02
     with pytest.raises(InputError, match="network must have one head"):
         longer_law(ks.nn.UnrolledTransformer(6, 2, heads=2), 12)
 

@@ -11,6 +11,7 @@ from kronoscope import experiments, report
 from kronoscope.experiments import learning, learning_curves
 from kronoscope.experiments.learning import LEARNERS, Row
 from kronoscope.experiments.learning_curves import Exponent, curves, front, point, ratio
+from kronoscope.experiments.learning_length_page import BESIDE
 from kronoscope.experiments.learning_time_page import band
 from kronoscope.experiments.learning_words import beyond, left_out, matched, on_slope
 from kronoscope.experiments.reproductions import REPRODUCTIONS
@@ -27,7 +28,7 @@ def page_of(name, monkeypatch, error, quick=False, grow=0.9, zero=1.0, path=None
         value = error(told)
         if measurement.__name__ == "measure_longer":
             nats = {str(k): error(told | {"frames": k * told["frames"]}) * k**grow for k in told["factors"]}
-            nats |= {f"zero {k}": nats[str(k)] * zero for k in told["factors"]}
+            nats |= {f"{name} {k}": nats[str(k)] * zero for k in told["factors"] for name in BESIDE}
             return {"longer": nats, "standard_errors": dict.fromkeys(nats, 0.0)}
         if measurement.__name__ == "measure_path":
             seconds = 1 + 0.01 * told["seed"]
@@ -157,8 +158,10 @@ def test_length_that_is_not_generalised_is_not_recommended(monkeypatch):
     first = page_of("length", monkeypatch, wanted, grow=0.9, zero=3.0)
     assert "may be run on 1024 frames" in texts(first)
     assert "Run it whole" in texts(first)
+    assert "run the unrolled on 1024 frames" in texts(first)
+    assert "run the 1-D U-Net on 1024 frames" not in texts(first)
     second = page_of("length", monkeypatch, wanted, grow=2.8, zero=0.5)
-    assert "Do not run an unrolled network that was trained on 32 frames on 128 frames" in texts(second)
+    assert "Train an unrolled network on as many frames as it is to run on" in texts(second)
     assert "Run it stretch by stretch" in texts(second)
     assert standings(second)[-1] == "bad"
 

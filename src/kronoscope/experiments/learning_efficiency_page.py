@@ -205,7 +205,7 @@ def _budget(found: Sequence[Curve]) -> TakeAway | None:
         else f"A {label} has use for more sequences even when its training is as short as here.",
         f"Of the generic networks it is nearest at n = {last:g}; from n = {curve.points[0].x:g} on its error goes from "
         f"{nats(curve.points[0])} to {nats(curve.at(last))}, an exponent of {curve.exponent} where −1 would use them "
-        "all. What longer trainings give, `reproduce time-to-quality` tells.",
+        "all. What longer trainings give: reproduce time-to-quality.",
         label,
         EXPONENT,
     )

@@ -14,8 +14,8 @@ from . import sweeps
 from .learning import FIRST_DATA_SEED, LEARNERS, MAX_TIME, MIN_TIME, SAMPLES, Row, fitted, job, plain, run_jobs, truth
 from .learning_curves import curves
 from .learning_exact import separable_score_kl
-from .learning_length_page import page
-from .longer import longer, longer_law
+from .learning_length_page import NULL, SPECTRUM, page
+from .longer import longer, longer_law, spectral_law
 from .reproductions import Finding
 from .stages import Stage
 
@@ -78,7 +78,8 @@ def measure_longer(told: sweeps.Job) -> sweeps.Result:
     """Score errors of a network trained at ``frames`` on ``factors`` times as many.
 
     Returns:
-        longer: nats by "factor", and by "zero factor" for the null beside the unrolled network.
+        longer: nats by "factor"; beside the unrolled network, by "spectrum factor" for its spectrum as it is, and by
+            "zero factor" for the null.
         standard_errors: Of the measurement, nats, by the same names; 0 where exact.
     """
     learner = LEARNERS[told["learner"]]
@@ -87,7 +88,8 @@ def measure_longer(told: sweeps.Job) -> sweeps.Result:
     network = fitted(learner, x, told).network
     if isinstance(network, UnrolledTransformer):
         nats = {str(k): _exact(longer_law(network, k * told["frames"]), told, k) for k in told["factors"]}
-        nats |= {f"zero {k}": _exact(_cut(network, told, k), told, k) for k in told["factors"]}
+        nats |= {f"{SPECTRUM} {k}": _exact(spectral_law(network, k * told["frames"]), told, k) for k in told["factors"]}
+        nats |= {f"{NULL} {k}": _exact(_cut(network, told, k), told, k) for k in told["factors"]}
         return {"longer": nats, "standard_errors": dict.fromkeys(nats, 0.0)}
     found = {str(k): _measured(longer(network, k * told["frames"]), told, k, learner.linear) for k in told["factors"]}
     return {

@@ -32,11 +32,14 @@ RATE = Rate(
     "of parameters over the same N, where those are known.",
     shift=-1.0,
 )
-NULL = "zero"
-NULL_LABEL = "unrolled, stretches independent"
+NULL, SPECTRUM = "zero", "spectrum"
+BESIDE = {  # what else is done with the unrolled network: how it is called, and what it is
+    SPECTRUM: ("unrolled, its spectrum as it is", "the learnt spectrum read at longer lags, which nothing taught"),
+    NULL: ("unrolled, stretches independent", "the null: as if what was trained were repeated"),
+}
 HOLDS = 2.0  # times the error for a frame where it was trained, beyond which length is not generalised
 
-Extended = Mapping[str, Mapping[int, Point]]  # by learner or NULL, by factor
+Extended = Mapping[str, Mapping[int, Point]]  # by learner or what is beside the unrolled one, by factor
 
 
 def page(found: Sequence[Curve], longer_rows: Sequence[Row], n: int, largest: int) -> Report:
@@ -64,7 +67,14 @@ def page(found: Sequence[Curve], longer_rows: Sequence[Row], n: int, largest: in
         _subtitle(falls, grows),
         facts={"truth": "exponential kernel of lengthscale 8", "sequences": n, "error": "nats a frame"},
         sections=[
-            take_aways([_do_not_cut(tied, falls), _run_longer(extended, trained), _beside_null(extended, trained)]),
+            take_aways(
+                [
+                    _do_not_cut(tied, falls),
+                    _run_longer(extended, trained),
+                    _longest(extended, trained),
+                    _beside_null(extended, trained),
+                ]
+            ),
             Section(
                 "Error for a frame",
                 "",
@@ -112,12 +122,11 @@ def _subtitle(falls: bool | None, grows: bool | None) -> str:
 
 
 def _points(rows: Sequence[Row]) -> Extended:
-    """Errors for a frame, by learner, with the null as one more, and by factor."""
+    """Errors for a frame, by learner and what is beside the unrolled one, and by factor."""
     found: dict[str, dict[int, Point]] = {}
-    names = [*dict.fromkeys(row.job["learner"] for row in rows), NULL]
-    for name in names:
-        own = [row for row in rows if row.job["learner"] == ("unrolled" if name == NULL else name)]
-        prefix = f"{NULL} " if name == NULL else ""
+    for name in (*dict.fromkeys(row.job["learner"] for row in rows), *BESIDE):
+        own = [row for row in rows if row.job["learner"] == ("unrolled" if name in BESIDE else name)]
+        prefix = f"{name} " if name in BESIDE else ""
         found[name] = {
             factor: point(
                 factor,
@@ -139,6 +148,10 @@ def _points(rows: Sequence[Row]) -> Extended:
     return found
 
 
+def _called(name: str) -> str:
+    return BESIDE[name][0] if name in BESIDE else LEARNERS[name].label
+
+
 def _head(factor: int, trained: int) -> str:
     return f"{factor * trained} frames"
 
@@ -147,9 +160,9 @@ def _longer(extended: Extended, rows: Sequence[Row], trained: int, n: int) -> Ta
     factors = rows[0].job["factors"]
     cells = [
         [
-            NULL_LABEL if name == NULL else LEARNERS[name].label,
+            _called(name),
             *(cell(by_factor[factor]) for factor in factors),
-            "the null: as if what was trained were repeated" if name == NULL else HOW[name],
+            BESIDE[name][1] if name in BESIDE else HOW[name],
         ]
         for name, by_factor in extended.items()
     ]
@@ -161,7 +174,7 @@ def _longer(extended: Extended, rows: Sequence[Row], trained: int, n: int) -> Ta
         "frame against the exact score there. A network that had learnt the dependence and not the length would keep "
         "its number. The last row is what a network is worth that knows nothing beyond its length."
     )
-    roles = ["null" if name == NULL else LEARNERS[name].role for name in extended]
+    roles = ["null" if name in BESIDE else LEARNERS[name].role for name in extended]
     return Table(columns, cells, caption, note=_measured(rows, trained), row_roles=roles)
 
 
@@ -218,16 +231,33 @@ def _run_longer(extended: Extended, trained: int) -> TakeAway | None:
     if shown is None:
         return None
     if last is None:
-        advice = f"Do not run an unrolled network that was trained on {trained} frames on {_head(shown, trained)}."
+        advice = f"Train an unrolled network on as many frames as it is to run on, where {trained} are not all."
     else:
         advice = f"An unrolled network that was trained on {trained} frames may be run on {_head(last, trained)}"
-        advice += "." if first is None else f", and not on {_head(first, trained)}."
+        advice += "." if first is None else f"; for {_head(first, trained)} train it on longer sequences."
     because = f"Its error for a frame at {_head(shown, trained)} is {changes[shown]} times that at {trained} frames."
     return TakeAway(advice, because, LEARNERS["unrolled"].label, _head(shown, trained))
 
 
+def _longest(extended: Extended, trained: int) -> TakeAway | None:
+    """Which network, trained short, errs least on the longest sequences; nothing where two are not told apart."""
+    last = max(extended["unrolled"])
+    ranked = sorted((one[last].kl or 0.0, name) for name, one in extended.items() if name not in BESIDE)
+    lead = ratio(extended[ranked[1][1]][last], extended[ranked[0][1]][last])
+    if lead is None or lead.above(1) is not True:
+        return None
+    name = ranked[0][1]
+    listed = ", ".join(f"{_called(who)} {nats(extended[who][last], 'nats a frame')}" for _, who in ranked)
+    return TakeAway(
+        f"Of networks that were trained on {trained} frames, run the {_called(name)} on {_head(last, trained)}.",
+        f"There they err by: {listed}.",
+        _called(name),
+        _head(last, trained),
+    )
+
+
 def _beside_null(extended: Extended, trained: int) -> TakeAway | None:
-    """Whether reading the learnt spectrum further beats repeating what was trained."""
+    """Whether running the network on further frames beats repeating what was trained."""
     last = max(extended["unrolled"])
     own, null = extended["unrolled"][last], extended[NULL][last]
     factor = ratio(null, own)
@@ -240,6 +270,6 @@ def _beside_null(extended: Extended, trained: int) -> TakeAway | None:
         else f"Run it stretch by stretch, {trained} frames each, not whole on the long sequence.",
         f"At {_head(last, trained)} independent stretches err by {nats(null, 'nats a frame')}, the whole by "
         f"{nats(own, 'nats a frame')}: {factor} times as much.",
-        LEARNERS["unrolled"].label if better else NULL_LABEL,
+        _called("unrolled" if better else NULL),
         _head(last, trained),
     )

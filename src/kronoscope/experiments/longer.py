@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from .. import diffusion
 from .._errors import InputError
 from .._typing import DiffusionTime, ScoreFunction
+from ..linalg import maximum_entropy_lags
 from ..nn import PositionTransformer, UNet, UnrolledTransformer
 from ..nn.unrolled_heads import SpectralHeads
 from ..processes import SeparableGaussian
 
 HOW = {
-    "unrolled": "the learnt spectrum is read at longer lags, which nothing taught",
+    "unrolled": "each further frame depends on the N − 1 before it as the last one did (most entropy)",
     "position": "lags beyond those trained get the weight 0",
     "unet": "as it is: convolutions know no length",
 }
@@ -40,16 +41,29 @@ def longer(network: nn.Module, frames: int) -> ScoreFunction:
 
 
 def longer_law(network: UnrolledTransformer, frames: int) -> SeparableGaussian:
-    """Gamma kron Sigma with gamma(h) = sum_w p(w) cos(w h) at every lag, p on the frequencies that were trained."""
+    """Gamma kron Sigma of most entropy with the learnt lags (:func:`~kronoscope.linalg.maximum_entropy_lags`)."""
+    learnt = spectral_law(network, network.num_frames)
+    return _of_lags(maximum_entropy_lags(learnt.temporal_covariance[0], frames), learnt.spatial_covariance)
+
+
+def spectral_law(network: UnrolledTransformer, frames: int) -> SeparableGaussian:
+    """Gamma kron Sigma with gamma(h) = sum_w p(w) cos(w h) at every lag, p on the frequencies that were trained.
+
+    Nothing taught it the lags beyond those of the network.
+    """
     heads = network.heads
     if not isinstance(heads, SpectralHeads) or not heads.is_regular or not network.is_separable:
         raise InputError("network must have one head and relative positions on a regular grid to run on more frames")
     power = (heads.power() * heads.shares.double()).detach()[0]
     frequencies = torch.linspace(0, torch.pi, len(power), dtype=torch.float64)
     gamma = torch.outer(torch.arange(frames, dtype=torch.float64), frequencies).cos() @ power
-    lags = (torch.arange(frames)[:, None] - torch.arange(frames)).abs()
     factor = heads.real.detach().double()[0]
-    return SeparableGaussian(gamma[lags], factor @ factor.mT)
+    return _of_lags(gamma, factor @ factor.mT)
+
+
+def _of_lags(gamma: Tensor, spatial: Tensor) -> SeparableGaussian:
+    frames = torch.arange(len(gamma))
+    return SeparableGaussian(gamma[(frames[:, None] - frames).abs()], spatial)
 
 
 def padded(network: PositionTransformer, frames: int) -> PositionTransformer:

@@ -2,6 +2,7 @@
 
 from .covariance import Covariance, DenseCovariance, KroneckerCovariance
 from .eigen import Eigendecomposition, eigendecomposition, symmetric
+from .extension import maximum_entropy_lags
 from .schur import toeplitz_log_det
 from .stationary import ToeplitzKroneckerCovariance
 from .toeplitz import Toeplitz, block_toeplitz
@@ -15,6 +16,7 @@ __all__ = [
     "ToeplitzKroneckerCovariance",
     "block_toeplitz",
     "eigendecomposition",
+    "maximum_entropy_lags",
     "symmetric",
     "toeplitz_log_det",
 ]
