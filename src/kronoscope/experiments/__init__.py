@@ -4,6 +4,7 @@ from .control import ControlResult, control_data, control_process, run_control
 from .demo import demo
 from .demo_page import demo_report
 from .dependence import Comparison, compare
+from .longer import longer
 from .reproductions import REPRODUCTIONS, Finding, Reproduction, reproduce
 from .run_page import run_report
 from .weather import WEATHER_NETWORK, WeatherResult, run_weather
@@ -21,6 +22,7 @@ __all__ = [
     "control_process",
     "demo",
     "demo_report",
+    "longer",
     "reproduce",
     "run_control",
     "run_report",
