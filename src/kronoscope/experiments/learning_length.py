@@ -14,7 +14,7 @@ from . import sweeps
 from .learning import FIRST_DATA_SEED, LEARNERS, MAX_TIME, MIN_TIME, SAMPLES, Row, fitted, job, plain, run_jobs, truth
 from .learning_curves import curves
 from .learning_exact import separable_score_kl
-from .learning_length_page import NULL, SPECTRUM, page
+from .learning_length_page import MILLI, NULL, SPECTRUM, page
 from .longer import longer, longer_law, spectral_law
 from .reproductions import Finding
 from .stages import Stage
@@ -68,9 +68,9 @@ def _is_dear(name: str) -> bool:
 
 
 def _each_frame(row: Row) -> Row:
-    """All nats over the number of frames; log-log slopes lose 1 by it."""
+    """Millinats for each frame; log-log slopes lose 1 by it."""
     frames = row.job["frames"]
-    shared = {name: row.result[name] and row.result[name] / frames for name in ("kl", "floor")}
+    shared = {name: row.result[name] and MILLI * row.result[name] / frames for name in ("kl", "floor")}
     return Row(row.job, row.result | shared)
 
 

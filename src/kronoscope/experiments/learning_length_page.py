@@ -23,7 +23,9 @@ from .learning_words import (
 )
 from .longer import HOW
 
-AXIS = Axis("frames N", "N = ", "nats a frame")
+MILLI = 1000.0
+UNIT = "millinats a frame"
+AXIS = Axis("frames N", "N = ", UNIT)
 RATE = Rate(
     "−1.00",
     "Expected, for networks: a rate in the style of Fu et al. (docs/theory.md, section 3), size of the class over n, "
@@ -57,7 +59,7 @@ def page(found: Sequence[Curve], longer_rows: Sequence[Row], n: int, largest: in
     told = (
         f"{matched(found, AXIS.column)} Exponential kernel of lengthscale 8. Block-Toeplitz and all networks but the "
         f"unrolled one with one head are left out where N d is above {largest}. "
-        f"Longer sequences: {'; '.join(f'{LEARNERS[k].label}: {v}' for k, v in HOW.items())}. The DiT "
+        f"Longer sequences: {'; '.join(f'{k}: {v}' for k, v in _ways())}. The DiT "
         "and the perceptron have weights for frame numbers and cannot be run on more. The claim fails if the error for "
         "a frame grows for the learners that are tied in the lag. "
         f"{left_out([c.learner for c in found], seconds_each(found))}"
@@ -65,7 +67,11 @@ def page(found: Sequence[Curve], longer_rows: Sequence[Row], n: int, largest: in
     return Report(
         "What do longer sequences cost?",
         _subtitle(falls, grows),
-        facts={"truth": "exponential kernel of lengthscale 8", "sequences": n, "error": "nats a frame"},
+        facts={
+            "truth": "exponential kernel of lengthscale 8",
+            "sequences": n,
+            "error": f"{UNIT}: thousandths of a nat",
+        },
         sections=[
             take_aways(
                 [
@@ -134,7 +140,7 @@ def _points(rows: Sequence[Row]) -> Extended:
                     Row(
                         row.job,
                         {
-                            "kl": row.result["longer"][f"{prefix}{factor}"] / (factor * row.job["frames"]),
+                            "kl": MILLI * row.result["longer"][f"{prefix}{factor}"] / (factor * row.job["frames"]),
                             "failed": None,
                             "floor": None,
                             "seconds": 0.0,
@@ -146,6 +152,11 @@ def _points(rows: Sequence[Row]) -> Extended:
             for factor in rows[0].job["factors"]
         }
     return found
+
+
+def _ways() -> list[tuple[str, str]]:
+    """How each network is called, and what is done to run it longer."""
+    return [*((LEARNERS[name].label, how) for name, how in HOW.items()), *BESIDE.values()]
 
 
 def _called(name: str) -> str:
@@ -162,13 +173,11 @@ def _longer(extended: Extended, rows: Sequence[Row], trained: int, n: int) -> Ta
         [
             _called(name),
             *(cell(by_factor[factor]) for factor in factors),
-            BESIDE[name][1] if name in BESIDE else HOW[name],
         ]
         for name, by_factor in extended.items()
     ]
     columns: list[Column | str] = ["trained network"]
-    columns += [Column(_head(factor, trained), "nats a frame") for factor in factors]
-    columns.append("what is done")
+    columns += [Column(_head(factor, trained), "millinats") for factor in factors]
     caption = (
         f"Networks trained on sequences of {trained} frames, n = {n}, and run on longer ones: score error for each "
         "frame against the exact score there. A network that had learnt the dependence and not the length would keep "
@@ -213,7 +222,7 @@ def _do_not_cut(tied: Curve, falls: bool | None) -> TakeAway | None:
         "Do not cut long series short for a network that is tied in the lag."
         if falls
         else "Cutting long series short loses nothing here, even for a network that is tied in the lag.",
-        f"Its error for a frame goes from {nats(first)} at {AXIS.head(first.x)} to {nats(last)} at "
+        f"Its error for a frame goes from {nats(first, UNIT)} at {AXIS.head(first.x)} to {nats(last, UNIT)} at "
         f"{AXIS.head(last.x)}.",
         tied.told.label,
         AXIS.head(last.x),
@@ -247,7 +256,7 @@ def _longest(extended: Extended, trained: int) -> TakeAway | None:
     if lead is None or lead.above(1) is not True:
         return None
     name = ranked[0][1]
-    listed = ", ".join(f"{_called(who)} {nats(extended[who][last], 'nats a frame')}" for _, who in ranked)
+    listed = ", ".join(f"{_called(who)} {nats(extended[who][last], UNIT)}" for _, who in ranked)
     return TakeAway(
         f"Of networks that were trained on {trained} frames, run the {_called(name)} on {_head(last, trained)}.",
         f"There they err by: {listed}.",
@@ -268,8 +277,8 @@ def _beside_null(extended: Extended, trained: int) -> TakeAway | None:
         "Run it whole on the long sequence, not stretch by stretch."
         if better
         else f"Run it stretch by stretch, {trained} frames each, not whole on the long sequence.",
-        f"At {_head(last, trained)} independent stretches err by {nats(null, 'nats a frame')}, the whole by "
-        f"{nats(own, 'nats a frame')}: {factor} times as much.",
+        f"At {_head(last, trained)} independent stretches err by {nats(null, UNIT)}, the whole by "
+        f"{nats(own, UNIT)}: {factor} times as much.",
         _called("unrolled" if better else NULL),
         _head(last, trained),
     )

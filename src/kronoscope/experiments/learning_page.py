@@ -112,7 +112,7 @@ def table(found: Sequence[Curve], axis: Axis, caption: str, changes: Mapping[str
     """
     places = sorted({point.x for curve in found for point in curve.points})
     columns: list[Column | str] = ["learner", Column("weights or parameters", digits=7)]
-    columns += [Column(axis.head(place), axis.unit.removesuffix(" a sequence")) for place in places]
+    columns += [Column(axis.head(place), axis.unit.split(" a ")[0]) for place in places]
     if changes is not None:
         columns.append("last over first place (95 % interval)")
     rows: list[list[Cell]] = []
