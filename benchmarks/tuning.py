@@ -10,7 +10,7 @@ from kronoscope.experiments import control_data, control_process
 from kronoscope.experiments.learning import LEARNERS
 
 N = 500
-RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+RATES = tuple(float(rate) for rate in os.environ.get("KRONOSCOPE_RATES", "3e-4,1e-3,3e-3,1e-2,3e-2").split(","))
 ALL = ("dit", "dit-plain", "unet", "linear", "mlp")
 NETWORKS = tuple(os.environ.get("KRONOSCOPE_NETWORKS", ",".join(ALL)).split(","))
 
@@ -19,7 +19,8 @@ def run() -> Iterator[dict]:
     """A row a network and rate: held-out loss in nats a sequence, up to a constant of the data that all rows share.
 
     Preset steps and batch, one draw of n = 500, of which 50 are held out; the weights of the least held-out loss. The
-    score error stands in the note and chooses nothing. ``KRONOSCOPE_NETWORKS`` takes a part ("dit,unet").
+    score error stands in the note and chooses nothing. ``KRONOSCOPE_NETWORKS`` and ``KRONOSCOPE_RATES`` take a part
+    ("dit,unet", "3e-3,1e-2").
     """
     process, x = control_process(), control_data(N)
     for name in NETWORKS:

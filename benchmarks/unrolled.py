@@ -38,13 +38,15 @@ def run() -> Iterator[dict]:
     """Rows: several heads, against their targets; then score error over that of maximum likelihood.
 
     Each is the mean over ``KRONOSCOPE_SEEDS`` draws of the data (1 unless that is set), each learnt with another seed;
-    ``KRONOSCOPE_ROWS`` chooses the halves ("heads,limit"), ``KRONOSCOPE_FRAMES`` the lengths of the second ("32,128").
+    ``KRONOSCOPE_ROWS`` chooses parts ("heads,limit"; "rule" is the last row of "heads"), ``KRONOSCOPE_FRAMES`` the
+    lengths of the second ("32,128").
     """
     yield _untrained()
     if "heads" in ROWS:
         yield _told_nothing()
         yield _rank_three()
         yield _absolute()
+    if {"heads", "rule"} & set(ROWS):
         yield _heads_rule()
     for frames in FRAMES if "limit" in ROWS else ():
         for name in KERNELS:

@@ -67,5 +67,16 @@ def test_no_more_is_trained_than_the_rule_needs(means, tried, chosen, monkeypatc
 
     monkeypatch.setattr(models.heads, "fit", fit)
     monkeypatch.setattr(models.heads, "_held_out", lambda heads, x, seed: means[heads - 1] + noise[heads - 1])
-    found = models.choose_heads(torch.zeros(4, 2, 1), range(1, len(means) + 1))
+    found = models.choose_heads(torch.zeros(40_000, 2, 1), range(1, len(means) + 1))
     assert (asked, found.heads) == (tried, chosen)
+
+
+@pytest.mark.parametrize(("n", "chosen"), [(40, 1), (4000, 2)])
+def test_a_gain_that_the_training_draw_may_give_needs_no_head(n, chosen, monkeypatch):
+    """A gain of 0.005 on every held-out sequence; q = 32 + 4 - 1 parameters may gain sqrt(70) / (1.6 n) by luck."""
+    losses = torch.randn(100, generator=generator(), dtype=torch.float64)
+    monkeypatch.setattr(models.heads, "fit", lambda x, network, network_options, **settings: network_options["heads"])
+    monkeypatch.setattr(models.heads, "_held_out", lambda heads, x, seed: losses - 0.005 * min(heads - 1, 1))
+    found = models.choose_heads(torch.zeros(n, 32, 2), (1, 2, 3))
+    assert found.heads == chosen
+    assert found.excess[1] == pytest.approx((0.005, 70**0.5 / (1.6 * n)))

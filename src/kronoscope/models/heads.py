@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,8 @@ class HeadsChoice:
         heads: The smallest number that is not worse than the best by more than one standard error.
         losses: Held-out denoising loss by number of heads, nats a sequence up to a constant of the data; all with the
             same held-out sequences and the same noise.
-        excess: Loss above that of the best number, and its standard error, paired over the held-out sequences.
+        excess: Loss above that of the best number, and its standard error: of the held-out sequences, paired, and of
+            the sequences trained on.
     """
 
     heads: int
@@ -48,7 +50,11 @@ def choose_heads(
     """Fit ``network="unrolled"`` with each number of heads; take the smallest that is as good on held-out sequences.
 
     "As good" is the one-standard-error rule: within one standard error of the best number's held-out denoising
-    loss, the difference paired over sequences with common noise. Nothing of the truth is used.
+    loss. Two sources of it count. That of the held-out sequences, paired with common noise; and that of the sequences
+    trained on, sqrt(2 q) / (2 n), the standard deviation of chi-squared with q degrees of freedom over 2 n, by which
+    q parameters that are not needed move the loss as the draw has it: N + d^2 - 1 of a head with relative positions,
+    (N (N + 1) + d (d + 1)) / 2 - 1 with absolute ones. Two networks that both hold the truth differ by little on any
+    held-out sequences, so that the first alone would tell them apart. Nothing of the truth is used.
 
     The heads are the Kronecker terms of the covariance that the network can hold: too few miss dependence, too many
     learn noise. Fit all sequences with the number chosen afterwards:
@@ -75,6 +81,7 @@ def choose_heads(
     if "heads" in options:
         raise InputError("heads is what is chosen; leave it out of network_options")
     seed = int(torch.randint(2**62, (), generator=_checks.generator_or_seed_zero(generator)))
+    drawn = _of_the_draw(data.from_array(x).values.shape, validation, options)
     each: dict[int, Tensor] = {}
     for heads in numbers:
         fitted = fit(
@@ -87,18 +94,29 @@ def choose_heads(
         )
         each[heads] = _held_out(fitted, x, seed)
         best = min(each, key=lambda number: float(each[number].mean()))
-        more, error = _excess(each[heads], each[best])
+        more, error = _excess(each[heads], each[best], drawn)
         if more > error or numbers.index(heads) - numbers.index(best) == 2:
             break
-    excess = {heads: _excess(losses, each[best]) for heads, losses in each.items()}
+    excess = {heads: _excess(losses, each[best], drawn) for heads, losses in each.items()}
     chosen = min(heads for heads, (more, error) in excess.items() if more <= error)
     return HeadsChoice(chosen, {heads: float(losses.mean()) for heads, losses in each.items()}, excess)
 
 
-def _excess(losses: Tensor, best: Tensor) -> tuple[float, float]:
-    """Mean of the losses above the best's, and its standard error, paired over the sequences."""
+def _of_the_draw(shape: tuple[int, ...], validation: float, options: dict[str, Any]) -> float:
+    """sqrt(2 q) / (2 n) of one head."""
+    n, frames, features = shape
+    absolute = options.get("positions") == "absolute"
+    of_time, of_space = (
+        (frames * (frames + 1) // 2, features * (features + 1) // 2) if absolute else (frames, features**2)
+    )
+    return math.sqrt(2 * (of_time + of_space - 1)) / (2 * n * (1 - validation))
+
+
+def _excess(losses: Tensor, best: Tensor, drawn: float) -> tuple[float, float]:
+    """Mean of the losses above the best's, and its standard error."""
     difference = losses - best
-    return float(difference.mean()), float(difference.std() / len(difference) ** 0.5)
+    held_out = float(difference.std() / len(difference) ** 0.5)
+    return float(difference.mean()), math.hypot(held_out, drawn)
 
 
 def _held_out(model: Model, x: Tensor | np.ndarray | xr.DataArray, seed: int) -> Tensor:
