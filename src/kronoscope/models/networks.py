@@ -45,7 +45,7 @@ NETWORKS: dict[str, NetworkPreset] = {
     ),
     "unet": NetworkPreset(
         UNet,
-        TrainingConfig(max_steps=1500, batch_size=64, learning_rate=3e-3, patience=None),
+        TrainingConfig(max_steps=1500, batch_size=64, learning_rate=1e-2, patience=None),
         "one-dimensional U-Net of convolutions over the frames: the usual network, to compare with",
     ),
     "linear": NetworkPreset(
@@ -55,7 +55,7 @@ NETWORKS: dict[str, NetworkPreset] = {
     ),
     "mlp": NetworkPreset(
         MLP,
-        TrainingConfig(max_steps=3000, batch_size=128, learning_rate=3e-3, patience=None),
+        TrainingConfig(max_steps=3000, batch_size=128, learning_rate=1e-2, patience=None),
         "perceptron on the flattened sequence: no structure, to compare with",
     ),
 }
