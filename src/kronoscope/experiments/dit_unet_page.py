@@ -84,9 +84,9 @@ def _rates() -> str:
     dit, unet = (preset(name).training for name in ("dit", "unet"))
     return (
         f"Learning rates are the presets' own, {dit.learning_rate:g} for a DiT and {unet.learning_rate:g} for the "
-        f"U-Net. The U-Net's was the best of three by held-out loss in trainings of {unet.max_steps} steps on another "
-        "number of sequences, and lies at the edge of that grid (docs/learning.md); the DiT's grid is not in that "
-        "table. No rate was chosen for these budgets, so either might be nearer with a rate of its own."
+        f"U-Net, of five that were tried for each in trainings of {unet.max_steps} steps on other numbers of sequences "
+        "(python -m benchmarks tuning; docs/learning.md lists them). No rate was chosen for these budgets, so either "
+        "might be nearer with a rate of its own."
     )
 
 
