@@ -146,7 +146,7 @@ def invented(told, measurement):
     rank = list(LEARNERS).index(told["learner"]) + 1
     error = 0.02 * rank * 500 / told["n"] * (1 + 0.1 * (told["seed"] % 7))
     if measurement.__name__ == "measure_longer":
-        nats = {f"{zero}{k}": error * k**1.2 for zero in ("", "zero ") for k in told["factors"]}
+        nats = {f"{beside}{k}": error * k**1.2 for beside in ("", "spectrum ", "zero ") for k in told["factors"]}
         return {"longer": nats, "standard_errors": dict.fromkeys(nats, 0.001 * error)}
     if measurement.__name__ == "measure_path":
         network = bool(LEARNERS[told["learner"]].network)
