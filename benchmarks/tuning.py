@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator
 
-from kronoscope import metrics, models
+from kronoscope import DivergenceError, metrics, models
 from kronoscope.experiments import control_data, control_process
 from kronoscope.experiments.learning import LEARNERS
 
@@ -23,20 +23,21 @@ def run() -> Iterator[dict]:
     The score error stands in the note and chooses nothing. ``KRONOSCOPE_NETWORKS`` and ``KRONOSCOPE_RATES`` take a
     part ("dit,unet", "3e-3,1e-2"), ``KRONOSCOPE_SIZES`` other numbers of sequences ("500,2000").
     """
-    process = control_process()
     for n, name, rate in itertools.product(SIZES, NETWORKS, RATES):
-        learner = LEARNERS[name]
+        loss, note = _trained(n, name, rate)
+        row = {"name": f"{name}, n = {n}, rate {rate:g}", "value": loss, "unit": "nats", "note": note}
+        yield row | dict.fromkeys(("baseline", "ratio", "floor"))
+
+
+def _trained(n: int, name: str, rate: float) -> tuple[float | None, str]:
+    """The least held-out loss, and what else there is to tell; None where the training diverged."""
+    learner = LEARNERS[name]
+    try:
         fitted = models.fit(control_data(n), learner.network, network_options=dict(learner.options), learning_rate=rate)
-        told = fitted.record["training"]
-        kept = next(one for one in told["history"] if one["step"] == told["best_step"])
-        error = metrics.score_kl(fitted.score, process, linear=learner.linear)
-        yield {
-            "name": f"{name}, n = {n}, rate {rate:g}",
-            "value": kept["held_out_loss"],
-            "unit": "nats",
-            "baseline": None,
-            "ratio": None,
-            "floor": None,
-            "note": f"step {told['best_step']} of {told['steps']}; score error {error.value:.3g} nats; "
-            f"{told['weights']} weights; {told['seconds']:.0f} s",
-        }
+    except DivergenceError as reason:
+        return None, str(reason)
+    told = fitted.record["training"]
+    kept = next(one for one in told["history"] if one["step"] == told["best_step"])
+    error = metrics.score_kl(fitted.score, control_process(), linear=learner.linear)
+    note = f"step {told['best_step']} of {told['steps']}; score error {error.value:.3g} nats; {told['weights']} weights"
+    return kept["held_out_loss"], f"{note}; {told['seconds']:.0f} s"

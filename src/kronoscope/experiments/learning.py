@@ -41,6 +41,7 @@ class Learner:
         options: Of the network.
         validation: Share that is held out; little where the last weights are kept anyway.
         linear: Whether the score is affine in x, so that its error is exact.
+        rate: Learning rate, where the options ask for another than the preset's (docs/learning.md, "Baselines").
     """
 
     label: str
@@ -51,6 +52,7 @@ class Learner:
     options: Mapping[str, Any] = field(default_factory=dict)
     validation: float = 0.1
     linear: bool = True
+    rate: float | None = None
 
 
 LEARNERS: dict[str, Learner] = {
@@ -61,7 +63,12 @@ LEARNERS: dict[str, Learner] = {
     "position": Learner("position-only transformer", "baseline", "position", structure="block-toeplitz"),
     "dit": Learner("DiT with a linear path", "baseline-2", "dit", linear=False),
     "dit-plain": Learner(
-        "DiT as for images", "baseline-2", "dit", options={"linear_path": False, "positions": "learned"}, linear=False
+        "DiT as for images",
+        "baseline-2",
+        "dit",
+        options={"linear_path": False, "positions": "learned"},
+        linear=False,
+        rate=3e-2,
     ),
     "unet": Learner("1-D U-Net", "baseline-3", "unet", linear=False),
     "linear": Learner("free matrices", "held-out", "linear", structure="unstructured"),
@@ -192,7 +199,7 @@ def fitted(learner: Learner, x: torch.Tensor, told: sweeps.Job, **more: Any) -> 
         network_options={**learner.options, **told["options"]},
         validation=max(learner.validation, 2 / len(x)),
         generator=torch.Generator().manual_seed(told["seed"]),
-        **told["training"],
+        **({} if learner.rate is None else {"learning_rate": learner.rate}) | told["training"],
         **more,
     )
 
