@@ -96,7 +96,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         "learning_dimension", "Features are cheap to learn for who knows space from time.", (30, 1), True
     ),
     "length": Reproduction(
-        "learning_length", "Longer sequences teach a learner tied in the lag more.", (40, 1.5), True
+        "learning_length", "Longer sequences teach a learner tied in the lag more.", (32, 1.5), True
     ),
     "complexity": Reproduction(
         "learning_complexity", "The kind of a network matters more than its size.", (25, 1.5), True
