@@ -9,7 +9,7 @@ from typing import Any
 from ..report import Number, Report, Section, Table, Verdict
 from .learning import LEARNERS, Row, job, plain, run_jobs
 from .learning_curves import Curve, Ratio, best, curves, ratio
-from .learning_page import NUMBERS, Axis, Rate, exponent_table, figure, table
+from .learning_page import Axis, Rate, along, figure, table
 from .learning_words import (
     TakeAway,
     how,
@@ -89,15 +89,7 @@ def page(shapes: Sequence[Curve], lengths: Sequence[Curve], quick: bool) -> Repo
         sections=[
             take_aways(_take_aways(shapes, lengths)),
             Section("Smoothness", "", [figure(shapes, NU, smooth, words), _smoothness(shapes)]),
-            Section(
-                "Reach",
-                "",
-                [
-                    figure(lengths, ELL, far, words),
-                    table(lengths, ELL, NUMBERS),
-                    exponent_table(lengths, ELL, RATE),
-                ],
-            ),
+            along("Reach", lengths, ELL, RATE, far, words),
             how(told),
         ],
         verdict=Verdict(_verdict(shapes, changes)),

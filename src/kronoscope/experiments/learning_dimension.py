@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..report import Number, Report, Section, Verdict
+from ..report import Number, Report, Verdict
 from .learning import LEARNERS, job, plain, run_jobs
 from .learning_curves import Curve, Exponent, best, curves, ratio
-from .learning_page import NUMBERS, Axis, Rate, exponent_table, figure, table
+from .learning_page import Axis, Rate, along
 from .learning_words import (
     TakeAway,
     beyond,
@@ -79,15 +79,7 @@ def page(found: Sequence[Curve], frames: int) -> Report:
         facts={"truth": f"{frames} frames, exponential kernel of lengthscale 8", "sequences": N},
         sections=[
             take_aways([_structure(found)]),
-            Section(
-                "Score error against d",
-                "",
-                [
-                    figure(found, AXIS, caption, words),
-                    table(found, AXIS, NUMBERS),
-                    exponent_table(found, AXIS, RATE),
-                ],
-            ),
+            along("Score error against d", found, AXIS, RATE, caption, words),
             how(told),
         ],
         verdict=Verdict([_number(slopes.get(name), name, flat) for name, flat in CLAIMS.items()]),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..report import Column, Number, Report, Section, Table, Verdict
 from .learning import LEARNERS, Row
 from .learning_curves import Curve, Point, point, ratio
-from .learning_page import NUMBERS, Axis, Rate, cell, exponent_table, figure, table
+from .learning_page import Axis, Rate, along, cell
 from .learning_words import (
     TakeAway,
     beyond,
@@ -81,15 +81,7 @@ def page(found: Sequence[Curve], longer_rows: Sequence[Row], n: int, largest: in
                     _beside_null(extended, trained),
                 ]
             ),
-            Section(
-                "Error for a frame",
-                "",
-                [
-                    figure(found, AXIS, caption, words),
-                    table(found, AXIS, NUMBERS),
-                    exponent_table(found, AXIS, RATE),
-                ],
-            ),
+            along("Error for a frame", found, AXIS, RATE, caption, words),
             Section("Trained short, run long", "", [_longer(extended, longer_rows, trained, n)]),
             how(told),
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..report import Column, Estimate, Figure, Line, LinePanel, Table
+from ..report import Column, Estimate, Figure, Line, LinePanel, Section, Table
 from ..report.numerals import decimal, significant
 from ..report.records import Cell
 from .learning import CONFIDENCE
@@ -13,7 +13,6 @@ from .learning_curves import Curve, Point, front
 from .learning_words import how as how  # pages outside the study read it here
 
 EXPONENT = "exponent (95 % interval)"
-NUMBERS = "In numbers."
 
 
 @dataclass(frozen=True)
@@ -165,6 +164,12 @@ def _expected(curve: Curve, rate: Rate) -> str | None:
         return rate.networks
     size = curve.size_exponent
     return None if size is None else decimal(size + rate.shift, 2)
+
+
+def along(title: str, found: Sequence[Curve], axis: Axis, rate: Rate, caption: str, alt: str) -> Section:
+    """An axis as most pages show it: the figure, the means in numbers, the exponents."""
+    numbers = table(found, axis, "In numbers."), exponent_table(found, axis, rate)
+    return Section(title, "", [figure(found, axis, caption, alt), *numbers])
 
 
 def effective_table(found: Sequence[Curve], axis: Axis) -> Table:
