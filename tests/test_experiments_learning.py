@@ -131,6 +131,8 @@ def test_what_can_run_on_more_frames_and_what_cannot():
         assert longer(network, 12)(x, 0.5).shape == x.shape
     with pytest.raises(InputError, match="network must be tied in the lag to run on more frames, got DiT"):
         longer(ks.nn.DiT(6, 2, width=8, num_heads=2), 12)
+    with pytest.raises(InputError, match="frames must be"):
+        longer(UNet(6, 2, width=8, num_heads=2), 0)
 
 
 def advice(page):

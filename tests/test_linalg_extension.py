@@ -57,3 +57,5 @@ def test_what_it_refuses():
         maximum_entropy_lags(torch.ones(4), 5)
     with pytest.raises(InputError, match="positive definite Toeplitz matrix, but frame 2 is no news"):
         maximum_entropy_lags(torch.tensor([1.0, 0.9, 0.2, 0.0]), 5)
+    with pytest.raises(InputError, match="frames must be"):
+        maximum_entropy_lags(torch.ones(4), 0)

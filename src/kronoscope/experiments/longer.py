@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .. import diffusion
+from .. import _checks, diffusion
 from .._errors import InputError
 from .._typing import DiffusionTime, ScoreFunction
 from ..linalg import maximum_entropy_lags
@@ -24,8 +24,9 @@ def longer(network: nn.Module, frames: int) -> ScoreFunction:
     """The score of a trained network on sequences of ``frames`` frames, as :data:`HOW` says.
 
     Raises:
-        InputError: A network whose weights belong to frame numbers.
+        InputError: A network whose weights belong to frame numbers, or ``frames`` below 1.
     """
+    _checks.count("frames", frames)
     if isinstance(network, UnrolledTransformer):
         return longer_law(network, frames).score
     if isinstance(network, PositionTransformer):

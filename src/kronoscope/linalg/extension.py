@@ -7,6 +7,7 @@ import torch
 from scipy.linalg import solve_toeplitz
 from torch import Tensor
 
+from .. import _checks
 from .._errors import InputError
 from .schur import prediction_variances
 
@@ -29,8 +30,10 @@ def maximum_entropy_lags(gamma: Tensor, frames: int) -> Tensor:
         frames: How many lags to return, 1 or more; no more than N leaves nothing to extend.
 
     Raises:
-        InputError: ``gamma`` is no vector of at least 2, or its Toeplitz matrix is not positive definite.
+        InputError: ``frames`` is below 1, ``gamma`` is no vector of at least 2, or its Toeplitz matrix is not positive
+            definite.
     """
+    _checks.count("frames", frames)
     if gamma.ndim != 1 or len(gamma) < 2:
         raise InputError(f"gamma must have the shape (N,) with N >= 2, got {tuple(gamma.shape)}")
     known = gamma.detach().double().cpu().numpy()
