@@ -109,6 +109,8 @@ def test_an_unrolled_network_on_longer_sequences_keeps_its_lags_and_adds_nothing
     assert spectral > 1000 * gap
     with pytest.raises(InputError, match="network must have one head"):
         longer_law(ks.nn.UnrolledTransformer(6, 2, heads=2), 12)
+    with pytest.raises(InputError, match="a law must be Gamma kron Sigma to run on more frames, got DenseGaussian"):
+        longer_law(ks.processes.DenseGaussian(torch.eye(4), 2), 12)
 
 
 def test_a_padded_position_network_is_the_same_where_it_was_trained():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import kronoscope as ks
-from kronoscope import InputError, metrics
+from kronoscope import InputError, estimators, metrics
 from kronoscope.experiments import learning
 from kronoscope.experiments.learning import job
 from kronoscope.experiments.learning_exact import separable_score_kl
@@ -63,6 +63,19 @@ def test_what_it_refuses():
     p = ks.GaussianSequence(ks.kernels.PowerExponential(3.0), torch.eye(2), times=8, mean=torch.ones(8, 2))
     with pytest.raises(InputError, match="process must have mean zero, got entries up to 1"):
         separable_score_kl(learnt(8), p, 0.01, 6.0)
+
+
+def test_maximum_likelihood_is_run_longer_as_the_network_is():
+    """Its factors, extended, beside the dense quadrature of the score of the dense law."""
+    told = job("stationary-separable", 40, 0, frames=8, features=2) | {"factors": [1, 4]}
+    got = measure_longer(told)
+    process = learning.truth(told["kernel"], 8, 2)
+    law = estimators.StationarySeparable(min_time=0.01).fit(process.sample(40, generator=seeded(5)).float())
+    for factor in (1, 4):
+        dense = ks.processes.DenseGaussian(longer_law(law, 8 * factor).covariance(), 2)
+        found = metrics.score_kl(dense.score, learning.truth(told["kernel"], 8 * factor, 2), linear=True)
+        assert got["longer"][str(factor)] == pytest.approx(found.value, rel=1e-4)
+    assert got["standard_errors"] == {"1": 0.0, "4": 0.0}
 
 
 @pytest.mark.parametrize("learner", ["unrolled", "position", "unet"])

@@ -158,12 +158,22 @@ def test_length_that_is_not_generalised_is_not_recommended(monkeypatch):
     first = page_of("length", monkeypatch, wanted, grow=0.9, zero=3.0)
     assert "may be run on 1024 frames" in texts(first)
     assert "Run it whole" in texts(first)
-    assert "run the unrolled on 1024 frames" in texts(first)
-    assert "run the 1-D U-Net on 1024 frames" not in texts(first)
+    assert "take for 1024 frames: unrolled" in texts(first)
+    assert "take for 1024 frames: 1-D U-Net" not in texts(first)
     second = page_of("length", monkeypatch, wanted, grow=2.8, zero=0.5)
     assert "Train an unrolled network on as many frames as it is to run on" in texts(second)
     assert "Run it stretch by stretch" in texts(second)
-    assert standings(second)[-1] == "bad"
+    assert standings(second)[-2:] == ["bad", "good"]  # maximum likelihood, extended alike, errs as much
+
+
+def test_what_training_loses_on_longer_sequences_is_told_from_what_the_class_does(monkeypatch):
+    def lossy(told):
+        lost = 3 if told["learner"] == "unrolled" and told["frames"] > 128 else 1
+        return lost * wanted(told)
+
+    page = page_of("length", monkeypatch, lossy)
+    assert standings(page)[-1] == "bad"
+    assert "times the error of maximum likelihood, extended alike, at 1024 frames" in page.verdict.numbers[-1].label
 
 
 def test_a_network_held_up_by_its_training_is_to_be_trained_longer(monkeypatch):

@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from .. import metrics
+from .. import metrics, models
 from ..nn import UnrolledTransformer
 from ..processes import SeparableGaussian
 from . import sweeps
 from .learning import FIRST_DATA_SEED, LEARNERS, MAX_TIME, MIN_TIME, SAMPLES, Row, fitted, job, plain, run_jobs, truth
 from .learning_curves import curves
 from .learning_exact import separable_score_kl
-from .learning_length_page import MILLI, NULL, SPECTRUM, page
+from .learning_length_page import LIMIT, MILLI, NULL, SPECTRUM, page
 from .longer import longer, longer_law, spectral_law
 from .reproductions import Finding
 from .stages import Stage
@@ -29,7 +29,7 @@ QUICK_TRAINING: dict[str, dict[str, Any]] = {
     "position": {"max_steps": 150, "evaluate_every": 50},
     "unet": {"max_steps": 100, "evaluate_every": 50},
 }
-EXTENDED = ("unrolled", "position", "unet")
+EXTENDED = ("unrolled", LIMIT, "position", "unet")
 NETWORKS = ("unrolled", "unrolled-4", "position", "dit", "unet")
 LARGEST = 256  # frames x features of block-Toeplitz, and of networks that are dear on long sequences
 LONG = ("unrolled",)
@@ -38,7 +38,7 @@ FEWEST_SAMPLES, EXACT_SIZE, BATCH = 256, 512, 32_768
 
 
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
-    """Every learner at n = 500 for each N; then networks trained at one N and run on up to 32 times as many frames."""
+    """Every learner at n = 500 for each N; then what is learnt at one N on up to 32 times as many frames."""
     features, frames = (2, QUICK_FRAMES) if quick else (4, FRAMES)
     who = ("unrolled", *ESTIMATORS) if quick else (*NETWORKS, *ESTIMATORS)
     seeds = range(seed, seed + (QUICK_SEEDS if quick else SEEDS))
@@ -51,10 +51,10 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
     ]
     trained, factors = (QUICK_TRAINED, QUICK_FACTORS) if quick else (TRAINED, FACTORS)
     extended = [
-        job(one, N, s, frames=trained, features=features, training=QUICK_TRAINING[one] if quick else None)
+        job(one, N, s, frames=trained, features=features, training=QUICK_TRAINING.get(one) if quick else None)
         | {"factors": list(factors)}
         for one in EXTENDED
-        for s in (seeds if one == "unrolled" or not quick else seeds[:1])
+        for s in (seeds if one in ("unrolled", LIMIT) or not quick else seeds[:1])
     ]
     told = {"quick": quick, "seed": seed}
     rows = run_jobs("length", jobs, told, folder and folder / "length", stage)
@@ -75,7 +75,7 @@ def _each_frame(row: Row) -> Row:
 
 
 def measure_longer(told: sweeps.Job) -> sweeps.Result:
-    """Score errors of a network trained at ``frames`` on ``factors`` times as many.
+    """Score errors of what was learnt at ``frames`` on ``factors`` times as many.
 
     Returns:
         longer: nats by "factor"; beside the unrolled network, by "spectrum factor" for its spectrum as it is, and by
@@ -85,6 +85,10 @@ def measure_longer(told: sweeps.Job) -> sweeps.Result:
     learner = LEARNERS[told["learner"]]
     process = truth(told["kernel"], told["frames"], told["features"])
     x = process.sample(told["n"], generator=torch.Generator().manual_seed(FIRST_DATA_SEED + told["seed"])).float()
+    if learner.estimator:
+        law = models.ESTIMATORS[learner.estimator](min_time=MIN_TIME).fit(x)
+        nats = {str(k): _exact(longer_law(law, k * told["frames"]), told, k) for k in told["factors"]}
+        return {"longer": nats, "standard_errors": dict.fromkeys(nats, 0.0)}
     network = fitted(learner, x, told).network
     if isinstance(network, UnrolledTransformer):
         nats = {str(k): _exact(longer_law(network, k * told["frames"]), told, k) for k in told["factors"]}

@@ -34,12 +34,14 @@ RATE = Rate(
     "of parameters over the same N, where those are known.",
     shift=-1.0,
 )
+LIMIT = "stationary-separable"  # the estimator whose lags are extended as the unrolled network's are
 NULL, SPECTRUM = "zero", "spectrum"
 BESIDE = {  # what else is done with the unrolled network: how it is called, and what it is
     SPECTRUM: ("unrolled, its spectrum as it is", "the learnt spectrum read at longer lags, which nothing taught"),
     NULL: ("unrolled, stretches independent", "the null: as if what was trained were repeated"),
 }
 HOLDS = 2.0  # times the error for a frame where it was trained, beyond which length is not generalised
+AT_THE_LIMIT = 1.15  # times the error of maximum likelihood that is run as long
 
 Extended = Mapping[str, Mapping[int, Point]]  # by learner or what is beside the unrolled one, by factor
 
@@ -94,6 +96,7 @@ def page(found: Sequence[Curve], longer_rows: Sequence[Row], n: int, largest: in
                     free.exponent, f"exponent of N for a frame, {free.told.label}", "grows, if the claim holds", grows
                 ),
                 _generalises(extended, trained),
+                _beside_limit(extended, trained),
             ]
         ),
     )
@@ -168,12 +171,13 @@ def _longer(extended: Extended, rows: Sequence[Row], trained: int, n: int) -> Ta
         ]
         for name, by_factor in extended.items()
     ]
-    columns: list[Column | str] = ["trained network"]
+    columns: list[Column | str] = ["learnt"]
     columns += [Column(_head(factor, trained), "millinats") for factor in factors]
     caption = (
-        f"Networks trained on sequences of {trained} frames, n = {n}, and run on longer ones: score error for each "
-        "frame against the exact score there. A network that had learnt the dependence and not the length would keep "
-        "its number. The last row is what a network is worth that knows nothing beyond its length."
+        f"Learnt from sequences of {trained} frames, n = {n}, and run on longer ones: score error for each frame "
+        "against the exact score there. Who had learnt the dependence and not the length would keep the number; but "
+        "lags that are estimated cannot: maximum likelihood shows what they cost once every frame depends on so many "
+        "before it. The last row is what a network is worth that knows nothing beyond its length."
     )
     roles = ["null" if name in BESIDE else LEARNERS[name].role for name in extended]
     return Table(columns, cells, caption, note=_measured(rows, trained), row_roles=roles)
@@ -206,6 +210,16 @@ def _generalises(extended: Extended, trained: int) -> Number:
     return ratio_number(change, label, f"trained on {trained}; below {HOLDS:g}, if it learnt no length", holds)
 
 
+def _beside_limit(extended: Extended, trained: int) -> Number:
+    """Whether what is lost on the way is lost by training, or by anyone who estimates these lags."""
+    last = max(extended["unrolled"])
+    change = ratio(extended["unrolled"][last], extended[LIMIT][last])
+    above = None if change is None else change.above(AT_THE_LIMIT)
+    holds = None if above is None else not above
+    label = f"times the error of maximum likelihood, extended alike, at {_head(last, trained)}, unrolled"
+    return ratio_number(change, label, f"below {AT_THE_LIMIT:g}, if training loses nothing on the way", holds)
+
+
 def _do_not_cut(tied: Curve, falls: bool | None) -> TakeAway | None:
     if falls is None:
         return None
@@ -236,21 +250,23 @@ def _run_longer(extended: Extended, trained: int) -> TakeAway | None:
     else:
         advice = f"An unrolled network that was trained on {trained} frames may be run on {_head(last, trained)}"
         advice += "." if first is None else f"; for {_head(first, trained)} train it on longer sequences."
-    because = f"Its error for a frame at {_head(shown, trained)} is {changes[shown]} times that at {trained} frames."
+    because = f"Its error for a frame at {_head(shown, trained)} is {changes[shown]} times that at {trained} frames"
+    limit = ratio(extended[LIMIT][shown], extended[LIMIT][1])
+    because += "." if limit is None else f"; that of maximum likelihood, extended alike, {limit} times."
     return TakeAway(advice, because, LEARNERS["unrolled"].label, _head(shown, trained))
 
 
 def _longest(extended: Extended, trained: int) -> TakeAway | None:
     """Which network, trained short, errs least on the longest sequences; nothing where two are not told apart."""
     last = max(extended["unrolled"])
-    ranked = sorted((one[last].kl or 0.0, name) for name, one in extended.items() if name not in BESIDE)
+    ranked = sorted((one[last].kl or 0.0, name) for name, one in extended.items() if name not in (*BESIDE, LIMIT))
     lead = ratio(extended[ranked[1][1]][last], extended[ranked[0][1]][last])
     if lead is None or lead.above(1) is not True:
         return None
     name = ranked[0][1]
     listed = ", ".join(f"{_called(who)} {nats(extended[who][last], UNIT)}" for _, who in ranked)
     return TakeAway(
-        f"Of networks that were trained on {trained} frames, run the {_called(name)} on {_head(last, trained)}.",
+        f"Of networks that were trained on {trained} frames, take for {_head(last, trained)}: {_called(name)}.",
         f"There they err by: {listed}.",
         _called(name),
         _head(last, trained),

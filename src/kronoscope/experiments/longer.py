@@ -11,10 +11,11 @@ from .._typing import DiffusionTime, ScoreFunction
 from ..linalg import maximum_entropy_lags
 from ..nn import PositionTransformer, UNet, UnrolledTransformer
 from ..nn.unrolled_heads import SpectralHeads
-from ..processes import SeparableGaussian
+from ..processes import GaussianLaw, SeparableGaussian
 
 HOW = {
     "unrolled": "each further frame depends on the N − 1 before it as the last one did (most entropy)",
+    "stationary-separable": "the same, from the lags that maximum likelihood finds in the same sequences",
     "position": "lags beyond those trained get the weight 0",
     "unet": "as it is: convolutions know no length",
 }
@@ -41,9 +42,12 @@ def longer(network: nn.Module, frames: int) -> ScoreFunction:
     return score
 
 
-def longer_law(network: UnrolledTransformer, frames: int) -> SeparableGaussian:
+def longer_law(learnt: UnrolledTransformer | GaussianLaw, frames: int) -> SeparableGaussian:
     """Gamma kron Sigma of most entropy with the learnt lags (:func:`~kronoscope.linalg.maximum_entropy_lags`)."""
-    learnt = spectral_law(network, network.num_frames)
+    if isinstance(learnt, UnrolledTransformer):
+        learnt = spectral_law(learnt, learnt.num_frames)
+    if not isinstance(learnt, SeparableGaussian):
+        raise InputError(f"a law must be Gamma kron Sigma to run on more frames, got {type(learnt).__name__}")
     return _of_lags(maximum_entropy_lags(learnt.temporal_covariance[0], frames), learnt.spatial_covariance)
 
 
