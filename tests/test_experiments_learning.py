@@ -1,5 +1,6 @@
 """The study of learning: what is measured, how seeds are summed up, networks on longer sequences, and every page."""
 
+import dataclasses
 import importlib
 import math
 
@@ -9,8 +10,8 @@ import torch
 from scipy import stats
 
 import kronoscope as ks
-from kronoscope import InputError, experiments, metrics, report
-from kronoscope.experiments import learning, learning_curves, sweeps
+from kronoscope import DivergenceError, InputError, experiments, metrics, report
+from kronoscope.experiments import learning, learning_curves, learning_length, learning_time, sweeps
 from kronoscope.experiments.learning import LEARNERS, Row, job, measure
 from kronoscope.experiments.learning_curves import point
 from kronoscope.experiments.longer import longer, longer_law, padded, spectral_law
@@ -180,6 +181,58 @@ def test_every_page_can_be_written_in_full_and_quickly(name, quick, monkeypatch,
     assert found.results
     if not quick:
         assert advice(found.page)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_training_that_diverges_is_left_out_by_name_and_ends_no_study(name, whole, monkeypatch, tmp_path):
+    """Every training of the U-Net, or that of its first seed alone."""
+
+    def broken(told, measurement):
+        if told["learner"] != "unet" or not (whole or told["seed"] == 0):
+            return invented(told, measurement)
+        why = "training diverged at step 3"
+        if measurement.__name__ == "measure_path":
+            return {"path": [], "failed": why}
+        if measurement.__name__ == "measure_longer":
+            return {"longer": {}, "standard_errors": {}, "failed": why}
+        return {"kl": None, "standard_error": None, "floor": None, "seconds": 2.0, "failed": why}
+
+    def run(table, measurement, folder, on_result):
+        return [broken(one, measurement) for one in table.jobs]
+
+    monkeypatch.setattr(learning.sweeps, "run", run)
+    module = importlib.import_module(f"kronoscope.experiments.{REPRODUCTIONS[name].module}")
+    found = module.run(quick=False, seed=0, stage=experiments.stages.quiet)
+    text = report.write(found.page, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "training diverged at step 3" in text
+    if name == "length":
+        assert "1-D U-Net, seed 0, is left out: training diverged at step 3" in text
+
+
+def diverging(*args, **kwargs):
+    raise DivergenceError("training diverged at step 3")
+
+
+def test_training_on_the_way_and_for_longer_sequences_is_told_to_have_diverged(monkeypatch):
+    for module, measurement in ((learning_length, "measure_longer"), (learning_time, "measure_path")):
+        told = learning.job("unet", 20, 0, frames=4, features=2, training={"max_steps": 2}) | {"factors": [1]}
+        monkeypatch.setattr(module, "fitted", diverging)
+        result = getattr(module, measurement)(told)
+        assert result["failed"] == "training diverged at step 3"
+
+
+def test_a_folder_begun_with_another_rate_is_not_gone_on_with(tmp_path, monkeypatch):
+    """A job does not say its learner's rate; the settings of the table do."""
+    jobs = [learning.job("unet", 20, s, frames=4, features=2) for s in range(2)]
+    monkeypatch.setattr(learning.sweeps, "_call", lambda measure, one: (one, invented(one, measure)))
+    learning.run_jobs("s", jobs, {}, tmp_path, experiments.stages.quiet)
+    learning.run_jobs("s", jobs, {}, tmp_path, experiments.stages.quiet)
+    other = dataclasses.replace(LEARNERS["unet"], rate=3e-3, options={"width": 8})
+    monkeypatch.setitem(LEARNERS, "unet", other)
+    words = r"it has unet\.learning_rate 0\.01 instead of 0\.003; unet\.width null instead of 8\. Take another folder"
+    with pytest.raises(InputError, match=words):
+        learning.run_jobs("s", jobs, {}, tmp_path, experiments.stages.quiet)
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -10,7 +10,7 @@ import numpy as np
 from ..models.networks import preset
 from ..report import Column, Estimate, Figure, Line, LinePanel, Number, Report, Section, Table, Verdict
 from ..report.records import Cell
-from .learning import LEARNERS
+from .learning import LEARNERS, learning_rate
 from .learning_page import how
 
 if TYPE_CHECKING:
@@ -81,12 +81,11 @@ def _compute(result: Comparison) -> str:
 
 def _rates() -> str:
     """How learning rates came about, in words."""
-    dit, unet = (preset(name).training for name in ("dit", "unet"))
+    rates = ", ".join(f"{label} {learning_rate(who):g}" for who, label in CALLED.items())
     return (
-        f"Learning rates are the presets' own, {dit.learning_rate:g} for a DiT and {unet.learning_rate:g} for the "
-        f"U-Net, of five that were tried for each in trainings of {unet.max_steps} steps on other numbers of sequences "
-        "(python -m benchmarks tuning; docs/learning.md lists them). No rate was chosen for these budgets, so either "
-        "might be nearer with a rate of its own."
+        f"Learning rates: {rates}. They were chosen among those that python -m benchmarks tuning tries for each, in "
+        f"trainings of {preset('dit').training.max_steps} steps on other numbers of sequences (docs/learning.md lists "
+        "them). None was chosen for these budgets, so each might be nearer with a rate of its own."
     )
 
 

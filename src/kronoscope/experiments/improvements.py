@@ -61,8 +61,9 @@ class Variant:
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _plain_dit(label: str, **options: Any) -> Variant:
-    return Variant(label, options={"linear_path": False, **options})
+def _plain_dit(label: str, rate: float | None = None, **options: Any) -> Variant:
+    training = {} if rate is None else {"learning_rate": rate}
+    return Variant(label, options={"linear_path": False, **options}, training=training)
 
 
 VARIANTS: dict[str, Variant] = {
@@ -84,12 +85,14 @@ VARIANTS: dict[str, Variant] = {
     "decay-0.01": Variant("weight decay 0.01", training={"weight_decay": 1e-2}),
     "decay-0.1": Variant("weight decay 0.1", training={"weight_decay": 1e-1}),
     "decay-3": Variant("weight decay 3", training={"weight_decay": 3.0}),
+    "rate-0.03": Variant("learning rate 0.03", training={"learning_rate": 3e-2}),
     "emphasis": Variant("emphasis (0.5, 3.5), not likelihood weighting", training={"emphasis": EMPHASIS}),
     "antithetic": Variant("antithetic noise", training={"antithetic": True}),
     "fixed-noise": Variant("noise drawn once", training={"noise_draws": 1}),
     "plain-lags": _plain_dit("content-free attention", attention="lags"),
     "plain-gated-lags": _plain_dit("content-gated attention", attention="gated-lags"),
     "plain-tied": _plain_dit("tied depth", tied=True),
+    "plain-rate-0.03": _plain_dit("learning rate 0.03", rate=3e-2),
     "position": Variant("position-only transformer, the preset", "position"),
     "position-tied": Variant("tied depth", "position", {"tied": True}),
     "position-depth-2": Variant("depth 2", "position", {"num_blocks": 2}),

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .. import estimators, kernels, metrics, models
+from .. import __version__, estimators, kernels, metrics, models
 from .._errors import ConvergenceError, DivergenceError, InputError
 from ..processes import GaussianSequence
 from . import sweeps
@@ -37,7 +37,8 @@ class Learner:
         role: Look in the figures.
         network: Name of the network, or "" for an estimator.
         estimator: Name in ``models.ESTIMATORS``, or "".
-        structure: Whose floor applies, if one is known.
+        structure: What it is told of the covariance, as the estimators name it.
+        floor: Whether that structure's floor is its own: not of one whose prior, or fewer parameters, lie under it.
         options: Of the network.
         validation: Share that is held out; little where the last weights are kept anyway.
         linear: Whether the score is affine in x, so that its error is exact.
@@ -53,14 +54,21 @@ class Learner:
     validation: float = 0.1
     linear: bool = True
     rate: float | None = None
+    floor: bool = True
 
 
 LEARNERS: dict[str, Learner] = {
     "unrolled": Learner("unrolled", "learnt", "unrolled", structure="stationary-separable", validation=0.02),
     "unrolled-4": Learner(
-        "unrolled, 4 heads", "second", "unrolled", structure="block-toeplitz", options={"heads": 4}, validation=0.02
+        "unrolled, 4 heads",
+        "second",
+        "unrolled",
+        structure="block-toeplitz",
+        options={"heads": 4},
+        validation=0.02,
+        floor=False,
     ),
-    "position": Learner("position-only transformer", "baseline", "position", structure="block-toeplitz"),
+    "position": Learner("position-only transformer", "baseline", "position", structure="block-toeplitz", floor=False),
     "dit": Learner("DiT with a linear path", "baseline-2", "dit", linear=False),
     "dit-plain": Learner(
         "DiT as for images",
@@ -204,9 +212,15 @@ def fitted(learner: Learner, x: torch.Tensor, told: sweeps.Job, **more: Any) -> 
     )
 
 
+def learning_rate(name: str) -> float:
+    """Of a learner that is a network: its own, or its preset's."""
+    learner = LEARNERS[name]
+    return models.networks.preset(learner.network).training.learning_rate if learner.rate is None else learner.rate
+
+
 def _floor(learner: Learner, process: GaussianSequence, told: sweeps.Job) -> float | None:
     """That of the learner's class; None where none is known, or the covariance is singular to working precision."""
-    if learner.structure is None or told["frames"] * told["features"] > 256:
+    if learner.structure is None or not learner.floor or told["frames"] * told["features"] > 256:
         return None
     try:
         return estimators.score_kl_floor(process, learner.structure, told["n"], MIN_TIME, MAX_TIME)
@@ -241,9 +255,26 @@ def run_jobs(
         def told(done: int, of: int, last: sweeps.Job) -> None:
             show(done / of, f"{last['learner']}, n = {last['n']}, seed {last['seed']}")
 
-        table = sweeps.Sweep(name, jobs, settings)
+        table = sweeps.Sweep(name, jobs, {**settings, **described(jobs)})
         results = sweeps.run(table, measurement, folder or Path(passing) / "sweep", on_result=told)
     return [Row(one, result) for one, result in zip(table.jobs, results, strict=True)]
+
+
+def described(jobs: Sequence[sweeps.Job]) -> dict[str, Any]:
+    """What results depend on besides their jobs, so that a folder in which any of it was another is not gone on with.
+
+    Of every network by "learner.setting": options, validation, training (what a job says itself counts before it).
+    """
+    told: dict[str, Any] = {"version": __version__, "first_data_seed": FIRST_DATA_SEED, "samples": SAMPLES}
+    told |= {"min_time": MIN_TIME, "max_time": MAX_TIME}
+    for name in sorted({one["learner"] for one in jobs}):
+        learner = LEARNERS[name]
+        if learner.network:
+            rate = {} if learner.rate is None else {"learning_rate": learner.rate}
+            training = models.training_config(learner.network, rate).to_json()
+            settings = {**learner.options, "validation": learner.validation, **training}
+            told |= {f"{name}.{setting}": value for setting, value in settings.items()}
+    return told
 
 
 def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:

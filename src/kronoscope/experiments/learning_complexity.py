@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .learning import job, plain, run_jobs
+from .learning import LEARNERS, job, plain, run_jobs
 from .learning_complexity_page import page
 from .learning_curves import curves
 from .reproductions import Finding
@@ -52,7 +52,13 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
     rows = run_jobs("complexity", [*jobs, *estimator], {"quick": quick, "seed": seed}, folder, stage)
     sized = [row for row in rows if row.kl is not None]
     found = curves(sized, lambda row: float(row.result.get("weights") or row.result["parameters"]))
-    return Finding(page(found, quick, N), {"rows": plain(rows)})
+    failed = [
+        f"{LEARNERS[row.job['learner']].label}, {row.job.get('options', {})}, seed {row.job['seed']}: "
+        f"{row.result['failed']}"
+        for row in rows
+        if row.kl is None
+    ]
+    return Finding(page(found, quick, N, failed), {"rows": plain(rows)})
 
 
 def _shape(quick: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from .learning_words import TakeAway, how, left_out, nats, ratio_number, said, s
 WEIGHTS, SECONDS = Column("weights", digits=7), Column("training", "s", digits=3)
 
 
-def page(found: Sequence[Curve], quick: bool, n: int) -> Report:
+def page(found: Sequence[Curve], quick: bool, n: int, failed: Sequence[str] = ()) -> Report:
     """Size against error, seconds against error, and what nothing beats."""
     nets = networks(found)
     sized = [_candidate(c, p, p.x) for c in nets for p in c.points]
@@ -23,6 +23,8 @@ def page(found: Sequence[Curve], quick: bool, n: int) -> Report:
         f"{_times(nets)} Steps and batches are each network's own and do not change with its size. The claim fails if "
         f"sizes of one kind differ more than the kinds do. {left_out(shown, seconds_each(nets))}"
     )
+    if failed:
+        told += f" Left out, because learning failed: {'; '.join(failed)}."
     if quick:
         told += " This quick version trains briefly, once, and leaves out the DiT: what size buys here is partly speed."
     between, within = _between(nets), _within(nets)

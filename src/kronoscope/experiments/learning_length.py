@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from .. import metrics, models
+from .._errors import DivergenceError
 from ..nn import UnrolledTransformer
 from ..processes import SeparableGaussian
 from . import sweeps
@@ -79,8 +80,9 @@ def measure_longer(told: sweeps.Job) -> sweeps.Result:
 
     Returns:
         longer: nats by "factor"; beside the unrolled network, by "spectrum factor" for its spectrum as it is, and by
-            "zero factor" for the null.
+            "zero factor" for the null; empty where training diverged.
         standard_errors: Of the measurement, nats, by the same names; 0 where exact.
+        failed: Why there is nothing; only then.
     """
     learner = LEARNERS[told["learner"]]
     process = truth(told["kernel"], told["frames"], told["features"])
@@ -89,7 +91,10 @@ def measure_longer(told: sweeps.Job) -> sweeps.Result:
         law = models.ESTIMATORS[learner.estimator](min_time=MIN_TIME).fit(x)
         nats = {str(k): _exact(longer_law(law, k * told["frames"]), told, k) for k in told["factors"]}
         return {"longer": nats, "standard_errors": dict.fromkeys(nats, 0.0)}
-    network = fitted(learner, x, told).network
+    try:
+        network = fitted(learner, x, told).network
+    except DivergenceError as reason:
+        return {"longer": {}, "standard_errors": {}, "failed": str(reason)}
     if isinstance(network, UnrolledTransformer):
         nats = {str(k): _exact(longer_law(network, k * told["frames"]), told, k) for k in told["factors"]}
         nats |= {f"{SPECTRUM} {k}": _exact(spectral_law(network, k * told["frames"]), told, k) for k in told["factors"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..report import Column, Number, Report, Section, Table, Verdict
 from .learning import LEARNERS, Row
@@ -131,22 +132,21 @@ def _points(rows: Sequence[Row]) -> Extended:
         found[name] = {
             factor: point(
                 factor,
-                [
-                    Row(
-                        row.job,
-                        {
-                            "kl": MILLI * row.result["longer"][f"{prefix}{factor}"] / (factor * row.job["frames"]),
-                            "failed": None,
-                            "floor": None,
-                            "seconds": 0.0,
-                        },
-                    )
-                    for row in own
-                ],
+                [Row(row.job, {"kl": _each(row, f"{prefix}{factor}", factor), **_beside_nothing(row)}) for row in own],
             )
             for factor in rows[0].job["factors"]
         }
     return found
+
+
+def _each(row: Row, name: str, factor: int) -> float | None:
+    """Millinats a frame; None where training diverged."""
+    nats = row.result["longer"].get(name)
+    return None if nats is None else MILLI * nats / (factor * row.job["frames"])
+
+
+def _beside_nothing(row: Row) -> dict[str, Any]:
+    return {"failed": row.result.get("failed"), "floor": None, "seconds": 0.0}
 
 
 def _ways() -> list[tuple[str, str]]:
@@ -185,10 +185,17 @@ def _longer(extended: Extended, rows: Sequence[Row], trained: int, n: int) -> Ta
 
 def _measured(rows: Sequence[Row], trained: int) -> str:
     """How errors were computed, and the largest relative standard error of those by Monte Carlo."""
-    worst = max(
+    done = [row for row in rows if row.result["longer"]]
+    relative = [
         (row.result["standard_errors"][name] / row.result["longer"][name], row.job["learner"], int(name))
-        for row in rows
+        for row in done
         for name in map(str, row.job["factors"])
+    ]
+    worst = max(relative, default=(0.0, "", 0))
+    failed = "".join(
+        f" {LEARNERS[row.job['learner']].label}, seed {row.job['seed']}, is left out: {row.result['failed']}."
+        for row in rows
+        if row not in done
     )
     note = (
         "± one standard error over seeds; without ± there is one seed. The unrolled network's errors are exact at "
@@ -196,9 +203,9 @@ def _measured(rows: Sequence[Row], trained: int) -> str:
         "small, and Monte Carlo elsewhere"
     )
     if worst[0] == 0:
-        return note + "."
+        return note + "." + failed
     where = f"{LEARNERS[worst[1]].label}, {_head(worst[2], trained)}"
-    return note + f", whose standard error is at most {100 * worst[0]:.2g} % of one seed's value ({where})."
+    return note + f", whose standard error is at most {100 * worst[0]:.2g} % of one seed's value ({where}).{failed}"
 
 
 def _generalises(extended: Extended, trained: int) -> Number:
@@ -259,7 +266,10 @@ def _run_longer(extended: Extended, trained: int) -> TakeAway | None:
 def _longest(extended: Extended, trained: int) -> TakeAway | None:
     """Which network, trained short, errs least on the longest sequences; nothing where two are not told apart."""
     last = max(extended["unrolled"])
-    ranked = sorted((one[last].kl or 0.0, name) for name, one in extended.items() if name not in (*BESIDE, LIMIT))
+    networks = {name: one[last].kl for name, one in extended.items() if name not in (*BESIDE, LIMIT)}
+    ranked = sorted((kl, name) for name, kl in networks.items() if kl is not None)
+    if len(ranked) < 2:
+        return None
     lead = ratio(extended[ranked[1][1]][last], extended[ranked[0][1]][last])
     if lead is None or lead.above(1) is not True:
         return None

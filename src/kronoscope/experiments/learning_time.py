@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from .. import diffusion, metrics
+from .._errors import DivergenceError
 from .._typing import DiffusionTime
 from . import sweeps
 from .learning import FIRST_DATA_SEED, LEARNERS, MAX_TIME, MIN_TIME, fitted, job, measure, plain, run_jobs, truth
@@ -48,9 +49,8 @@ def measure_path(told: sweeps.Job) -> sweeps.Result:
         return {"path": [] if found["kl"] is None else [[found["seconds"], found["kl"], 0]], "failed": found["failed"]}
     process = truth(told["kernel"], told["frames"], told["features"])
     x = process.sample(told["n"], generator=torch.Generator().manual_seed(FIRST_DATA_SEED + told["seed"])).float()
-    fitted(learner, x, {**told, "training": {**told["training"], "max_steps": 1}})  # the first call is a slow one
     path: list[list[float]] = []
-    began, measuring = time.process_time(), 0.0
+    began = measuring = 0.0
 
     def look(network: torch.nn.Module, step: int) -> None:
         nonlocal measuring
@@ -63,5 +63,10 @@ def measure_path(told: sweeps.Job) -> sweeps.Result:
         path.append([now - began - measuring, error.value, step])
         measuring += time.process_time() - now
 
-    fitted(learner, x, told, on_evaluation=look)
+    try:
+        fitted(learner, x, {**told, "training": {**told["training"], "max_steps": 1}})  # the first call is a slow one
+        began = time.process_time()
+        fitted(learner, x, told, on_evaluation=look)
+    except DivergenceError as reason:
+        return {"path": [], "failed": str(reason)}
     return {"path": path, "failed": None}

@@ -286,4 +286,12 @@ def _all(rows: Sequence[Row]) -> Table:
             told.append([name, row.job["seed"], None, None, None, None])
     columns: list[Column | str] = ["learner", "seed", Column("best", "nats"), Column("after", "s")]
     columns += [Column("last", "nats"), Column("after", "s")]
-    return Table(columns, told, "The best moment and the last of every run; a dash is a failure.")
+    return Table(columns, told, "The best moment and the last of every run; a dash is a failure.", note=_failures(rows))
+
+
+def _failures(rows: Sequence[Row]) -> str:
+    return " ".join(
+        f"{LEARNERS[row.job['learner']].label}, seed {row.job['seed']}: {row.result['failed']}."
+        for row in rows
+        if row.result["failed"]
+    )

@@ -22,6 +22,7 @@ from .._errors import InputError
 
 TABLE, RESULTS = "sweep.json", "results"
 FORMAT = "kronoscope-sweep-1"
+SHOWN = 5
 
 Job = dict[str, Any]
 Result = dict[str, Any]
@@ -140,7 +141,8 @@ def _check_same(before: Any, now: dict[str, Any], path: Path) -> None:
     if had != have:
         differ.append(f"{len(had - have)} jobs that are not asked for now and {len(have - had)} jobs less")
     if differ:
-        raise InputError(f"{path} is of another sweep: it has {'; '.join(differ)}. Take another folder")
+        more = f"; and {len(differ) - SHOWN} more that differ" if len(differ) > SHOWN else ""
+        raise InputError(f"{path} is of another sweep: it has {'; '.join(differ[:SHOWN])}{more}. Take another folder")
 
 
 def _read(path: Path, job: Job) -> Result | None:
