@@ -1,6 +1,8 @@
 """A sweep of twelve jobs that other processes can import; as a program it measures slowly, so that it can be killed."""
 
+import os
 import sys
+import threading
 import time
 
 from kronoscope.experiments.sweeps import Sweep, run
@@ -16,6 +18,12 @@ def measure(job):
 def measure_slowly(job):
     time.sleep(0.05)
     return measure(job)
+
+
+def where(job):
+    """Who measured it; slow enough that one worker cannot take all."""
+    time.sleep(0.05)
+    return {"process": os.getpid(), "thread": threading.get_ident()}
 
 
 def fail_on_the_third(job):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from kronoscope import diffusion
+from kronoscope import diffusion, nn
 from kronoscope.kernels import PowerExponential
 from kronoscope.processes import GaussianSequence
 
@@ -186,6 +186,14 @@ def test_times_outside_the_schedule_are_refused():
         continuous(torch.ones(2, 6, 2), torch.tensor([1.0, 0.001]))
     with pytest.raises(ValueError, match="t must be greater than 0"):
         continuous(torch.ones(2, 6, 2), 0.0)
+
+
+@pytest.mark.parametrize("built", [nn.MLP(8, 2), nn.UnrolledTransformer(8, 2), nn.LinearScore(8, 2), nn.DiT(8, 2)])
+def test_networks_of_another_shape_are_told_what_they_were_given(built):
+    words = r"net must take sequences of the shape of x in layout 'bfd', \(3, 6, 2\), but \w+ failed on them: "
+    with pytest.raises(ValueError, match=words):
+        diffusion.score_from(built)(torch.ones(3, 6, 2), 0.5)
+    assert diffusion.score_from(built)(torch.ones(3, 8, 2), 0.5).shape == (3, 8, 2)
 
 
 def test_networks_that_answer_in_another_shape_are_refused():

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import joblib
 import pytest
 import sweep_cases
-from sweep_cases import JOBS, SWEEP, fail_on_the_third, measure
+from sweep_cases import JOBS, SWEEP, fail_on_the_third, measure, where
 
 from kronoscope import InputError
 from kronoscope.experiments.sweeps import RESULTS, TABLE, Sweep, key, run
@@ -73,6 +74,7 @@ def test_a_kill_while_writing_leaves_no_half_result(tmp_path):
 def test_two_processes_give_the_same_table(tmp_path):
     run(SWEEP, measure, tmp_path / "one")
     assert run(SWEEP, measure, tmp_path / "two", n_jobs=2) == EXPECTED
+    assert os.getpid() not in {one["process"] for one in run(SWEEP, where, tmp_path / "where", n_jobs=2)}
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
@@ -80,6 +82,10 @@ def test_the_callers_joblib_backend_is_the_one_that_runs(tmp_path):
     """What a cluster's backend would be set by."""
     with joblib.parallel_config(backend="threading", n_jobs=2):
         assert run(SWEEP, measure, tmp_path / "s") == EXPECTED
+        found = run(SWEEP, where, tmp_path / "where")
+    assert {one["process"] for one in found} == {os.getpid()}
+    assert threading.get_ident() not in {one["thread"] for one in found}
+    assert len({one["thread"] for one in found}) == 2
 
 
 def test_what_is_done_outlives_a_job_that_fails(tmp_path):
@@ -162,5 +168,7 @@ def test_a_cluster_of_two_workers_gives_the_same_table(tmp_path):
         client.run(sys.path.insert, 0, path)
         with joblib.parallel_config(backend="dask"):
             assert run(SWEEP, measure, tmp_path / "s") == EXPECTED
-        assert len(client.scheduler_info()["workers"]) == 2
+            found = run(SWEEP, where, tmp_path / "where")
+        assert {one["process"] for one in found} == set(client.run(os.getpid).values())
+        assert len({one["process"] for one in found}) == 2
     assert run(SWEEP, never, tmp_path / "s") == EXPECTED

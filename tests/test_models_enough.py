@@ -40,6 +40,18 @@ def test_absolute_positions_are_told_where_sequences_are_fewer_than_frames(heads
     assert notes("unrolled", 15, positions="absolute", heads=heads) == (None, 12)
 
 
+def test_a_value_for_every_lag_is_told_where_sequences_are_fewer_than_its_matrices_need():
+    found, training = notes("unrolled", 20, features=3, values="lag")
+    assert training == 16
+    assert found == [
+        "n = 16 training sequences are fewer than 2 d^2 = 18: the value matrices of network 'unrolled' with values "
+        "'lag' have 105 free numbers, which cost about 105/(2n) = 3.3 nats; take at least 18, or values 'head'"
+    ]
+    assert notes("unrolled", 23, features=3, values="lag") == (None, 18)
+    sequences = torch.randn(40, 12, 3, generator=seeded(0))
+    assert ks.estimators.BlockToeplitz(min_time=0.01).fit(sequences).num_parameters == 105
+
+
 def test_the_number_of_free_numbers_is_that_of_a_symmetric_matrix():
     assert len(np.triu_indices(12)[0]) == 78
     assert ks.estimators.Separable().fit(torch.randn(40, 12, 1, generator=seeded(0))).num_parameters == 78

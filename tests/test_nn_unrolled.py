@@ -286,6 +286,21 @@ def test_heads_learn_what_no_separable_law_holds():
     assert value < 0.2 * metrics.score_kl(separable.score, law, linear=True).value
 
 
+def test_a_value_for_every_lag_learns_as_well_as_maximum_likelihood_of_its_class():
+    """Means over three draws; one value matrix for all lags cannot hold the law."""
+    law = KroneckerSum([(PowerExponential(3.0), SIGMA), (Cosine(4.0), torch.diag(torch.tensor([0.1, 1.0])))], times=6)
+    errors = []
+    for seed in range(3):
+        x = law.sample(400, generator=seeded(seed)).float()
+        best = metrics.score_kl(estimators.BlockToeplitz(min_time=0.01).fit(x).score, law, linear=True).value
+        settings = {"max_steps": 400, "evaluate_every": 400, "batch_size": 256, "generator": seeded(seed)}
+        free = learnt(x, law, network_options={"values": "lag"}, **settings)[1]
+        errors.append([best, free, learnt(x, law, **settings)[1]])
+    best, free, one = np.mean(errors, axis=0)
+    assert free < 1.15 * best
+    assert one > 5 * free
+
+
 def test_learns_a_mean():
     mean = torch.linspace(-2, 2, 16).reshape(8, 2).double()
     process = ks.GaussianSequence(PowerExponential(4.0), SIGMA, times=8, mean=mean)

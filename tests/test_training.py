@@ -13,9 +13,9 @@ from tolerances import STANDARD_ERRORS
 from torch import nn
 from training_cases import PROCESS, QUICK, assert_same, quick, seeded, sequences, small_network
 
-from kronoscope import DivergenceError, InputError, diffusion, metrics
+from kronoscope import DivergenceError, InputError, diffusion, metrics, models
 from kronoscope.kernels import PowerExponential
-from kronoscope.nn import DiT
+from kronoscope.nn import MLP, DiT
 from kronoscope.processes import GaussianSequence
 from kronoscope.training import (
     HeldOutLoss,
@@ -174,6 +174,12 @@ class Wrong(nn.Module):
 def test_a_network_whose_answer_would_broadcast_is_refused(answer, came):
     with pytest.raises(InputError, match=f"network must return a tensor of the shape of x, .*got {came}"):
         quick(network=Wrong(answer))
+
+
+def test_a_network_built_for_another_shape_is_told_what_it_was_given():
+    x = torch.randn(20, 6, 2, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(InputError, match=r"of the shape of x, \(\d+, 6, 2\), but MLP failed on them: mat1 and"):
+        models.fit(x, MLP(8, 2), max_steps=2, batch_size=4)
 
 
 # --- the loop -----------------------------------------------------------------------------------------------------

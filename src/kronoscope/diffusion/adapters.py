@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._calls import taking
 from .._errors import InputError
 from .._typing import DiffusionTime, ScoreFunction
 from .schedule import alpha, broadcast, sigma, time_from_clock
@@ -101,8 +102,10 @@ def score_from(
         for weight, tau, a, b in clock(time):
             given = broadcast(torch.hypot(a, b), inside) * inside
             moment = tau.expand(len(x)) if tau.dtype == torch.int64 else tau.to(inside.dtype).expand(len(x))
-            output = net(given.permute(to_stranger), moment)
-            _check_output(output, given.permute(to_stranger), layout)
+            shown = given.permute(to_stranger)
+            with taking("net", net, shown, f"x in layout {layout!r}"):
+                output = net(shown, moment)
+            _check_output(output, shown, layout)
             p, q = PREDICTIONS[predicts](a, b)
             from_output, from_input = weight * a / (a * q - b * p), -weight * p / (a * q - b * p)
             epsilon = epsilon + broadcast(from_output, inside) * output.permute(to_us).to(inside.dtype)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks, diffusion
+from .._calls import taking
 from .._errors import InputError
 from ..nn import DiT, PositionTransformer, ReLUTransformer, UnrolledTransformer
 from ..processes import GaussianLaw
-from .calls import taking
 
 Patch = Literal["zero", "mean"]
 Heads = Sequence[tuple[nn.Linear | str, slice]]

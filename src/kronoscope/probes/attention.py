@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks
+from .._calls import taking
 from .._errors import InputError
-from .calls import taking
 
 Maps = Callable[[Tensor, Tensor], Sequence[Tensor]]
 MAX_PERMUTATIONS = 100_000

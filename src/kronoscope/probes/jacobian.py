@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from .. import _checks, diffusion
+from .._calls import taking
 from .._errors import InputError, KronoscopeError
 from .._typing import ScoreFunction
 from ..processes import GaussianLaw, GaussianSequence
-from .calls import taking
 
 Method = Literal["autograd", "finite-differences"]
 GROUPS = 10

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import diffusion
+from .._calls import taking
 from .._errors import InputError
 
 EpsilonNetwork = Callable[..., Tensor]
@@ -114,10 +115,11 @@ def split_missing(x: Tensor) -> tuple[Tensor, Tensor | None]:
 
 def _squares(network: EpsilonNetwork, noised: Tensor, t: Tensor, epsilon: Tensor, mask: Tensor | None = None) -> Tensor:
     """Squared errors, entry by entry, 0 where nothing is; a shape that would broadcast is refused."""
-    if mask is None:
-        predicted = network(noised, t.to(noised.dtype))
-    else:
-        predicted = network(noised.masked_fill(~mask, 0.0), t.to(noised.dtype), mask)
+    with taking("network", network, noised, "x"):
+        if mask is None:
+            predicted = network(noised, t.to(noised.dtype))
+        else:
+            predicted = network(noised.masked_fill(~mask, 0.0), t.to(noised.dtype), mask)
     if not isinstance(predicted, Tensor) or predicted.shape != epsilon.shape:
         came = tuple(predicted.shape) if isinstance(predicted, Tensor) else type(predicted).__name__
         raise InputError(f"network must return a tensor of the shape of x, {tuple(epsilon.shape)}, got {came}")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._errors import InputError, KronoscopeError
+from ._errors import InputError, KronoscopeError
 
 
 @contextmanager
