@@ -74,6 +74,20 @@ def test_the_interval_of_a_point_is_students_on_the_log_of_the_mean():
     assert point(1.0, rows_of([0.1])).lower is None
 
 
+@pytest.mark.parametrize("name", ["decay", "length", "dimension"])
+def test_effective_parameters_stand_on_every_axis_and_are_those_of_whole_sequences(name, monkeypatch):
+    monkeypatch.setattr(learning.sweeps, "run", lambda table, m, *a, **k: [invented(one, m) for one in table.jobs])
+    module = importlib.import_module(f"kronoscope.experiments.{REPRODUCTIONS[name].module}")
+    page = module.run(quick=False, seed=0, stage=experiments.stages.quiet).page
+    tables = [b for section in page.sections for b in section.blocks if isinstance(b, report.Table)]
+    effective = [table for table in tables if table.caption.startswith("Effective parameters")]
+    assert len(effective) == (2 if name == "decay" else 1)
+    errors = [invented(job("unrolled", 500, seed), measure)["kl"] for seed in range(5)]
+    for cell in effective[0].rows[0][1:]:
+        assert cell.value == pytest.approx(2 * 500 * np.mean(errors))
+        assert cell.standard_error == pytest.approx(2 * 500 * stats.sem(errors))
+
+
 def test_the_interval_covers_the_mean_as_often_as_it_says():
     """Errors like chi-square(34)/(2n), five seeds, 4000 times: 95 % +- 1.6 % (4.6 standard errors)."""
     draws = np.random.default_rng(0).chisquare(34, size=(4000, 5)) / 1000

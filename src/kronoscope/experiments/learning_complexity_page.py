@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..report import Column, Figure, Line, LinePanel, Number, Report, Section, Table, Verdict
+from ..report.numerals import decimal
 from ..report.records import Cell
 from .learning_curves import Curve, Point, Ratio, ratio
 from .learning_page import Candidate, cell, effective, front_line, front_table, line, networks
@@ -53,7 +54,7 @@ def _candidate(curve: Curve, one: Point, cost: float) -> Candidate:
 
 
 def _label(curve: Curve, one: Point) -> str:
-    return f"{curve.told.label}, {one.x:g} weights"
+    return f"{curve.told.label}, {decimal(one.x, 0)} weights"
 
 
 def _front(found: Sequence[Candidate], cost: Column, what: str) -> Table:
@@ -142,7 +143,7 @@ def _verdict(
     between: tuple[Ratio | None, Curve], within: tuple[Ratio | None, Curve], holds: bool | None
 ) -> list[Number]:
     return [
-        ratio_number(between[0], "times, between the kinds", "best size of each", None),
+        ratio_number(between[0], "times, between the kinds", "best size of each", None, claimed=False),
         ratio_number(
             within[0],
             f"times at most, within a kind ({within[1].told.label})",

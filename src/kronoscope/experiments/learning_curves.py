@@ -26,7 +26,7 @@ class Point:
         lower, upper: Interval of confidence 0.95: Student's t on the logarithm of the mean, by the delta method.
         seeds: That did not fail.
         failed: Why others failed, each reason once.
-        effective: 2 n kl.
+        effective: 2 n times the score error of a whole sequence.
         floor: Mean floor of the class, nats.
         seconds: Mean, of learning.
         weights: Of the network, or parameters of the estimator.
@@ -123,7 +123,7 @@ def curves(rows: Iterable[Row], place: Place) -> list[Curve]:
 
 
 def point(x: float, rows: Sequence[Row]) -> Point:
-    """Rows that differ by their seeds, as one."""
+    """Rows that differ by their seeds, as one; "sequence" in a result is what makes nats a sequence of its ``kl``."""
     errors = tuple((row.job["seed"], row.kl) for row in rows if row.kl is not None)
     failed = tuple(dict.fromkeys(row.result["failed"] for row in rows if row.kl is None))
     floors = [row.result["floor"] for row in rows if row.result["floor"] is not None]
@@ -134,7 +134,7 @@ def point(x: float, rows: Sequence[Row]) -> Point:
     if not errors:
         return Point(x, None, None, None, None, 0, failed, None, floor, seconds, None, operations)
     mean, spread, lower, upper = interval([error for _, error in errors])
-    effective = 2 * rows[0].job["n"] * mean
+    effective = 2 * rows[0].job["n"] * mean * rows[0].result.get("sequence", 1.0)
     return Point(
         x, mean, spread, lower, upper, len(errors), failed, effective, floor, seconds, sizes[0], operations, errors
     )

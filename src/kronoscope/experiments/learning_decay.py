@@ -9,7 +9,7 @@ from typing import Any
 from ..report import Number, Report, Section, Table, Verdict
 from .learning import LEARNERS, Row, job, plain, run_jobs
 from .learning_curves import Curve, Ratio, best, curves, ratio
-from .learning_page import Axis, Rate, along, figure, table
+from .learning_page import Axis, Rate, along, effective_numbers, figure, table
 from .learning_words import (
     TakeAway,
     how,
@@ -88,7 +88,11 @@ def page(shapes: Sequence[Curve], lengths: Sequence[Curve], quick: bool) -> Repo
         facts={"truth": size, "error": "nats a sequence, t from 0.01 to 6", "sequences": N},
         sections=[
             take_aways(_take_aways(shapes, lengths)),
-            Section("Smoothness", "", [figure(shapes, NU, smooth, words), _smoothness(shapes)]),
+            Section(
+                "Smoothness",
+                "",
+                [figure(shapes, NU, smooth, words), _smoothness(shapes), effective_numbers(shapes, NU)],
+            ),
             along("Reach", lengths, ELL, RATE, far, words),
             how(told),
         ],

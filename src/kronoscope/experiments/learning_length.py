@@ -72,7 +72,7 @@ def _each_frame(row: Row) -> Row:
     """Millinats for each frame; log-log slopes lose 1 by it."""
     frames = row.job["frames"]
     shared = {name: row.result[name] and MILLI * row.result[name] / frames for name in ("kl", "floor")}
-    return Row(row.job, row.result | shared)
+    return Row(row.job, row.result | shared | {"sequence": frames / MILLI})
 
 
 def measure_longer(told: sweeps.Job) -> sweeps.Result:

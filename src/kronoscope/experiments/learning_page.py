@@ -168,8 +168,30 @@ def _expected(curve: Curve, rate: Rate) -> str | None:
 
 def along(title: str, found: Sequence[Curve], axis: Axis, rate: Rate, caption: str, alt: str) -> Section:
     """An axis as most pages show it: the figure, the means in numbers, the exponents."""
-    numbers = table(found, axis, "In numbers."), exponent_table(found, axis, rate)
+    numbers = table(found, axis, "In numbers."), exponent_table(found, axis, rate), effective_numbers(found, axis)
     return Section(title, "", [figure(found, axis, caption, alt), *numbers])
+
+
+def effective_numbers(found: Sequence[Curve], axis: Axis) -> Table:
+    """p_eff = 2 n KL at every place of an axis other than n, where there is no limit that all places share."""
+    places = sorted({point.x for curve in found for point in curve.points})
+    rows: list[list[Cell]] = [
+        [curve.told.label, *(_effective_cell(curve.at(place)) for place in places)] for curve in found
+    ]
+    caption = (
+        "Effective parameters, 2 n × score error of a sequence: how many parameters an efficient statistician would "
+        "have had to learn to do equally badly. ± one standard error over seeds."
+    )
+    columns = ["learner", *(axis.head(place) for place in places)]
+    return Table(columns, rows, caption, row_roles=[curve.told.role for curve in found])
+
+
+def _effective_cell(point: Point | None) -> Cell:
+    if point is None or point.kl is None or point.effective is None:
+        return None
+    if point.standard_error is None:
+        return point.effective
+    return Estimate(point.effective, point.standard_error * point.effective / point.kl)
 
 
 def effective_table(found: Sequence[Curve], axis: Axis) -> Table:

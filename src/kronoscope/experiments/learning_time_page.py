@@ -71,6 +71,7 @@ def page(rows: Sequence[Row], quick: bool, n: int) -> Report:
                     "times maximum likelihood of its class, unrolled, at the end",
                     "on the same draws",
                     None,
+                    claimed=False,
                 ),
             ]
         ),

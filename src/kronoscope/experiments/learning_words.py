@@ -90,13 +90,13 @@ def slope_number(found: Exponent | None, label: str, expected: str, holds: bool 
     return Number(decimal(found.value, 2), label, told, STANDINGS[holds])
 
 
-def ratio_number(found: Ratio | None, label: str, expected: str, holds: bool | None) -> Number:
-    """A ratio in the verdict."""
+def ratio_number(found: Ratio | None, label: str, expected: str, holds: bool | None, *, claimed: bool = True) -> Number:
+    """A ratio in the verdict; without a claim that it could settle, no standing."""
     if found is None:
         return Number("–", label, "nothing to compare: one of them failed")
     if found.lower is None or found.upper is None:
         return Number(significant(found.value), label, f"one seed, no interval; {expected}", STANDINGS[holds])
-    unsettled = "; too wide to tell" if holds is None else ""
+    unsettled = "; too wide to tell" if holds is None and claimed else ""
     told = f"95 % interval {significant(found.lower)} to {significant(found.upper)}{unsettled}; {expected}"
     return Number(significant(found.value), label, told, STANDINGS[holds])
 
