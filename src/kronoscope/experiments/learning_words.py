@@ -145,8 +145,8 @@ def _cut_short(found: Sequence[Curve]) -> str:
     if not generic:
         return ""
     return (
-        f" The time is short for {', '.join(generic)}, which would come nearer in more; docs/learning.md has their "
-        "long trainings."
+        f" The time is short for {', '.join(generic)}, which would come nearer in more; docs/learning.md has "
+        "longer trainings."
     )
 
 

@@ -62,7 +62,7 @@ class UnrolledTransformer(nn.Module):
     :meth:`record` shows the blocks at work under either.
 
     Several heads are told neither separability nor time-symmetry, but they lean towards separability: weight decay of
-    what tells them apart in time (``Heads.shrinkage``; 0.1, decoupled, whatever the training's ``weight_decay``)
+    what tells them apart in time (``Heads.shrinkage``; 0.05, decoupled, whatever the training's ``weight_decay``)
     shrinks K towards one Kronecker product. That is a prior and not an answer: where sequences are evidence enough for
     a second product, the heads move away from one.
 
