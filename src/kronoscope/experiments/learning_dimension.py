@@ -68,8 +68,8 @@ def page(found: Sequence[Curve], frames: int) -> Report:
     )
     told = (
         f"{matched(found, AXIS.column)} Exponential kernel of lengthscale 8, {frames} frames; Σ by one recipe for "
-        f"every d. Block-Toeplitz and free matrices are left out where N d is above {LARGEST}. The claim fails if the slopes are alike: if a "
-        f"separable learner's is above {STEEP:g}, or the sample covariance's below. "
+        f"every d. Block-Toeplitz and free matrices are left out where N d is above {LARGEST}. The claim fails if the "
+        f"slopes are alike: if a separable learner's is above {STEEP:g}, or the sample covariance's below. "
         f"{left_out([c.learner for c in found], seconds_each(found))}"
     )
     words = "Score error against the number of features for networks and estimators."
