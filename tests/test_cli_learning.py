@@ -96,3 +96,9 @@ def test_too_few_sequences_for_the_structure_are_told_in_one_line(series, tmp_pa
     assert fit(tmp_path / "x.npy", tmp_path / "quiet", *few, "--quiet") == 0
     assert fit(series, tmp_path / "enough", *few) == 0
     assert "note: " not in capsys.readouterr().out
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((8, 6, 4)))
+    assert fit(tmp_path / "x.npy", tmp_path / "fewest", *few) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert "values, fewer than the 300 free numbers of the free matrices of network 'linear'" in told[0]
+    assert not (tmp_path / "fewest").exists()

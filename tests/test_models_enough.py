@@ -1,4 +1,4 @@
-"""Few sequences for a structure of many parameters: fitted all the same, and told in the record."""
+"""Few sequences for a structure of many parameters: fitted and told in the record, or refused."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,8 @@ import torch
 from model_cases import seeded
 
 import kronoscope as ks
+from kronoscope import InputError
+from kronoscope.models.enough import too_few
 
 QUICK = {"max_steps": 1, "evaluate_every": 1, "held_out_draws": 16, "batch_size": 4}
 
@@ -33,9 +35,9 @@ def test_absolute_positions_are_told_where_sequences_are_fewer_than_frames(heads
     found, training = notes("unrolled", 14, positions="absolute", heads=heads)
     assert training == 11
     assert found == [
-        "n = 11 training sequences are fewer than N = 12 frames: the temporal covariance of network 'unrolled' with "
-        "positions 'absolute' has 78 free numbers, which cost about 78/(2n) = 3.5 nats; take at least 12, or positions "
-        "'relative', which have 12"
+        "n = 11 training sequences are fewer than N = 12 frames: 78 free numbers are in the temporal covariance of "
+        "network 'unrolled' with positions 'absolute', which cost about 78/(2n) = 3.5 nats; take at least 12, or "
+        "positions 'relative', which have 12"
     ]
     assert notes("unrolled", 15, positions="absolute", heads=heads) == (None, 12)
 
@@ -44,12 +46,41 @@ def test_a_value_for_every_lag_is_told_where_sequences_are_fewer_than_its_matric
     found, training = notes("unrolled", 20, features=3, values="lag")
     assert training == 16
     assert found == [
-        "n = 16 training sequences are fewer than 2 d^2 = 18: the value matrices of network 'unrolled' with values "
-        "'lag' have 105 free numbers, which cost about 105/(2n) = 3.3 nats; take at least 18, or values 'head'"
+        "n = 16 training sequences are fewer than 2 d^2 = 18: 105 free numbers are in the lag matrices of network "
+        "'unrolled' with values 'lag', which cost about 105/(2n) = 3.3 nats; take at least 18, or values 'head'"
     ]
     assert notes("unrolled", 23, features=3, values="lag") == (None, 18)
     sequences = torch.randn(40, 12, 3, generator=seeded(0))
     assert ks.estimators.BlockToeplitz(min_time=0.01).fit(sequences).num_parameters == 105
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "least", "words"),
+    [
+        (
+            "linear",
+            {},
+            13,
+            "10 training sequences hold 240 values, fewer than the 300 free numbers of the free matrices",
+        ),
+        ("unrolled", {"positions": "absolute"}, 4, "3 training sequences hold 72 values, fewer than the 78 free"),
+        ("unrolled", {"values": "lag"}, 2, "1 training sequences hold 24 values, fewer than the 47 free numbers"),
+    ],
+)
+def test_fewer_values_than_free_numbers_are_refused(network, options, least, words):
+    """Twelve frames of two features: from ``least`` sequences on there are as many values as numbers."""
+    built = ks.nn.LinearScore(12, 2) if network == "linear" else ks.nn.UnrolledTransformer(12, 2, **options)
+    few = int(words.split()[0])
+    with pytest.raises(InputError, match=f"n = {words}.*; take at least {least}, or ") as error:
+        too_few(built, few, 12, 2)
+    numbers = int(str(error.value).split("fewer than the ")[1].split()[0])
+    assert 24 * (least - 1) < numbers <= 24 * least
+    assert "training sequences are fewer than" in too_few(built, least, 12, 2)
+    assert "training sequences are fewer than" in too_few(built, few, 12, 2, started=True)
+    if few > 6:  # a fit needs eight sequences of any network
+        x = torch.randn(few + 2, 12, 2, generator=seeded(0))
+        with pytest.raises(InputError, match=words.split(",")[0]):
+            ks.fit(x, network, network_options=options, validation=2 / (few + 2), **QUICK)
 
 
 def test_the_number_of_free_numbers_is_that_of_a_symmetric_matrix():

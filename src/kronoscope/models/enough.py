@@ -1,48 +1,96 @@
-"""Whether the sequences are enough for a network's structure: if not, it is fitted all the same, and told."""
+"""Whether the sequences are enough for the structure of a network: too few are refused, or fitted and told."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import nn
 
+from .._errors import InputError
 from ..nn import LinearScore, UnrolledTransformer
 from ..nn.unrolled_heads import FactorHeads, LagHeads
 
 
-def too_few(network: nn.Module, n: int, num_frames: int, num_features: int) -> str | None:
-    """What is to be said where few sequences meet a structure of many parameters; None elsewhere.
+@dataclass(frozen=True)
+class Structure:
+    """What a network learns freely.
+
+    Attributes:
+        name: As in a sentence.
+        numbers: p, how many free numbers it has.
+        enough: Sequences from which on nothing is said.
+        because: Why fewer are few; ``{n}`` is filled in.
+        instead: What needs fewer.
+    """
+
+    name: str
+    numbers: int
+    enough: int
+    because: str
+    instead: str
+
+
+def structure(network: nn.Module, num_frames: int, num_features: int) -> Structure | None:
+    """Of the networks that learn many numbers freely; None of the others.
 
     Free matrices learn any covariance of N d numbers; that of n < N d sequences is singular. Absolute positions learn
     any temporal covariance, p = N (N + 1) / 2 numbers, at p / (2 n) nats (docs/theory.md, section 5): where n < N, more
     than (N + 1) / 4. A value matrix for every lag has d (d + 1) / 2 + (N - 1) d^2, about that dear where n < 2 d^2.
-    Other networks tied in the lag see most lags many times in each sequence, and need no such note.
+    Other networks tied in the lag see most lags many times in each sequence, and the rest are told no structure.
+    """
+    size = num_frames * num_features
+    if isinstance(network, LinearScore):
+        return Structure(
+            "the free matrices of network 'linear'",
+            size * (size + 1) // 2,
+            size,
+            f"fewer than N d = {size} numbers in each: their covariance is singular, and the free matrices of network "
+            "'linear' learn its noise",
+            "a network with structure, as 'unrolled'",
+        )
+    if not isinstance(network, UnrolledTransformer):
+        return None
+    if isinstance(network.heads, FactorHeads):
+        numbers = num_frames * (num_frames + 1) // 2
+        name = "the temporal covariance of network 'unrolled' with positions 'absolute'"
+        because = f"fewer than N = {num_frames} frames: {_price(name, numbers)}"
+        instead = f"positions 'relative', which have {num_frames}"
+        return Structure(name, numbers, num_frames, because, instead)
+    if isinstance(network.heads, LagHeads):
+        numbers = num_features * (num_features + 1) // 2 + (num_frames - 1) * num_features**2
+        enough, name = 2 * num_features**2, "the lag matrices of network 'unrolled' with values 'lag'"
+        because = f"fewer than 2 d^2 = {enough}: {_price(name, numbers)}"
+        return Structure(name, numbers, enough, because, "values 'head'")
+    return None
+
+
+def _price(name: str, numbers: int) -> str:
+    return f"{numbers} free numbers are in {name}, which cost about {numbers}/(2n) = {{price:.2g}} nats"
+
+
+def too_few(network: nn.Module, n: int, num_frames: int, num_features: int, *, started: bool = False) -> str | None:
+    """What is to be said where few sequences meet a structure of many numbers; None elsewhere.
 
     Args:
         network: As built.
         n: Training sequences.
         num_frames: N.
         num_features: d.
+        started: Whether it starts from something learnt before, so that no number depends on these sequences alone.
+
+    Raises:
+        InputError: They hold fewer values than the structure has free numbers.
     """
-    size = num_frames * num_features
-    if isinstance(network, LinearScore) and n < size:
-        return (
-            f"n = {n} training sequences are fewer than N d = {size} numbers in each: their covariance is singular, "
-            f"and the free matrices of network 'linear' learn its noise; take at least {size}, or a network with "
-            "structure, as 'unrolled'"
+    found = structure(network, num_frames, num_features)
+    if found is None:
+        return None
+    values, size = n * num_frames * num_features, num_frames * num_features
+    if values < found.numbers and not started:
+        raise InputError(
+            f"n = {n} training sequences hold {values} values, fewer than the {found.numbers} free numbers of "
+            f"{found.name}; take at least {-(-found.numbers // size)}, or {found.instead}"
         )
-    if isinstance(network, UnrolledTransformer) and isinstance(network.heads, FactorHeads) and n < num_frames:
-        numbers = num_frames * (num_frames + 1) // 2
-        return (
-            f"n = {n} training sequences are fewer than N = {num_frames} frames: the temporal covariance of network "
-            f"'unrolled' with positions 'absolute' has {numbers} free numbers, which cost about {numbers}/(2n) = "
-            f"{numbers / (2 * n):.2g} nats; take at least {num_frames}, or positions 'relative', which have "
-            f"{num_frames}"
-        )
-    if isinstance(network, UnrolledTransformer) and isinstance(network.heads, LagHeads) and n < 2 * num_features**2:
-        numbers = num_features * (num_features + 1) // 2 + (num_frames - 1) * num_features**2
-        least = 2 * num_features**2
-        return (
-            f"n = {n} training sequences are fewer than 2 d^2 = {least}: the value matrices of network 'unrolled' with "
-            f"values 'lag' have {numbers} free numbers, which cost about {numbers}/(2n) = {numbers / (2 * n):.2g} "
-            f"nats; take at least {least}, or values 'head'"
-        )
-    return None
+    if n >= found.enough:
+        return None
+    because = found.because.format(price=found.numbers / (2 * n))
+    return f"n = {n} training sequences are {because}; take at least {found.enough}, or {found.instead}"

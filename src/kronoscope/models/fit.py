@@ -107,11 +107,12 @@ def fit(
             the others are the network's presets.
 
     Returns:
-        The model. ``model.record["notes"]`` says where the sequences are too few for the network's structure; it
+        The model. ``model.record["notes"]`` says where the sequences are few for the network's structure; it
         is there only then.
 
     Raises:
-        InputError: Too few sequences, values that are not finite, unknown names.
+        InputError: Too few sequences (without ``initial``, fewer values than the network's structure has free
+            numbers), values that are not finite, unknown names.
         DivergenceError: The loss left the finite numbers.
     """
     generator = _checks.generator_or_seed_zero(generator)
@@ -137,7 +138,7 @@ def fit(
     else:
         as_they_are = mean == "zero" and scaling is None and margins is None
         module, options, start = prepared.network(network, options, initial, config.min_time, as_they_are, generator)
-    prepared.note_too_few(module)
+    prepared.note_too_few(module, started=start is not None)
     result = training.train(
         module,
         prepared.x,
@@ -197,7 +198,7 @@ def fit_run(
     network, options, start = prepared.network(
         settings.network, options, settings.initial, config.min_time, False, generator
     )
-    prepared.note_too_few(network)
+    prepared.note_too_few(network, started=start is not None)
     told = Model(
         network,
         prepared.transform,
@@ -270,9 +271,9 @@ class Prepared:
         start = start_from(initial, network, options, self.x, min_time, as_they_are, generator)
         return start.network, start.options, start
 
-    def note_too_few(self, network: nn.Module) -> None:
-        """Put into the record that the sequences are too few for the network's structure, if they are."""
-        note = too_few(network, *self.x.shape)
+    def note_too_few(self, network: nn.Module, *, started: bool) -> None:
+        """Put into the record that the sequences are few for the network's structure, or refuse far too few."""
+        note = too_few(network, *self.x.shape, started=started)
         if note is not None:
             self.record["notes"] = [note]
 
