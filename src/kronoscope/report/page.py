@@ -15,6 +15,8 @@ from .figures import Figure, Line, LinePanel, MatrixPanel, Panel
 from .movies import Animation, sources
 from .records import Block, Cell, Report, Section, Table
 
+SENTENCE = 60  # characters; a table that has longer texts stacks its cells on a narrow screen
+
 
 def render(report: Report) -> str:
     """The page. The same records give the same bytes, whatever the user's matplotlib settings are.
@@ -88,7 +90,8 @@ def _table(table: Table, name: str) -> dict[str, Any]:
     dots = [
         Markup(drawing.dot(role, f"{name}-row-{i}")) if role else None for i, role in enumerate(table.row_roles or ())
     ]
-    return {"id": name, "numeric": numeric, "dots": dots or [None] * len(table.rows)}
+    wordy = any(isinstance(cell, str) and len(cell) > SENTENCE for row in table.rows for cell in row)
+    return {"id": name, "numeric": numeric, "wordy": wordy, "dots": dots or [None] * len(table.rows)}
 
 
 def _is_number(cell: Cell) -> bool:
