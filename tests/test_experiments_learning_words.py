@@ -189,6 +189,24 @@ def test_a_network_held_up_by_its_training_is_to_be_trained_longer(monkeypatch):
     assert "has use for more sequences" not in held_up
 
 
+def test_what_is_cheap_in_sequences_and_dear_in_training_is_to_be_trained_longer(monkeypatch):
+    assert "the longer train a generic network" not in texts(page_of("decay", monkeypatch, wanted))
+
+    def harder(told):
+        nu = float(told["kernel"].split(",")[1].rstrip(")")) if "," in told["kernel"] else 1.0
+        return wanted(told) * (nu**3 if told["learner"] in ("dit", "unet") else 1)
+
+    told = texts(page_of("decay", monkeypatch, harder))
+    assert "The more smoothness, the longer train a generic network" in told
+    assert "The more reach, the longer" not in told
+
+    def dear(told):
+        nu = float(told["kernel"].split(",")[1].rstrip(")")) if "," in told["kernel"] else 1.0
+        return wanted(told) * nu**3
+
+    assert "the longer train" not in texts(page_of("decay", monkeypatch, dear))  # dearer in sequences, too
+
+
 def test_the_map_names_who_breaks_nowhere(monkeypatch):
     shown = texts(page_of("learning-efficiency", monkeypatch, wanted))
     assert "breaks nowhere in the map: unrolled, stationary separable" in shown

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..report import Number, Report, Section, Table, Verdict
+from ..report.numerals import decimal
 from .learning import LEARNERS, Row, job, plain, run_jobs
 from .learning_curves import Curve, Ratio, best, curves, ratio
 from .learning_page import Axis, Rate, along, effective_numbers, figure, table
@@ -30,6 +31,7 @@ SEEDS, QUICK_SEEDS = 5, 3
 QUICK_SHAPE: dict[str, Any] = {"frames": 16, "features": 2}
 QUICK_TRAINING = {"max_steps": 600, "evaluate_every": 600}
 ESTIMATORS = tuple(name for name, learner in LEARNERS.items() if learner.estimator)
+GENERIC = ("position", "dit", "dit-plain", "unet", "mlp")
 NETWORKS = ("unrolled", "unrolled-4", "dit", "unet")
 CLAIMS = {"unrolled": True, "sample-covariance": True, "tapered": False}  # whether the error falls as ν grows
 NU, ELL = Axis("exponent ν of the decay", "ν = "), Axis("lengthscale (frames)", "ℓ = ")
@@ -124,7 +126,7 @@ def _smoothness(found: Sequence[Curve]) -> Table:
         floor = f"; floor {last / first:.2f}" if first and last else ""
         if change is not None:
             changes[curve.learner] = f"{change}{floor}"
-    slopes = [f"{c.told.label} {c.floor_exponent:.2f}" for c in found if c.floor_exponent is not None]
+    slopes = [f"{c.told.label} {decimal(c.floor_exponent, 2)}" for c in found if c.floor_exponent is not None]
     caption = (
         "In numbers. Last column: how the error changes from the first ν to the last, and how the floor of the class "
         "does. In the style of Fu et al. (docs/theory.md, section 3) heads grow like (ℓ log 1/ε)^(1/ν), which is no "
@@ -176,7 +178,26 @@ def _regrets(found: Sequence[Curve]) -> dict[str, tuple[Ratio, float]]:
 
 
 def _take_aways(shapes: Sequence[Curve], lengths: Sequence[Curve]) -> list[TakeAway | None]:
-    return [_trust(what, axis, found) for what, axis, found in (("smoothness", NU, shapes), ("reach", ELL, lengths))]
+    axes = ("smoothness", NU, shapes), ("reach", ELL, lengths)
+    return [*(_trust(*one) for one in axes), *(_train_longer(*one) for one in axes)]
+
+
+def _train_longer(what: str, axis: Axis, found: Sequence[Curve]) -> TakeAway | None:
+    """What more of it costs generic networks, where it costs nothing of the class that holds the truth."""
+    changes = {c.learner: _change(found, c.learner) for c in found if c.learner in GENERIC}
+    dearer = {name: one for name, one in changes.items() if one is not None and one.above(1)}
+    limit = _change(found, "stationary-separable")
+    if not dearer or limit is None or limit.above(1):
+        return None
+    name = max(dearer, key=lambda one: dearer[one].value)
+    first, last = _curve(found, name).points[0], _curve(found, name).points[-1]
+    return TakeAway(
+        f"The more {what}, the longer train a generic network: it is no dearer in sequences.",
+        f"The error of {LEARNERS[name].label} goes from {nats(first)} at {axis.head(first.x)} to {nats(last)} at "
+        f"{axis.head(last.x)}: {dearer[name]} times; that of maximum likelihood of the class: {limit} times.",
+        LEARNERS[name].label,
+        axis.head(last.x),
+    )
 
 
 def _trust(what: str, axis: Axis, found: Sequence[Curve]) -> TakeAway | None:
