@@ -68,9 +68,9 @@ def page(found: Sequence[Curve], frames: int) -> Report:
     )
     told = (
         f"{matched(found, AXIS.column)} Exponential kernel of lengthscale 8, {frames} frames; Σ by one recipe for "
-        "every d. Four heads and block-Toeplitz, which take far longer than the others there, are left out where N d is "
-        f"above {LARGEST}. The claim fails if the slopes are alike: if a separable learner's is above "
-        f"{STEEP:g}, or the sample covariance's below. "
+        "every d. Four heads and block-Toeplitz, which take far longer than the others there, are left out where N d "
+        f"is above {LARGEST}. The claim fails if the slopes are alike: if a separable learner's is above {STEEP:g}, or "
+        "the sample covariance's below. "
         f"{left_out([c.learner for c in found], seconds_each(found))}"
     )
     words = "Score error against the number of features for networks and estimators."
