@@ -110,7 +110,7 @@ def test_the_page_says_what_helped(quick, monkeypatch, tmp_path):
     monkeypatch.setattr(learning.sweeps, "run", run)
     page = experiments.reproduce("improvements", tmp_path / "out", quick=quick)
     text = page.read_text(encoding="utf-8")
-    assert "Helps: tied depth (-0.50 ± 0.00)" in text
+    assert "Helps: tied depth (−0.50 ± 0.00)" in text
     assert "Hurts: depth 1 (+0.40 ± 0.00)" in text
     assert "softmax path counts 1, not 0.05: diverged" in text
     assert "Nothing that was tried helps" in text  # in the other groups

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from scipy import stats
 
 from ..report import Bar, BarPanel, Column, Estimate, Figure, Number, Report, Section, Table, Text, Verdict
+from ..report.numerals import decimal
 from ..report.records import Cell
 from .learning import CONFIDENCE
 from .learning_curves import Point
@@ -51,11 +52,15 @@ def said(compared: Compared, verdict: str) -> str:
     own = [one for one in compared.changes if one.verdict == verdict and one.held_out is not None]
     own.sort(key=lambda one: -abs(one.held_out or 0.0))
     return "; ".join(
-        f"{one.label} ({one.held_out:+.2f}"
+        f"{one.label} ({_signed(one.held_out or 0.0)}"
         + ("" if one.held_out_error is None else f" ± {one.held_out_error:.2f}")
         + ")"
         for one in own
     )
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value >= 0 else ''}{decimal(value, 2)}"
 
 
 def _said(found: Sequence[Compared]) -> Text:
