@@ -123,7 +123,7 @@ def test_what_is_said_and_whether_the_truth_agrees():
     nothing = change("depth-2", rows_of([10.5, 10.5], [1.0, 1.1]), base)
     assert agreement([good, astray, nothing]) == (1, 2)
     compared = improvements.Compared(GROUPS[0], "DiT", good.point, (good, astray, nothing))
-    assert said(compared, "helps") == "width 32 (-2.00 ± 0.00); tied depth (-1.00 ± 0.00)"
+    assert said(compared, "helps") == "width 32 (−2.00 ± 0.00); tied depth (−1.00 ± 0.00)"
 
 
 def test_a_tiny_study_is_truly_measured_and_gone_on_with(tmp_path, monkeypatch):
