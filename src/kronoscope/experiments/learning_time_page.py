@@ -208,7 +208,7 @@ def _budgets(runs: Runs) -> Table:
             inside = [[one[1] for one in row.result["path"] if one[0] <= budget] for row in several]
             cells.append(_cell([one[-1] for one in inside]) if all(inside) else None)
         rows.append([LEARNERS[name].label, *cells])
-    columns: list[Column | str] = ["learner", *(Column(f"{budget:.2g} s", "nats") for budget in budgets)]
+    columns: list[Column | str] = ["learner", *(Column(f"{significant(budget, 2)} s", "nats") for budget in budgets)]
     caption = (
         "Where each learner stands when a budget of seconds is spent: mean over seeds with its 95 % interval (none "
         "from one seed); a dash is one of which some seed had nothing to show yet."

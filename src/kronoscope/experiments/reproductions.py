@@ -90,7 +90,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         True,
     ),
     "decay": Reproduction(
-        "learning_decay", "Smooth dependence is cheap to learn for who has its shape.", (30, 1), True
+        "learning_decay", "Smooth dependence is cheap to learn for who has its shape.", (31, 1), True
     ),
     "dimension": Reproduction(
         "learning_dimension", "Features are cheap to learn for who knows space from time.", (30, 1), True
@@ -99,10 +99,10 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         "learning_length", "Longer sequences teach a learner tied in the lag more.", (32, 1.5), True
     ),
     "complexity": Reproduction(
-        "learning_complexity", "The kind of a network matters more than its size.", (25, 1.5), True
+        "learning_complexity", "The kind of a network matters more than its size.", (18, 1), True
     ),
     "time-to-quality": Reproduction(
-        "learning_time", "What seconds of training buy, network by network.", (45, 1), True
+        "learning_time", "What seconds of training buy, network by network.", (25, 1), True
     ),
     "improvements": Reproduction(
         "improvements", "What brings a generic transformer nearer the truth, one change at a time.", (20, 2.5), True
