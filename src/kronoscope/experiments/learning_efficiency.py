@@ -59,7 +59,7 @@ def _jobs(quick: bool, seed: int) -> list[dict[str, Any]]:
 def _regimes(quick: bool, seed: int) -> list[dict[str, Any]]:
     """Their seeds begin where those along n end, so that no job is there twice."""
     who = (*(REGIME_NETWORKS[:1] if quick else REGIME_NETWORKS), *ESTIMATORS)
-    seeds = [seed + SEEDS + s for s in range(1 if quick else 3)]
+    seeds = [seed + SEEDS + s for s in range(1 if quick else SEEDS)]
     shape = QUICK_SHAPE if quick else {}
     return [
         job(one, **{"n": 500, **shape, **regime}, seed=s, training=QUICK_TRAINING.get(one) if quick else None)
