@@ -56,6 +56,11 @@ class Learner:
     rate: float | None = None
     floor: bool = True
 
+    @property
+    def own_training(self) -> dict[str, Any]:
+        """Training settings that take the place of the preset's."""
+        return {} if self.rate is None else {"learning_rate": self.rate}
+
 
 LEARNERS: dict[str, Learner] = {
     "unrolled": Learner("unrolled", "learnt", "unrolled", structure="stationary-separable", validation=0.02),
@@ -207,15 +212,14 @@ def fitted(learner: Learner, x: torch.Tensor, told: sweeps.Job, **more: Any) -> 
         network_options={**learner.options, **told["options"]},
         validation=max(learner.validation, 2 / len(x)),
         generator=torch.Generator().manual_seed(told["seed"]),
-        **({} if learner.rate is None else {"learning_rate": learner.rate}) | told["training"],
+        **learner.own_training | told["training"],
         **more,
     )
 
 
 def learning_rate(name: str) -> float:
     """Of a learner that is a network: its own, or its preset's."""
-    learner = LEARNERS[name]
-    return models.networks.preset(learner.network).training.learning_rate if learner.rate is None else learner.rate
+    return models.training_config(LEARNERS[name].network, LEARNERS[name].own_training).learning_rate
 
 
 def _floor(learner: Learner, process: GaussianSequence, told: sweeps.Job) -> float | None:
@@ -270,8 +274,7 @@ def described(jobs: Sequence[sweeps.Job]) -> dict[str, Any]:
     for name in sorted({one["learner"] for one in jobs}):
         learner = LEARNERS[name]
         if learner.network:
-            rate = {} if learner.rate is None else {"learning_rate": learner.rate}
-            training = models.training_config(learner.network, rate).to_json()
+            training = models.training_config(learner.network, learner.own_training).to_json()
             settings = {**learner.options, "validation": learner.validation, **training}
             told |= {f"{name}.{setting}": value for setting, value in settings.items()}
     return told

@@ -132,21 +132,18 @@ def _points(rows: Sequence[Row]) -> Extended:
         found[name] = {
             factor: point(
                 factor,
-                [Row(row.job, {"kl": _each(row, f"{prefix}{factor}", factor), **_beside_nothing(row)}) for row in own],
+                [Row(row.job, _each(row, f"{prefix}{factor}", factor)) for row in own],
             )
             for factor in rows[0].job["factors"]
         }
     return found
 
 
-def _each(row: Row, name: str, factor: int) -> float | None:
-    """Millinats a frame; None where training diverged."""
+def _each(row: Row, name: str, factor: int) -> dict[str, Any]:
+    """A result in millinats a frame; None where training diverged."""
     nats = row.result["longer"].get(name)
-    return None if nats is None else MILLI * nats / (factor * row.job["frames"])
-
-
-def _beside_nothing(row: Row) -> dict[str, Any]:
-    return {"failed": row.result.get("failed"), "floor": None, "seconds": 0.0}
+    each = None if nats is None else MILLI * nats / (factor * row.job["frames"])
+    return {"kl": each, "failed": row.result.get("failed"), "floor": None, "seconds": 0.0}
 
 
 def _ways() -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ class Structure:
         name: As in a sentence.
         numbers: p, how many free numbers it has.
         enough: Sequences from which on nothing is said.
-        because: Why fewer are few; ``{n}`` is filled in.
+        because: Why fewer are few; ``{price}`` in it is p / (2 n) nats.
         instead: What needs fewer.
     """
 
