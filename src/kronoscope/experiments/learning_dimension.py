@@ -30,7 +30,7 @@ SEEDS, QUICK_SEEDS = 5, 3
 QUICK_TRAINING = {"max_steps": 600, "evaluate_every": 600}
 ESTIMATORS = tuple(name for name, learner in LEARNERS.items() if learner.estimator)
 NETWORKS = ("unrolled", "unrolled-4", "position", "dit", "unet")
-SMALL_ALONE, LARGEST = ("unrolled-4", "block-toeplitz"), 256  # ten times as long where N d is above it
+SMALL_ALONE, LARGEST = ("unrolled-4", "block-toeplitz"), 256  # far longer than the others where N d is above it
 STEEP = 1.7
 CLAIMS = {"unrolled": True, "separable": True, "sample-covariance": False}  # whether the exponent is below STEEP
 AXIS = Axis("features d", "d = ")

@@ -68,7 +68,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     ),
     "dynamics": Reproduction("dynamics", "Modes of larger variance are learnt first.", (8, 1), True),
     "unet": Reproduction(
-        "dit_unet", "Whether a DiT or a U-Net is nearer the true dependence in time, in nats.", (60, 2), True
+        "dit_unet", "Whether a DiT or a U-Net is nearer the true dependence in time, in nats.", (47, 2), True
     ),
     "ablation": Reproduction(
         "ablation", "Heads of a trained network cost nats; those of one that saw white noise do not.", (8, 1.5), True
