@@ -15,6 +15,7 @@ NAMES = (
     "learners",
     "tuning",
     "unrolled",
+    "variants",
     "weather",
     "wind",
     "audit",

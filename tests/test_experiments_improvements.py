@@ -81,15 +81,21 @@ def test_every_variant_differs_from_its_base_by_what_it_says_and_can_be_built():
             more = dict(one.options.items() - base.options.items()) | dict(one.training)
             assert len(more) == (2 if (name, group.base) == ("preconditioned", "dit") else 1)
             assert base.options.items() <= one.options.items()
-    for name in VARIANTS:
+    for full in improvements._OF_FULL:
+        short = VARIANTS[full.removeprefix("full-")]
+        assert (short.options, short.training) == (VARIANTS[full].options, VARIANTS[full].training)
+        assert improvements._job(full, 0, False)["training"] == VARIANTS[full].training
+    short_ones = [name for name, one in VARIANTS.items() if not one.full]
+    for name in short_ones:
         told = improvements._job(name, 0, True)
         assert sum(p.numel() for p in NETWORKS[told["learner"]].build(4, 2, **told["options"]).parameters())
-    jobs = [improvements._job(name, 0, quick) for name in VARIANTS for quick in (True, False)]
+    jobs = [improvements._job(name, 0, quick) for name in short_ones for quick in (True, False)]
+    jobs += [improvements._job(name, 0, False) for name in VARIANTS if name not in short_ones]
     assert len({sweeps.key({k: v for k, v in one.items() if k != "variant"}) for one in jobs}) == len(jobs)
 
 
 def invented(told):
-    gain = {"tied": -0.5, "depth-1": 0.4}.get(told["variant"], 0.0)
+    gain = {"tied": -0.5, "depth-1": 0.4, "full-tied": 0.2}.get(told["variant"], 0.0)
     kl = 1.0 + 0.1 * told["seed"] + gain
     result = {"failed": None, "kl": kl, "held_out": 200 + gain + told["seed"], "floor": None}
     result |= {"seconds": 2.0, "weights": 100, "steps": 50, "best_step": 50, "standard_error": 0.01}
@@ -114,6 +120,8 @@ def test_the_page_says_what_helped(quick, monkeypatch, tmp_path):
     assert "Hurts: depth 1 (+0.40 ± 0.00)" in text
     assert "softmax path counts 1, not 0.05: diverged" in text
     assert "Nothing that was tried helps" in text  # in the other groups
+    assert ("trained in full (held-out loss" in text) == (not quick)
+    assert ("Hurts: tied depth (+0.20 ± 0.00)" in text) == (not quick)
 
 
 def test_what_is_said_and_whether_the_truth_agrees():

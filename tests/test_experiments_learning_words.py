@@ -209,7 +209,7 @@ def test_what_is_cheap_in_sequences_and_dear_in_training_is_to_be_trained_longer
 
 def test_the_map_names_who_breaks_nowhere(monkeypatch):
     shown = texts(page_of("learning-efficiency", monkeypatch, wanted))
-    assert "breaks nowhere in the map: unrolled, stationary separable" in shown
+    assert "breaks nowhere in the map: unrolled; unrolled, 4 heads; stationary separable" in shown
     alike = texts(page_of("learning-efficiency", monkeypatch, lambda told: noise(told) / told["n"]))
     assert "in the map:" not in alike
     spoiled = texts(

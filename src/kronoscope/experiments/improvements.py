@@ -53,12 +53,14 @@ class Variant:
         learner: Name in ``learning.LEARNERS``.
         options: Of the network, besides the preset's.
         training: Settings, besides the budget's.
+        full: Whether it is trained as long as the preset is, and not for the study's budget.
     """
 
     label: str
     learner: str = "dit"
     options: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    full: bool = False
 
 
 def _plain_dit(label: str, rate: float | None = None, **options: Any) -> Variant:
@@ -98,6 +100,10 @@ VARIANTS: dict[str, Variant] = {
     "position-depth-2": Variant("depth 2", "position", {"num_blocks": 2}),
     "position-decay-3": Variant("weight decay 3", "position", {}, {"weight_decay": 3.0}),
     "position-antithetic": Variant("antithetic noise", "position", {}, {"antithetic": True}),
+    "full": Variant("DiT, the preset", full=True),
+    "full-antithetic": Variant("antithetic noise", training={"antithetic": True}, full=True),
+    "full-absolute": Variant("absolute positions in the softmax path", options={"positions": "learned"}, full=True),
+    "full-tied": Variant("tied depth", options={"tied": True}, full=True),
 }
 
 
@@ -118,11 +124,13 @@ class Group:
 
 _OF_PLAIN = ("preconditioned", *(name for name in VARIANTS if name.startswith("plain-")))
 _OF_POSITION = tuple(name for name in VARIANTS if name.startswith("position-"))
-_OF_DIT = tuple(name for name in VARIANTS if not name.startswith(("plain-", "position")) and name != "dit")
+_OF_FULL = tuple(name for name in VARIANTS if name.startswith("full-"))
+_OF_DIT = tuple(name for name in VARIANTS if not name.startswith(("plain-", "position", "full")) and name != "dit")
 GROUPS = (
     Group("DiT with a linear path", "dit", _OF_DIT),
     Group("DiT without a linear path", "plain", _OF_PLAIN),
     Group("Position-only transformer", "position", _OF_POSITION),
+    Group("DiT with a linear path, trained in full", "full", _OF_FULL),
 )
 
 
@@ -172,7 +180,8 @@ class Compared:
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
     """Train every variant on the same draws; compare each with what it differs from by one thing."""
     # Seeds outermost: a sweep that is cut off has whole seeds of every variant.
-    jobs = [_job(name, seed + s, quick) for s in range(QUICK_SEEDS if quick else SEEDS) for name in VARIANTS]
+    names = [name for name, one in VARIANTS.items() if not (quick and one.full)]
+    jobs = [_job(name, seed + s, quick) for s in range(QUICK_SEEDS if quick else SEEDS) for name in names]
     rows = run_jobs("improvements", jobs, {"quick": quick, "seed": seed}, folder, stage, measure)
     found = compare(rows)
     changes = [
@@ -185,7 +194,7 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
 
 def _job(name: str, seed: int, quick: bool) -> sweeps.Job:
     variant = VARIANTS[name]
-    budget = QUICK_TRAINING if quick else BUDGETS[variant.learner]
+    budget = QUICK_TRAINING if quick else {} if variant.full else BUDGETS[variant.learner]
     told = job(
         variant.learner,
         N,
@@ -216,7 +225,7 @@ def measure(told: sweeps.Job) -> sweeps.Result:
 
 
 def compare(rows: Sequence[Row]) -> list[Compared]:
-    """Every group, paired over the seeds."""
+    """Every group that was run, paired over the seeds."""
     by_variant = {name: [row for row in rows if row.job["variant"] == name] for name in VARIANTS}
     return [
         Compared(
@@ -226,6 +235,7 @@ def compare(rows: Sequence[Row]) -> list[Compared]:
             tuple(change(name, by_variant[name], by_variant[group.base]) for name in group.variants),
         )
         for group in GROUPS
+        if by_variant[group.base]
     ]
 
 

@@ -173,13 +173,12 @@ def _verdict(found: Sequence[Compared]) -> Verdict:
         numbers.append(Number(f"{tally['helps']} of {len(one.changes)}", label, told, standing))
     every = _every(found)
     same, of = agreement(every)
-    expected = f"{false_alarms(every):.1f}"
-    numbers.append(Number(expected, "would be told by chance", "helps or hurts, if no change did anything"))
+    chance = f"{false_alarms(every):.1f} would be told by chance, if no change did anything"
     if of:
-        told = "verdicts by held-out loss beside the truth"
-        numbers.append(
-            Number(f"{same} of {of}", "move the score error the same way", told, "good" if same == of else "bad")
-        )
+        label, standing = "verdicts move the score error the same way", "good" if same == of else "bad"
+        numbers.append(Number(f"{same} of {of}", label, f"helps or hurts, beside the truth; {chance}", standing))
+    else:
+        numbers.append(Number("0", "changes help or hurt", chance))
     return Verdict(numbers)
 
 
@@ -187,8 +186,9 @@ def _how(found: Sequence[Compared], quick: bool) -> str:
     every = _every(found)
     told = (
         "Every variant is trained on the same draws as its base, with the same held-out sequences and the same noise "
-        "on them, for the same number of train steps (about 20 s of one core for the presets); a change that makes a "
-        "step slower is not charged for it, which is why seconds stand in the table. The weights kept are those of "
+        "on them, for the same number of train steps (about 20 s of one core for the presets, but in the group "
+        "trained in full); a change that makes a step slower is not charged for it, which is why seconds stand in the "
+        "table. The weights kept are those of "
         "the least held-out loss, of variant and base alike. Weight decay is torch's AdamW: weights shrink by the "
         "learning rate times the decay in a step, on matrices only. Antithetic batches hold pairs of noise +epsilon "
         "and -epsilon on one sequence at one time, so half as many sequences. Noise drawn once: each sequence keeps "
@@ -198,9 +198,11 @@ def _how(found: Sequence[Compared], quick: bool) -> str:
         "is in doubt if the change moved the score error the other way. With so few seeds the rule errs: if no change "
         f"did anything, {false_alarms(every):.1f} of the {len(every)} comparisons would be said to help or to hurt by "
         "chance, so a verdict close to the line is to be repeated with other seeds before it is believed. Budgets are "
-        "small: what helps a short training need not help a long one. Changes were not tried together."
+        "small, and what helps a short training need not help a long one: the group trained in full repeats what had "
+        "helped, with the preset's own train steps. Changes were not tried together."
     )
     if quick:
         told += " This quick version trains smaller networks on shorter sequences for a few steps: it only shows that "
-        told += "everything runs. Its presets have depth 3 and width 48, and what helps so early is mostly speed."
+        told += "everything runs, and leaves the group trained in full out. Its presets have depth 3 and width 48, and "
+        told += "what helps so early is mostly speed."
     return told

@@ -97,6 +97,8 @@ LEARNERS: dict[str, Learner] = {
     "tapered": Learner("tapered", "baseline-3", estimator="tapered"),
     "ledoit-wolf": Learner("shrunk (Ledoit-Wolf)", "held-out", estimator="ledoit-wolf"),
 }
+NETWORKS = tuple(name for name, learner in LEARNERS.items() if learner.network)
+ESTIMATORS = tuple(name for name, learner in LEARNERS.items() if learner.estimator)
 
 
 def _budget(steps: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..report import Number, Report, Section, Table, Verdict
 from ..report.numerals import decimal
-from .learning import LEARNERS, Row, job, plain, run_jobs
+from .learning import ESTIMATORS, LEARNERS, NETWORKS, Row, job, plain, run_jobs
 from .learning_curves import Curve, Ratio, best, curves, ratio
 from .learning_page import Axis, Rate, along, effective_numbers, figure, table
 from .learning_words import (
@@ -30,9 +30,7 @@ N, LENGTH = 500, 8.0
 SEEDS, QUICK_SEEDS = 5, 3
 QUICK_SHAPE: dict[str, Any] = {"frames": 16, "features": 2}
 QUICK_TRAINING = {"max_steps": 600, "evaluate_every": 600}
-ESTIMATORS = tuple(name for name, learner in LEARNERS.items() if learner.estimator)
 GENERIC = ("position", "dit", "dit-plain", "unet", "mlp")
-NETWORKS = ("unrolled", "unrolled-4", "dit", "unet")
 CLAIMS = {"unrolled": True, "sample-covariance": True, "tapered": False}  # whether the error falls as ν grows
 NU, ELL = Axis("exponent ν of the decay", "ν = "), Axis("lengthscale (frames)", "ℓ = ")
 RATE = Rate(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..report import Number, Report, Verdict
-from .learning import LEARNERS, job, plain, run_jobs
+from .learning import ESTIMATORS, LEARNERS, NETWORKS, job, plain, run_jobs
 from .learning_curves import Curve, Exponent, best, curves, ratio
 from .learning_page import Axis, Rate, along
 from .learning_words import (
@@ -28,9 +28,8 @@ FEATURES, QUICK_FEATURES = (1, 2, 4, 8, 16), (1, 2, 4, 8)
 N, FRAMES, QUICK_FRAMES = 500, 32, 12
 SEEDS, QUICK_SEEDS = 5, 3
 QUICK_TRAINING = {"max_steps": 600, "evaluate_every": 600}
-ESTIMATORS = tuple(name for name, learner in LEARNERS.items() if learner.estimator)
-NETWORKS = ("unrolled", "unrolled-4", "position", "dit", "unet")
-SMALL_ALONE, LARGEST = ("unrolled-4", "block-toeplitz"), 256  # far longer than the others where N d is above it
+SMALL_ALONE = ("unrolled-4", "linear", "block-toeplitz")  # far longer than the others where N d is above LARGEST
+LARGEST = 256
 STEEP = 1.7
 CLAIMS = {"unrolled": True, "separable": True, "sample-covariance": False}  # whether the exponent is below STEEP
 AXIS = Axis("features d", "d = ")
@@ -68,9 +67,9 @@ def page(found: Sequence[Curve], frames: int) -> Report:
     )
     told = (
         f"{matched(found, AXIS.column)} Exponential kernel of lengthscale 8, {frames} frames; Σ by one recipe for "
-        "every d. Four heads and block-Toeplitz, which take far longer than the others there, are left out where N d "
-        f"is above {LARGEST}. The claim fails if the slopes are alike: if a separable learner's is above {STEEP:g}, or "
-        "the sample covariance's below. "
+        "every d. Four heads, free matrices and block-Toeplitz, which take far longer than the others there, are left "
+        f"out where N d is above {LARGEST}. The claim fails if the slopes are alike: if a separable "
+        f"learner's is above {STEEP:g}, or the sample covariance's below. "
         f"{left_out([c.learner for c in found], seconds_each(found))}"
     )
     words = "Score error against the number of features for networks and estimators."

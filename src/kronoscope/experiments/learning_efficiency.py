@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .learning import LEARNERS, Row, job, plain, run_jobs
+from .learning import ESTIMATORS, LEARNERS, NETWORKS, Row, job, plain, run_jobs
 from .learning_curves import curves
 from .learning_efficiency_page import page
 from .reproductions import Finding
@@ -22,7 +22,6 @@ QUICK_TRAINING: dict[str, Mapping[str, Any]] = {
     "dit": {"max_steps": 120, "evaluate_every": 40},
 }
 SLOW = ("position", "dit")  # one seed is all that --quick has time for
-ESTIMATORS = tuple(name for name, learner in LEARNERS.items() if learner.estimator)
 REGIMES: dict[str, Mapping[str, Any]] = {
     "the yardstick, n = 500": {},
     "few sequences: n = 50": {"n": 50},
@@ -31,7 +30,6 @@ REGIMES: dict[str, Mapping[str, Any]] = {
     "oscillating: exponential × cosine": {"kernel": "PowerExponential(16.0) * Cosine(8.0)"},
     "short memory: lengthscale 1": {"kernel": "PowerExponential(1.0)"},
 }
-REGIME_NETWORKS = ("unrolled", "dit", "unet")
 
 
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
@@ -58,7 +56,7 @@ def _jobs(quick: bool, seed: int) -> list[dict[str, Any]]:
 
 def _regimes(quick: bool, seed: int) -> list[dict[str, Any]]:
     """Their seeds begin where those along n end, so that no job is there twice."""
-    who = (*(REGIME_NETWORKS[:1] if quick else REGIME_NETWORKS), *ESTIMATORS)
+    who = (*(NETWORKS[:1] if quick else NETWORKS), *ESTIMATORS)
     seeds = [seed + SEEDS + s for s in range(1 if quick else SEEDS)]
     shape = QUICK_SHAPE if quick else {}
     return [

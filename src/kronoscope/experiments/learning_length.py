@@ -12,7 +12,21 @@ from .._errors import DivergenceError
 from ..nn import UnrolledTransformer
 from ..processes import SeparableGaussian
 from . import sweeps
-from .learning import FIRST_DATA_SEED, LEARNERS, MAX_TIME, MIN_TIME, SAMPLES, Row, fitted, job, plain, run_jobs, truth
+from .learning import (
+    ESTIMATORS,
+    FIRST_DATA_SEED,
+    LEARNERS,
+    MAX_TIME,
+    MIN_TIME,
+    NETWORKS,
+    SAMPLES,
+    Row,
+    fitted,
+    job,
+    plain,
+    run_jobs,
+    truth,
+)
 from .learning_curves import curves
 from .learning_exact import separable_score_kl
 from .learning_length_page import LIMIT, MILLI, NULL, SPECTRUM, page
@@ -31,10 +45,8 @@ QUICK_TRAINING: dict[str, dict[str, Any]] = {
     "unet": {"max_steps": 100, "evaluate_every": 50},
 }
 EXTENDED = ("unrolled", LIMIT, "position", "unet")
-NETWORKS = ("unrolled", "unrolled-4", "position", "dit", "unet")
 LARGEST = 256  # frames x features of block-Toeplitz, and of networks that are dear on long sequences
 LONG = ("unrolled",)
-ESTIMATORS = tuple(name for name, learner in LEARNERS.items() if learner.estimator)
 FEWEST_SAMPLES, EXACT_SIZE, BATCH = 256, 512, 32_768
 
 

@@ -65,7 +65,7 @@ class FailureMap:
         safe = [LEARNERS[name].label for i, name in enumerate(self.names) if all(i != k for k, _ in self.broken)]
         _, i, j = max(known)
         advice = (
-            f"Where you do not know what your data are like, take what breaks nowhere in the map: {', '.join(safe)}."
+            f"Where you do not know what your data are like, take what breaks nowhere in the map: {'; '.join(safe)}."
             if safe
             else "Where you do not know what your data are like, compare several: each learner breaks somewhere."
         )

@@ -163,7 +163,7 @@ def left_out(shown: Sequence[str], seconds: float) -> str:
     nets, others = (", ".join(one.label for one in missing if bool(one.network) == which) for which in (True, False))
     words = f"Networks left out to keep the run short, at {seconds:.0f} s a training here: {nets}. " if nets else ""
     words += f"Estimators left out, since networks are what this page is about: {others}. " if others else ""
-    return words + "`reproduce learning-efficiency` in full has all of them, on one truth."
+    return words + "`reproduce learning-efficiency` in full has all of them."
 
 
 def seconds_each(found: Sequence[Curve]) -> float:
