@@ -10,7 +10,7 @@ from ..report import Number, Report, Section, Table, Verdict
 from ..report.numerals import decimal
 from .learning import ESTIMATORS, LEARNERS, NETWORKS, Row, job, plain, run_jobs
 from .learning_curves import Curve, Ratio, best, curves, ratio
-from .learning_page import Axis, Rate, along, effective_numbers, figure, table
+from .learning_page import Axis, Rate, along, effective_table, figure, table
 from .learning_words import (
     TakeAway,
     how,
@@ -91,7 +91,7 @@ def page(shapes: Sequence[Curve], lengths: Sequence[Curve], quick: bool) -> Repo
             Section(
                 "Smoothness",
                 "",
-                [figure(shapes, NU, smooth, words), _smoothness(shapes), effective_numbers(shapes, NU)],
+                [figure(shapes, NU, smooth, words), _smoothness(shapes), effective_table(shapes, NU)],
             ),
             along("Reach", lengths, ELL, RATE, far, words),
             how(told),

@@ -56,7 +56,12 @@ def page(found: Sequence[Curve], regimes: Regimes, quick: bool) -> Report:
             Section(
                 "Score error against n",
                 "",
-                [_figure(found), _table(found), exponent_table(found, AXIS, RATE), effective_table(found, AXIS)],
+                [
+                    _figure(found),
+                    _table(found),
+                    exponent_table(found, AXIS, RATE),
+                    effective_table(found, AXIS, shared_limit=True),
+                ],
             ),
             failures.section(),
             how(told),

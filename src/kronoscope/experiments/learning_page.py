@@ -168,51 +168,37 @@ def _expected(curve: Curve, rate: Rate) -> str | None:
 
 def along(title: str, found: Sequence[Curve], axis: Axis, rate: Rate, caption: str, alt: str) -> Section:
     """An axis as most pages show it: the figure, the means in numbers, the exponents."""
-    numbers = table(found, axis, "In numbers."), exponent_table(found, axis, rate), effective_numbers(found, axis)
+    numbers = table(found, axis, "In numbers."), exponent_table(found, axis, rate), effective_table(found, axis)
     return Section(title, "", [figure(found, axis, caption, alt), *numbers])
 
 
-def effective_numbers(found: Sequence[Curve], axis: Axis) -> Table:
-    """p_eff = 2 n KL at every place of an axis other than n, where there is no limit that all places share."""
+def effective_table(found: Sequence[Curve], axis: Axis, *, shared_limit: bool = False) -> Table:
+    """p_eff = 2 n KL with its interval at every place; beside that of the class's floor where places share it."""
     places = sorted({point.x for curve in found for point in curve.points})
-    rows: list[list[Cell]] = [
-        [curve.told.label, *(_effective_cell(curve.at(place)) for place in places)] for curve in found
-    ]
-    caption = (
-        "Effective parameters, 2 n × score error of a sequence: how many parameters an efficient statistician would "
-        "have had to learn to do equally badly. ± one standard error over seeds."
-    )
-    columns = ["learner", *(axis.head(place) for place in places)]
-    return Table(columns, rows, caption, row_roles=[curve.told.role for curve in found])
-
-
-def _effective_cell(point: Point | None) -> Cell:
-    if point is None or point.kl is None or point.effective is None:
-        return None
-    if point.standard_error is None:
-        return point.effective
-    return Estimate(point.effective, point.standard_error * point.effective / point.kl)
-
-
-def effective_table(found: Sequence[Curve], axis: Axis) -> Table:
-    """p_eff = 2 n KL beside that of the class's floor."""
-    places = sorted({point.x for curve in found for point in curve.points})
-    columns: list[Column | str] = ["learner", *(axis.head(place) for place in places)]
-    columns.append(Column("floor of its class", digits=4))
     rows: list[list[Cell]] = []
     for curve in found:
-        points = [curve.at(place) for place in places]
-        last = curve.points[-1]
-        rate = None if last.floor is None or last.effective is None or last.kl is None else last.floor / last.kl
-        floor = None if rate is None or last.effective is None else last.effective * rate
-        rows.append([curve.told.label, *(effective(one) for one in points), floor])
+        rows.append([curve.told.label, *(effective(curve.at(place)) for place in places)])
+        if shared_limit:
+            rows[-1].append(_effective_floor(curve.points[-1]))
     caption = (
-        "Effective parameters, 2 n × score error, with 95 % intervals: how many parameters an efficient statistician "
-        "would have had to learn to do equally badly. A learner on its limit has the same number at every n, near the "
-        "last column (where the limit of its class is known); a number that grows with n means a bias that more data "
-        "do not cure, one that falls means a bias that more data forgive."
+        "Effective parameters, 2 n × score error of a sequence, with 95 % intervals: how many parameters an efficient "
+        "statistician would have had to learn to do equally badly."
     )
+    columns: list[Column | str] = ["learner", *(axis.head(place) for place in places)]
+    if shared_limit:
+        columns.append(Column("floor of its class", digits=4))
+        caption += (
+            " A learner on its limit has the same number at every n, near the last column (where the limit of its "
+            "class is known); a number that grows with n means a bias that more data do not cure, one that falls means "
+            "a bias that more data forgive."
+        )
     return Table(columns, rows, caption, row_roles=[curve.told.role for curve in found])
+
+
+def _effective_floor(last: Point) -> float | None:
+    if last.floor is None or last.effective is None or last.kl is None:
+        return None
+    return last.effective * last.floor / last.kl
 
 
 def effective(point: Point | None) -> str | None:
