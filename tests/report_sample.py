@@ -46,7 +46,7 @@ def sample(name: str = "temperature", entries: int = 6) -> Report:
     ]
     lag_panels = [LinePanel(f"{name} {i}", f"lag of {name}", f"correlation of {name}", lines) for i in range(3)]
     calls = [4, 8, 16, 32, 64]
-    roles = ("learnt", "second", "baseline", "baseline-2", "baseline-3", "floor", "null")
+    roles = ("learnt", "second", "baseline", "baseline-2", "baseline-3", "baseline-4", "floor", "null")
     samplers = [
         Line(f"{name} {role}", role, calls, [c ** (-0.5 * k) for c in calls], markers=True)
         for k, role in enumerate(roles)

@@ -77,7 +77,7 @@ LEARNERS: dict[str, Learner] = {
     "dit": Learner("DiT with a linear path", "baseline-2", "dit", linear=False),
     "dit-plain": Learner(
         "DiT as for images",
-        "baseline-2",
+        "baseline-4",
         "dit",
         options={"linear_path": False, "positions": "learned"},
         linear=False,

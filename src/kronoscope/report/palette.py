@@ -34,6 +34,7 @@ ROLES: dict[str, Look] = {
     "baseline": Look("#00805c", "#35c99b", (4.0, 2.0), "D"),
     "baseline-2": Look("#a8478a", "#ea9fce", (7.0, 2.0, 1.5, 2.0), "v"),
     "baseline-3": Look("#7a5230", "#d3a67c", (4.0, 2.0, 1.5, 2.0, 1.5, 2.0), "P"),
+    "baseline-4": Look("#3c2a8c", "#8f86ff", (2.5, 1.2), "<"),
     "floor": Look("#6a6f78", "#a4a9b2", (10.0, 3.0), "*"),
     "null": Look("#84899a", "#8d92a3", (1.0, 2.5), "x"),
 }
