@@ -105,7 +105,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         "learning_time", "What seconds of training buy, network by network.", (25, 1), True
     ),
     "improvements": Reproduction(
-        "improvements", "What brings a generic transformer nearer the truth, one change at a time.", (20, 2.5), True
+        "improvements", "What brings a generic transformer nearer the truth, one change at a time.", (34, 2.5), True
     ),
 }
 

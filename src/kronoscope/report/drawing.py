@@ -156,7 +156,7 @@ def _draw_bar(axes: Axes, row: int, bar: Bar, dot: bool) -> None:
         axes.barh(row, bar.value, height=0.62, color=colour, alpha=0.85)
     if bar.lower is not None and bar.upper is not None:
         axes.hlines(row, bar.lower, bar.upper, color=colour if dot else svg.INK, linewidth=1.6)
-    end = max(bar.extent) if bar.value >= 0 or dot else 0.0
+    end = max(bar.extent) if dot else max(0.0, *bar.extent)  # to the right of the interval, too
     place: dict[str, Any] = {"textcoords": "offset points", "color": svg.INK}
     axes.annotate(brief(bar.value), (end, row), xytext=(8, 0), va="center", **place)
 
