@@ -27,7 +27,8 @@ KERNELS: dict[str, Kernel] = {
 }
 FRAMES = tuple(int(number) for number in os.environ.get("KRONOSCOPE_FRAMES", "32,128").split(","))
 ROWS = tuple(os.environ.get("KRONOSCOPE_ROWS", "heads,rule,limit").split(","))
-SIZES = (200, 500, 2000, 10_000)
+SIZES = tuple(int(n) for n in os.environ.get("KRONOSCOPE_SIZES", "200,500,2000,10000").split(","))
+TOLD_KERNELS = tuple(os.environ.get("KRONOSCOPE_KERNELS", ",".join(KERNELS)).split(","))
 TARGET, LARGE_TARGET = 1.15, 1.5
 OVERLAP_TARGET, ABSOLUTE_TARGET = 0.08, 1.0
 HEADS = 4
@@ -40,7 +41,8 @@ def run() -> Iterator[dict]:
 
     Each is the mean over ``KRONOSCOPE_SEEDS`` draws of the data (1 unless that is set), each learnt with another seed,
     from ``KRONOSCOPE_FIRST_SEED`` (0) on: 5 and more are draws that no rule and no constant was chosen on.
-    ``KRONOSCOPE_ROWS`` chooses parts ("heads,rule,limit"), ``KRONOSCOPE_FRAMES`` the lengths of the last ("32,128").
+    ``KRONOSCOPE_ROWS`` chooses parts ("heads,rule,limit"), and of the last ``KRONOSCOPE_FRAMES`` the lengths
+    ("32,128"), ``KRONOSCOPE_KERNELS`` the kernels ("exponential,Matern 3/2") and ``KRONOSCOPE_SIZES`` n ("500,2000").
     """
     yield _untrained()
     if "heads" in ROWS:
@@ -50,7 +52,7 @@ def run() -> Iterator[dict]:
     if "rule" in ROWS:
         yield _heads_rule()
     for frames in FRAMES if "limit" in ROWS else ():
-        for name in KERNELS:
+        for name in TOLD_KERNELS:
             yield from (_at_the_limit(name, frames, n) for n in SIZES)
 
 
