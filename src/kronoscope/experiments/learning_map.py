@@ -44,8 +44,8 @@ class FailureMap:
             "Where learners break: mean score error over that of the best learner in the same column, the yardstick "
             "varied in one thing at a time; in brackets the 95 % interval, paired by draws (none from a single seed). "
             f"Marked: a failure (a dash), or surely more than {BROKEN:g} times the best: the whole interval, or the "
-            "one seed. Networks have the same train steps in every column, whatever its length. Read along a row for what "
-            "a learner cannot stand, down a column for whom to trust there."
+            "one seed. Networks have the same train steps in every column, whatever its length. Read along a row for "
+            "what a learner cannot stand, down a column for whom to trust there."
         )
         note = ". ".join(self.messages) + "." if self.messages else ""
         shown = Table(
