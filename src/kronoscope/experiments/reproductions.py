@@ -90,13 +90,13 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         True,
     ),
     "decay": Reproduction(
-        "learning_decay", "Smooth dependence is cheap to learn for who has its shape.", (31, 1), True
+        "learning_decay", "Smooth dependence is cheap to learn for who has its shape.", (55, 1), True
     ),
     "dimension": Reproduction(
-        "learning_dimension", "Features are cheap to learn for who knows space from time.", (30, 1), True
+        "learning_dimension", "Features are cheap to learn for who knows space from time.", (43, 1), True
     ),
     "length": Reproduction(
-        "learning_length", "Longer sequences teach a learner tied in the lag more.", (32, 1.5), True
+        "learning_length", "Longer sequences teach a learner tied in the lag more.", (44, 1.5), True
     ),
     "complexity": Reproduction(
         "learning_complexity", "The kind of a network matters more than its size.", (18, 1), True
