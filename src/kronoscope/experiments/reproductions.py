@@ -86,7 +86,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "learning-efficiency": Reproduction(
         "learning_efficiency",
         "A network shaped like the solver learns at p/(2n); others do not.",
-        (64, 2.5),
+        (110, 2.5),
         True,
     ),
     "decay": Reproduction(
