@@ -150,7 +150,7 @@ def _take_aways(found: Sequence[Curve]) -> list[TakeAway | None]:
     first, last = found[0].points[0].x, found[0].points[-1].x
     return [
         _begin_with(found, by_name, first),
-        _heads(by_name, last),
+        _heads(by_name, first, last),
         _budget(found),
         _no_structure(by_name, first),
         _refusals(found),
@@ -177,7 +177,7 @@ def _begin_with(found: Sequence[Curve], by_name: Mapping[str, Curve], x: float) 
     return TakeAway(advice, because, (other if holds is False else unrolled).told.label, AXIS.head(x))
 
 
-def _heads(by_name: Mapping[str, Curve], x: float) -> TakeAway | None:
+def _heads(by_name: Mapping[str, Curve], first: float, x: float) -> TakeAway | None:
     one, four = by_name["unrolled"], by_name.get("unrolled-4")
     price = None if four is None else ratio(four.at(x), one.at(x))
     if four is None or price is None or price.upper is None:
@@ -185,13 +185,16 @@ def _heads(by_name: Mapping[str, Curve], x: float) -> TakeAway | None:
     advice = said(
         price.above(DEARER),
         "If separability is in doubt, take four heads, and expect to pay for it in sequences.",
-        f"If separability is in doubt, take four heads: they cost less than {DEARER:g} times the sequences.",
+        f"If separability is in doubt, take four heads: with many sequences, less than {DEARER:g} times one head's error.",
         "If separability is in doubt, compare one head with four on held-out loss: the price is not settled here.",
     )
     because = (
         f"Where one head would have been right, four err by {nats(four.at(x))} at n = {x:g}, one by "
         f"{nats(one.at(x))}: {price} times as much."
     )
+    at_first = ratio(four.at(first), one.at(first))
+    if at_first is not None and first != x:
+        because += f" At n = {first:g}: {at_first} times."
     return TakeAway(advice, because, four.told.label, AXIS.head(x))
 
 
