@@ -185,7 +185,7 @@ def _heads(by_name: Mapping[str, Curve], first: float, x: float) -> TakeAway | N
     advice = said(
         price.above(DEARER),
         "If separability is in doubt, take four heads, and expect to pay for it in sequences.",
-        f"If separability is in doubt, take four heads: with many sequences, less than {DEARER:g} times one head's error.",
+        f"If separability is in doubt, take four heads: given many sequences, under {DEARER:g} times the error.",
         "If separability is in doubt, compare one head with four on held-out loss: the price is not settled here.",
     )
     because = (
