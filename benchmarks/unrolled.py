@@ -44,6 +44,9 @@ def run() -> Iterator[dict]:
     ``KRONOSCOPE_ROWS`` chooses parts ("heads,rule,limit"), and of the last ``KRONOSCOPE_FRAMES`` the lengths
     ("32,128"), ``KRONOSCOPE_KERNELS`` the kernels ("exponential,Matern 3/2") and ``KRONOSCOPE_SIZES`` n ("500,2000").
     """
+    unknown = [name for name in TOLD_KERNELS if name not in KERNELS]
+    if unknown:
+        raise SystemExit(f"KRONOSCOPE_KERNELS has no {', '.join(unknown)}; there are {', '.join(KERNELS)}")
     yield _untrained()
     if "heads" in ROWS:
         yield _told_nothing()

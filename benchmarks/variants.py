@@ -55,8 +55,17 @@ def _blocks() -> Iterator[dict]:
             errors.append(metrics.score_kl(model.score, process, linear=True).value)
             asymmetries.append(_asymmetry(model))
         note = f"{model.record['training']['weights']} weights; asymmetry {statistics.fmean(asymmetries):.2g}"
+        if limit is None:
+            note += f"; condition number at t = {MIN_TIME:g} {_condition(process):.0f}"
         yield _row(name, errors, limit, f"{note}; {1e3 * _seconds(model, x):.1f} ms a train step's gradient")
         limit = statistics.fmean(errors) if limit is None else limit
+
+
+def _condition(process: GaussianSequence) -> float:
+    """Of the noised covariance at the smallest trained time."""
+    covariance = process.covariance()
+    noised = math.exp(-MIN_TIME) * covariance - math.expm1(-MIN_TIME) * torch.eye(len(covariance)).double()
+    return float(torch.linalg.cond(noised))
 
 
 def _asymmetry(model: models.Model) -> float:
