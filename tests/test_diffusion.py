@@ -122,6 +122,71 @@ def test_affine_map_refuses_what_is_not_affine(score):
         diffusion.affine_map(score, 0.5, 3, 2)
 
 
+EXPONENTIAL = torch.exp(-(torch.arange(16.0)[:, None] - torch.arange(16.0)).abs().double() / 8)
+
+
+def float32_score(mean, covariance, t=0.5):
+    """-C_t^-1 (x - alpha mu) as one matrix product and one offset, all in float32, beside its float64 precision."""
+    size = len(covariance)
+    marginal = math.exp(-t) * covariance - math.expm1(-t) * torch.eye(size, dtype=torch.float64)
+    precision = torch.linalg.inv(marginal)
+    weight, bias = -precision.float(), math.exp(-t / 2) * mean * precision.sum(dim=1).float()
+    return lambda x, t: (x.flatten(1) @ weight.T + bias).view_as(x), precision, marginal
+
+
+@pytest.mark.parametrize(("mean", "worst"), [(0.0, 2e-6), (280.0, 2e-4), (1e4, 1e-2)])
+def test_a_map_read_around_the_mean_keeps_float32_accuracy(mean, worst):
+    """Its error under p_t, |(A + C^-1) C^1/2| / |C^-1/2|, is the round-off of one call at such inputs."""
+    score, precision, marginal = float32_score(mean, EXPONENTIAL)
+    root = torch.linalg.cholesky(marginal)
+    center = torch.full((16,), math.exp(-0.25) * mean, dtype=torch.float64)
+    read = diffusion.read_affine_map(score, 0.5, 16, 1, dtype=torch.float32, center=center, spread=root)
+    scale = torch.linalg.solve_triangular(root, torch.eye(16, dtype=torch.float64), upper=False).norm()
+    error = float(((read.matrix + precision) @ root).norm() / scale)
+    assert error < worst
+    assert error < 5 * read.round_off / float(scale) + 1e-6  # the error that the reading states covers the true one
+    torch.testing.assert_close(read.value, (read.matrix @ read.center + read.offset), rtol=1e-6, atol=1e-6)
+    for spread in (0.9, torch.full((16, 1), 0.9)):
+        matrix, _ = diffusion.affine_map(score, 0.5, 16, 1, dtype=torch.float32, center=center, spread=spread)
+        assert float(((matrix + precision) @ root).norm() / scale) < 10 * worst
+
+
+def test_the_same_map_is_lost_when_read_around_zero():
+    score, precision, marginal = float32_score(1e4, EXPONENTIAL)
+    center = torch.full((16,), math.exp(-0.25) * 1e4, dtype=torch.float64)
+    misses = []
+    for options in ({}, {"center": center, "spread": torch.linalg.cholesky(marginal)}):
+        matrix, offset = diffusion.affine_map(score, 0.5, 16, 1, dtype=torch.float32, **options)
+        misses.append(float((matrix @ center + offset).norm() / precision.trace().sqrt()))
+    assert misses[0] > 10 * misses[1]
+    assert misses[1] < 1e-3
+
+
+def test_round_off_is_not_called_nonlinear_but_a_bend_of_float32_is():
+    noisy, precision, _ = float32_score(1e4, EXPONENTIAL)
+    options = {"dtype": torch.float32, "center": torch.full((16,), math.exp(-0.25) * 1e4, dtype=torch.float64)}
+    assert diffusion.read_affine_map(noisy, 0.5, 16, 1, **options).residual > 1e-4
+    bend = float(precision.norm()) / 100
+    with pytest.raises(ValueError, match="score must be affine in x"):
+        diffusion.affine_map(lambda x, t: noisy(x, t) + bend * (x - x.mean()).tanh(), 0.5, 16, 1, **options)
+    with pytest.raises(ValueError, match="score must be affine in x"):
+        diffusion.affine_map(lambda x, t: -x + 0.1 * torch.randn_like(x), 0.5, 16, 1, dtype=torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"center": torch.zeros(5)}, "center must have 6 entries, one for each frame and feature, got 5"),
+        ({"spread": 0.0}, "spread must be greater than 0"),
+        ({"spread": torch.ones(4)}, "spread must be a number, 6 standard deviations or a matrix"),
+        ({"spread": torch.tensor([1.0, 1, 1, 1, 1, -1])}, "spread must be greater than 0, got -1"),
+    ],
+)
+def test_affine_map_refuses_bad_places(options, message):
+    with pytest.raises(ValueError, match=message):
+        diffusion.affine_map(lambda x, t: -x, 0.5, 3, 2, **options)
+
+
 @pytest.mark.parametrize(
     ("score", "error", "message"),
     [

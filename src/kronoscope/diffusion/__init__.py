@@ -1,6 +1,7 @@
 """The forward process dX = -X/2 dt + dW and what follows from it alone: schedule, conversions, checked scores."""
 
 from .adapters import score_from
+from .affine import AffineMap, affine_map, read_affine_map
 from .conversions import (
     denoised_from_epsilon,
     denoised_from_score,
@@ -14,9 +15,10 @@ from .conversions import (
     velocity_from_score,
 )
 from .schedule import alpha, clock, log_snr, noise, sigma, sigma_squared, time_from_clock, times_on_clock
-from .scores import affine_map, dense_size, evaluate
+from .scores import dense_size, evaluate
 
 __all__ = [
+    "AffineMap",
     "affine_map",
     "alpha",
     "clock",
@@ -29,6 +31,7 @@ __all__ = [
     "evaluate",
     "log_snr",
     "noise",
+    "read_affine_map",
     "score_from",
     "score_from_denoised",
     "score_from_epsilon",
