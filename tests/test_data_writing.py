@@ -11,6 +11,7 @@ import xarray as xr
 
 from kronoscope import data
 from kronoscope._errors import InputError
+from kronoscope.data.stores import foreign_files
 
 TABLE_OPTIONS = {"time": "when", "timezone": "Europe/Paris"}
 
@@ -142,10 +143,44 @@ def test_an_existing_file_needs_force(tmp_path, hourly):
         assert len(data.read(path)) == 3
     (tmp_path / "precious.zarr").mkdir()
     (tmp_path / "precious.zarr" / "thesis.txt").write_text("x")
-    with pytest.raises(InputError, match="no zarr store; it is not replaced"):
+    with pytest.raises(InputError, match="is a folder that is not a zarr store; it is not replaced"):
         data.write(tmp_path / "precious.zarr", *arguments, force=True)
     assert (tmp_path / "precious.zarr" / "thesis.txt").exists()
-    assert not [name for name in os.listdir(tmp_path) if "partial" in name]
+    assert not [name for name in os.listdir(tmp_path) if "part" in name]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize(
+    "place",
+    ["notes.txt", "x/notes.txt", "x/c/0/notes.txt", "x/c/more/0", "mine/", "mine/notes.txt", ".hidden", "x/1.txt"],
+)
+@pytest.mark.filterwarnings("ignore:.*zarr.*:UserWarning", "ignore:Object at:UserWarning")
+def test_force_on_a_zarr_store_deletes_no_file_of_the_user(tmp_path, zarr_format, place):
+    store = tmp_path / "o.zarr"
+    grid = xr.Dataset({"x": (("n", "t", "f"), np.ones((4, 3, 2)))}, {"t": [0.0, 1.0, 2.0]})
+    grid.chunk(n=2).to_zarr(store, zarr_format=zarr_format, consolidated=zarr_format == 2)
+    assert foreign_files(store) == []
+    if place.endswith("/"):
+        (store / place).mkdir()
+    else:
+        (store / place).parent.mkdir(parents=True, exist_ok=True)
+        (store / place).write_text("a year of work")
+    assert foreign_files(store) == [place]
+    with pytest.raises(InputError, match=rf"{store} holds {place}, which is not part of a zarr store.* Move") as error:
+        data.write(store, np.ones((2, 2, 1)), data.Container("array"), ["a"], force=True)
+    assert "\n" not in str(error.value)
+    assert (store / place).exists()
+    assert xr.open_zarr(store, consolidated=False).x.sum() == 24
+
+
+def test_force_replaces_stores_of_both_formats(tmp_path):
+    for zarr_format in (2, 3):
+        store = tmp_path / f"{zarr_format}.zarr"
+        grid = xr.Dataset({"x": (("n", "t", "f"), np.ones((4, 3, 2))), "scalar": 3.0})
+        grid.chunk(n=2).to_zarr(store, zarr_format=zarr_format, consolidated=zarr_format == 2)
+        data.write(store, np.ones((5, 2, 1)), data.Container("array"), ["a"], force=True)
+        assert data.read(store).values.shape == (5, 2, 1)
+    assert sorted(os.listdir(tmp_path)) == ["2.zarr", "3.zarr"]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +228,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     """The limit on the size of files stands in for the disk; every format must report it and keep the old file."""
     done = subprocess.run([sys.executable, "-c", FULL_DISK], cwd=tmp_path, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    assert [line.partition(": cannot be written: ")[0] for line in lines] == [f"out{e}" for e in data.ENDINGS]
+    assert [line.partition(" cannot be written: ")[0] for line in lines] == [f"out{e}" for e in data.ENDINGS]
     assert done.stderr == ""
     assert sorted(os.listdir(tmp_path)) == sorted(f"out{ending}" for ending in data.ENDINGS)
     for ending in data.ENDINGS:
@@ -204,7 +239,7 @@ def test_an_interrupt_leaves_nothing(tmp_path, hourly, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kronoscope.data.writing._replace", interrupted)
+    monkeypatch.setattr("kronoscope._files._rename", interrupted)
     for ending in data.ENDINGS:
         with pytest.raises(KeyboardInterrupt):
             data.write(tmp_path / f"o{ending}", hourly.values, hourly.container, hourly.feature_names)

@@ -66,11 +66,13 @@ def test_a_kill_at_any_write_loses_nothing(tiny, monkeypatch, tmp_path, moment, 
 
     def killed(target, text, force):
         if Path(target).name == moment:
-            (Path(target).parent / f".{Path(target).name}.x4c2.part").write_text(text[:10])
+            left_over = Path(target).parent / ".kronoscope-01234567.part"
+            left_over.mkdir()
+            (left_over / Path(target).name).write_text(text[:10])
             raise Killed
         return written(target, text, force)
 
-    def killed_after(path, ours):
+    def killed_after(path):
         if (path / "report.html").exists() and moment == "after":
             raise Killed
 
@@ -78,7 +80,7 @@ def test_a_kill_at_any_write_loses_nothing(tiny, monkeypatch, tmp_path, moment, 
     with monkeypatch.context() as patch:
         for place in ("", ".page", ".codec"):
             patch.setattr(f"kronoscope.report{place}.write_text", killed)
-        patch.setattr(reproductions, "clear_parts", killed_after)
+        patch.setattr(reproductions, "remove_leftovers", killed_after)
         if moment == "sweep":
             patch.setattr(learning.sweeps, "_write", killed_on_call(4, learning.sweeps._write))
         with pytest.raises(Killed):
@@ -164,7 +166,7 @@ def test_a_kill_while_force_deletes_leaves_what_force_can_replace(tiny, monkeypa
     out = tmp_path / "out"
     study(out)
     with monkeypatch.context() as patch:
-        patch.setattr(folders.Path, "rename", killed_on_call(1, None))
+        patch.setattr(folders, "remove", killed_on_call(1, None))
         with pytest.raises(Killed):
             study(out, force=True)
     assert measured(out)

@@ -6,7 +6,7 @@ from pathlib import Path
 import kronoscope
 
 LAYERS = [
-    {"_typing", "_checks", "_errors"},
+    {"_typing", "_checks", "_calls", "_errors", "_files"},
     {"linalg", "kernels", "diffusion", "iterations", "report"},
     {"processes", "nn"},
     {"compiler", "estimators", "sampling", "training", "metrics", "data", "video"},

@@ -510,7 +510,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch, force):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match=f"^{path} cannot be written: No space"):
         write(Report("one"), path, force=force)
     assert [p.read_text() for p in tmp_path.iterdir()] == (["old"] if force else [])
 

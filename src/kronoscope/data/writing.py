@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +13,13 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from .._errors import InputError
+from .._files import replacing
 from . import grids
 from .blocks import offset_unit
 from .reading import ARRAYS, ENDINGS, TABLES
 from .sequences import Container, FloatArray, Starts, Step, first_line, list_names, nanoseconds
+from .stores import foreign_files, is_store
 from .tables import SEQUENCE
-
-# What a folder must hold to be taken for a zarr store, which force may replace.
-_ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 
 
 def write(
@@ -72,16 +69,13 @@ def whole_file(path: Path, force: bool) -> Iterator[Path]:
         InputError: as :func:`check_target`, or if the file cannot be written; nothing is left behind.
     """
     check_target(path, force)
-    partial = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.partial{path.suffix}")
     try:
-        yield partial
-        _replace(partial, path)
+        with replacing(path) as partial:
+            yield partial
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{path}: cannot be written: {first_line(error)}") from None
-    finally:
-        _remove(partial)
+        raise InputError(f"{path} cannot be written: {first_line(error)}") from None
 
 
 def write_table(path: Path, table: pd.DataFrame, force: bool = False) -> Path:
@@ -140,8 +134,15 @@ def check_target(path: Path, force: bool) -> None:
         return
     if not force:
         raise InputError(f"{path}: exists already; force (--force) replaces it")
-    if path.is_dir() and (ending != ".zarr" or not any((path / mark).exists() for mark in _ZARR_MARKS)):
-        raise InputError(f"{path}: is a folder that is no zarr store; it is not replaced")
+    if path.is_dir():
+        if ending != ".zarr" or not is_store(path):
+            raise InputError(f"{path} is a folder that is not a zarr store; it is not replaced. Take another name")
+        foreign = foreign_files(path)
+        if foreign:
+            raise InputError(
+                f"{path} holds {foreign[0]}, which is not part of a zarr store, so --force does not replace it. Move "
+                f"{foreign[0]} elsewhere, or take another name"
+            )
 
 
 def _write_as(
@@ -193,25 +194,3 @@ def _all_times(starts: pd.DatetimeIndex | FloatArray, step: Step, frames: int) -
         )
         return starts.repeat(frames) + pd.TimedeltaIndex(np.tile(after, len(starts)))
     return np.add.outer(starts, np.arange(frames) * (step if isinstance(step, float) else 0.0)).ravel()
-
-
-def _replace(partial: Path, path: Path) -> None:
-    """Give ``partial`` its name; an old folder steps aside until the new one stands."""
-    if not path.is_dir():
-        os.replace(partial, path)
-        return
-    aside = partial.with_name(f"{partial.name}.old")
-    os.replace(path, aside)
-    try:
-        os.replace(partial, path)
-    except OSError:
-        os.replace(aside, path)
-        raise
-    shutil.rmtree(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

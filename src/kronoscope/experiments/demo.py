@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .. import data, report
+from .. import _files, data, report
 from .control import run_control
 from .demo_page import demo_report
 from .folders import fresh_folder
@@ -69,7 +69,7 @@ def demo(
             "weather": weather.plain(),
             "control": control.plain(),
         }
-        (path / RESULTS).write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        _files.write_text(path / RESULTS, json.dumps(results, indent=1, allow_nan=False) + "\n")
         report.save_records(page, path / RECORDS)
         target = report.write(page, path / PAGE)
         show(1.0, "")

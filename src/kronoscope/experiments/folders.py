@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Collection
 from pathlib import Path
-from tempfile import mkdtemp
 
 from .._errors import InputError
+from .._files import is_temporary, remove, remove_leftovers
 
 
 def fresh_folder(path: Path, ours: Collection[str], force: bool, what: str) -> Path:
@@ -24,7 +24,7 @@ def fresh_folder(path: Path, ours: Collection[str], force: bool, what: str) -> P
     """
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} exists and is a file; the {what} needs a folder")
-    if path.is_dir() and any(not _is_part(one.name, ours) for one in path.iterdir()):
+    if path.is_dir() and not all(map(is_temporary, os.listdir(path))):
         strange = strangers(path, ours)
         if strange:
             raise InputError(f"{path} holds files that are no {what}'s ({strange[0]}), so --force does not replace it")
@@ -33,36 +33,18 @@ def fresh_folder(path: Path, ours: Collection[str], force: bool, what: str) -> P
         clear(path, ours)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        clear_parts(path, ours)
+        remove_leftovers(path)
     except OSError as error:
         raise InputError(f"{path} cannot be made: {error.strerror}") from None
     return path
 
 
 def strangers(path: Path, ours: Collection[str]) -> list[str]:
-    """Names of what a folder holds that is neither ours nor the part of one of ours that a kill left, sorted."""
-    return sorted(one.name for one in path.iterdir() if one.name not in ours and not _is_part(one.name, ours))
+    """Names of what a folder holds that is neither ours nor left over by a kill, sorted."""
+    return sorted(name for name in os.listdir(path) if name not in ours and not is_temporary(name))
 
 
 def clear(path: Path, ours: Collection[str]) -> None:
-    """Take away what is ours, in that order; of folders parts are left, for :func:`clear_parts`."""
+    """Take away what is ours, in that order; what a kill leaves of a folder is not taken for a whole."""
     for name in ours:
-        if (path / name).is_dir():
-            # Renamed first: what a kill in the middle of it leaves is not taken for a whole.
-            (path / name).rename(Path(mkdtemp(dir=path, prefix=f".{name}.", suffix=".part")) / name)
-        else:
-            (path / name).unlink(missing_ok=True)
-
-
-def clear_parts(path: Path, ours: Collection[str]) -> None:
-    """Take away what a kill in the middle of a write, or of :func:`clear`, left."""
-    for one in [one for one in path.iterdir() if _is_part(one.name, ours)]:
-        if one.is_dir():
-            shutil.rmtree(one, ignore_errors=True)
-        else:
-            one.unlink(missing_ok=True)
-
-
-def _is_part(name: str, ours: Collection[str]) -> bool:
-    """Whether ``name`` is a temporary one of ``report.write_text`` or of :func:`clear`."""
-    return name.endswith(".part") and any(name.startswith(f".{one}.") for one in ours)
+        remove(path / name)

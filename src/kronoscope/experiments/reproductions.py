@@ -13,7 +13,8 @@ from typing import Any
 
 from .. import report
 from .._errors import InputError
-from .folders import clear_parts, fresh_folder, strangers
+from .._files import remove_leftovers
+from .folders import fresh_folder, strangers
 from .stages import Stage, quiet
 
 PAGE, RECORDS, RESULTS, KEPT, BEGUN = "report.html", "report.json", "results.json", "sweep", "begun.json"
@@ -159,7 +160,7 @@ def reproduce(
     report.save_records(page, path / RECORDS, force=True)
     report.write(page, path / PAGE)  # last: it is the sign of done
     (path / BEGUN).unlink(missing_ok=True)
-    clear_parts(path, OURS)
+    remove_leftovers(path)
     return path / PAGE
 
 

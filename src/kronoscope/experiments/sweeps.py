@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import _files
 from .._errors import InputError
 
 TABLE, RESULTS = "sweep.json", "results"
@@ -118,8 +119,8 @@ def _claim(sweep: Sweep, path: Path) -> None:
     if table.exists():
         _check_same(_load(table), sweep.to_json(), path)
     else:
-        # A kill between making the folder and writing the table leaves a partial file, which is ours.
-        strange = [one.name for one in path.iterdir() if not one.name.endswith(".partial")] if path.is_dir() else []
+        # A kill between making the folder and writing the table leaves a temporary file, which is ours.
+        strange = [name for name in os.listdir(path) if not _files.is_temporary(name)] if path.is_dir() else []
         if strange:
             raise InputError(f"{path} holds {sorted(strange)[0]} and no {TABLE}: it is no sweep's folder")
         path.mkdir(parents=True, exist_ok=True)
@@ -170,17 +171,8 @@ def _load(file: Path) -> Any:
 
 
 def _replace(file: Path, values: dict[str, Any]) -> None:
-    """Write JSON to the disc under a temporary name, then rename: it is there whole or not at all."""
-    temporary = file.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(json.dumps(values, indent=1, allow_nan=False) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{file} cannot be written: {error.strerror}") from None
+    """Write JSON: it is there whole or not at all."""
+    _files.write_text(file, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 def _plain(name: str, values: Any) -> Any:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import models
+from .._files import replacing
 from ..kernels import PowerExponential
 from ..processes import DenseGaussian, GaussianLaw, GaussianSequence
 from .control import control_data, control_process
@@ -80,8 +78,6 @@ def network(
         )
     if kept is not None and folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder, suffix=".partial") as place:
-            model.save(Path(place) / "model")
-            shutil.rmtree(kept, ignore_errors=True)
-            os.replace(Path(place) / "model", kept)
+        with replacing(kept) as whole:
+            model.save(whole)
     return model

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import _checks, training
+from .. import _checks, _files, training
 
 RUN, WEIGHTS, RESULT = "run.json", "weights.safetensors", "result.json"
 FORMAT = "kronoscope-run-1"
@@ -43,15 +43,8 @@ def environment() -> dict[str, str]:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write JSON under a temporary name, then rename; a part of it is not left behind."""
-    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
-    temporary = path.with_suffix(".partial")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise _checks.InputError(f"{path} cannot be written: {error.strerror}") from None
+    """Write JSON; a part of it is not left behind."""
+    _files.write_text(path, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

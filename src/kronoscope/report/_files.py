@@ -1,11 +1,10 @@
-"""Writing a file all at once: under a temporary name beside it, then renamed."""
+"""Where a page or its records may be written."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
+from .. import _files
 from .._errors import InputError
 
 
@@ -29,18 +28,6 @@ def write_text(path: str | Path, text: str, force: bool) -> Path:
     """Write ``text`` in UTF-8 to ``path``; an interrupted or failed write leaves what was there.
 
     Raises:
-        InputError: ``path`` exists and ``force`` is False, or its folder does not exist.
+        InputError: ``path`` exists and ``force`` is False, its folder does not exist, or it cannot be written.
     """
-    target = check_target(path, force)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return target
+    return _files.write_text(check_target(path, force), text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .. import _files
 from .._errors import InputError
 
 
@@ -24,13 +24,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any
     """
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     text = json.dumps(numbers or {})
-    temporary = path.with_suffix(".partial")
     try:
-        # one entry only: safetensors writes several in no fixed order, and equal runs must be equal files
-        save_file(plain, temporary, {"record": json.dumps({"numbers": text, "sha256": _digest(plain, text)})})
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        with _files.replacing(path) as temporary:
+            # one entry only: safetensors writes several in no fixed order, and equal runs must be equal files
+            save_file(plain, temporary, {"record": json.dumps({"numbers": text, "sha256": _digest(plain, text)})})
+    except SafetensorError as error:
         raise InputError(f"{path} cannot be written: {first_line(error)}") from None
 
 
