@@ -96,8 +96,13 @@ def impute(
             model, source, draw=draw, method=method, num_calls=calls, seed=seed, progress=show
         )
     filled = opened.write(out, values, force=force)
-    left = int(opened.empty.sum()) - filled
-    say(f"{filled} values filled{f', {left} left missing (in no block of the run)' if left else ''}: {out}", quiet)
+    for note in filled.notes:
+        say(f"note: {note}", quiet)
+    left = int(opened.empty.sum()) - filled.number
+    say(
+        f"{filled.number} values filled{f', {left} left missing (in no block of the run)' if left else ''}: {out}",
+        quiet,
+    )
 
 
 def _note(model: Model, method: str | None, quiet: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,20 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .._errors import InputError
-from . import grids, reading, regular, tables
-from .limits import Limits, apply_limits
-from .sequences import Container, FloatArray, Source
+from . import array_cells, csv_cells, grid_cells, grids, parquet_cells, reading, regular, tables
+from .limits import Limits, apply_limits, within_limits
+from .sequences import Container, FloatArray, Source, counted
 from .writing import whole_file
 
-Content = pd.DataFrame | np.ndarray | xr.Dataset
+Cells = Mapping[str, tuple[NDArray[np.int64], FloatArray]]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What was written: how many values, and a plain sentence on each thing that a reader should know."""
+
+    number: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,26 +38,28 @@ class GappyFile:
         source: Its values; NaN where one is missing or outside its limits.
         cells: Like ``source.values``: number of the value's cell in the file, counted variable by variable; -1 where
             the file has none (a pivoted table without that row).
-        empty: Like ``source.values``: the cell is there, and no value in it.
+        empty: Like ``source.values``: the cell is there, and no value in it, or one outside its limits.
+        sizes: How many cells each variable (column) of the file has, in the order in which they are counted.
+        limits: By column, as they were applied.
     """
 
     path: Path
     source: Source
     cells: NDArray[np.int64]
     empty: NDArray[np.bool_]
-    _content: Content
-    _key: str | None = None
+    sizes: Mapping[str, int]
+    limits: Limits
 
     def on_grid(self, step: str | float) -> GappyFile:
         """The same file with its rows on a grid of that step, as ``read`` puts them there."""
         source, rows = regular.on_grid(self.source, step)
         return replace(self, source=source, cells=self.cells[rows], empty=self.empty[rows])
 
-    def write(self, out: Path, values: FloatArray, force: bool = False) -> int:
+    def write(self, out: Path, values: FloatArray, force: bool = False) -> Filled:
         """Write the file again with ``values`` (like ``source.values``) in its empty cells and nothing else changed.
 
         Returns:
-            How many cells were filled; where ``values`` is NaN none is.
+            How many cells were filled (where ``values`` is NaN none is), and notes.
 
         Raises:
             InputError: Another ending than the file's, a file that exists (without ``force``), or one that cannot be
@@ -59,21 +69,39 @@ class GappyFile:
         if out.suffix.lower() != ending:
             raise InputError(f"{out}: the ending must be that of the source, '{ending}', got '{out.suffix}'")
         chosen = self.empty & np.isfinite(values)
-        cells, new = self.cells[chosen], values[chosen]
+        values, notes = within_limits(self.source, np.where(chosen, values, np.nan), self.limits)
+        cells = self._by_variable(chosen, values)
         with whole_file(out, force) as partial:
-            if isinstance(self._content, pd.DataFrame):
-                _write_table(self.path, partial, self._content, cells, new)
-            elif isinstance(self._content, np.ndarray):
-                array = self._content.copy()
-                array.reshape(-1)[cells] = new
-                with partial.open("xb") as file:
-                    if ending == ".npy":
-                        np.save(file, array, allow_pickle=False)
-                    else:
-                        np.savez(file, allow_pickle=False, **{self._key or "values": array})
-            else:
-                _write_grid(partial, self._content, cells, new)
-        return len(cells)
+            outside = self._fill(ending, partial, cells)
+        if outside:
+            notes.append(
+                f"{counted(outside, 'value')} beyond the range of the file's numbers, written as the last one in it."
+            )
+        return Filled(int(chosen.sum()), tuple(notes))
+
+    def _by_variable(self, chosen: NDArray[np.bool_], values: FloatArray) -> Cells:
+        """The chosen values by variable, with the numbers of their cells in it."""
+        cells, new = self.cells[chosen], values[chosen]
+        before, found = 0, {}
+        for name, size in self.sizes.items():
+            here = (cells >= before) & (cells < before + size)
+            if here.any():
+                found[name] = (cells[here] - before, new[here])
+            before += size
+        return found
+
+    def _fill(self, ending: str, partial: Path, cells: Cells) -> int:
+        if ending == ".csv":
+            partial.write_bytes(_filled_csv(self.path.read_bytes(), cells, next(iter(self.sizes.values()))))
+            return 0
+        if ending == ".parquet":
+            return parquet_cells.fill(self.path, partial, cells)
+        if ending in reading.ARRAYS:
+            return array_cells.fill(self.path, partial, *next(iter(cells.values()), _NONE))
+        return grid_cells.fill(self.path, partial, cells)
+
+
+_NONE: tuple[NDArray[np.int64], FloatArray] = (np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
 def open_gappy(
@@ -93,28 +121,29 @@ def open_gappy(
     try:
         ending = reading._ending(path)
         container = Container("array", ending, timezone=timezone)
-        content: Content
-        numbered: Content
-        key = None
         told: dict[str, Any] = {"time": time, "columns": columns, "timezone": timezone}
         if ending in reading.TABLES:
-            content = tables.load(path, ending)[0]
+            table = tables.load(path, ending)[0]
             container = replace(container, kind="table", time_name=time)
-            numbered = _number_table(content, {time, pivot, tables.SEQUENCE, *tables.OFFSETS})
-            source, places = (tables.to_source(c, container, pivot=pivot, **told) for c in (content, numbered))
+            numbered = _number_table(table, {time, pivot, tables.SEQUENCE, *tables.OFFSETS})
+            source, places = (tables.to_source(c, container, pivot=pivot, **told) for c in (table, numbered))
+            sizes = {str(name): len(table) for name in table.columns}
         elif ending in reading.ARRAYS:
             reading._refuse(ending, pivot=pivot, **told)
-            content, key = reading._load_numpy(path, ending)
-            source = reading._from_numpy(content, key, ending)
-            places = replace(source, values=np.arange(content.size, dtype=np.float64).reshape(content.shape))
+            array, key = reading._load_numpy(path, ending)
+            source = reading._from_numpy(array, key, ending)
+            places = replace(source, values=np.arange(array.size, dtype=np.float64).reshape(array.shape))
+            sizes = {"array": array.size}
         else:
             reading._refuse(ending, pivot=pivot)
             container = replace(container, kind="grid")
-            content = grids.load(path, ending)
-            source, places = (grids.to_source(c, container, **told) for c in (content, _number_grid(content)))
+            grid = grids.load(path, ending)
+            source, places = (grids.to_source(c, container, **told) for c in (grid, _number_grid(grid)))
+            sizes = {str(name): int(grid[name].size) for name in grid.data_vars}
         cells = np.where(np.isfinite(places.values), places.values, -1).astype(np.int64)
+        source = apply_limits(source, limits)
         empty = np.isnan(source.values) & (cells >= 0)
-        return GappyFile(path, apply_limits(source, limits), cells, empty, content, key)
+        return GappyFile(path, source, cells, empty, sizes, limits or {})
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -136,38 +165,16 @@ def _number_grid(grid: xr.Dataset) -> xr.Dataset:
     return numbered
 
 
-def _write_table(path: Path, partial: Path, table: pd.DataFrame, cells: NDArray[np.int64], new: FloatArray) -> None:
-    at, rows = np.divmod(cells, len(table))
-    if path.suffix.lower() == ".csv":  # as text, so that what stands there already keeps every digit
-        text = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
-        for column in np.unique(at):
-            here = at == column
-            name = table.columns[column]
-            text.loc[text.index[rows[here]], name] = [repr(float(value)) for value in new[here]]
-        text.to_csv(partial, index=False)
-        return
-    filled = table.copy()
-    for column in np.unique(at):
-        here = at == column
-        name = table.columns[column]
-        numbers = filled[name].to_numpy(dtype=np.float64, na_value=np.nan).copy()
-        numbers[rows[here]] = new[here]
-        dtype = filled[name].dtype
-        filled[name] = numbers.astype(dtype) if isinstance(dtype, np.dtype) and dtype.kind == "f" else numbers
-    filled.to_parquet(partial, index=False)
+def _filled_csv(content: bytes, cells: Cells, rows: int) -> bytes:
+    """The bytes of the file with new numbers in its cells.
 
-
-def _write_grid(partial: Path, grid: xr.Dataset, cells: NDArray[np.int64], new: FloatArray) -> None:
-    filled, before = grid.copy(deep=True), 0
-    for name in grid.data_vars:
-        size = filled[name].size
-        here = (cells >= before) & (cells < before + size)
-        if here.any():
-            values = np.array(filled[name].values)
-            values.reshape(-1)[cells[here] - before] = new[here]
-            filled[name] = filled[name].copy(data=values)
-        before += size
-    if partial.suffix.lower() == ".nc":
-        partial.write_bytes(bytes(filled.to_netcdf(engine="h5netcdf")))
-    else:
-        filled.to_zarr(partial, mode="w-", consolidated=False)
+    Raises:
+        InputError: The text has other rows than the table that was read from it.
+    """
+    text = csv_cells.CsvText.parse(content, csv_cells.Dialect())
+    names = text.names()
+    unknown = [name for name in cells if name not in names]
+    if unknown or len(text.records) != rows + 1:
+        what = f"column '{unknown[0]}'" if unknown else f"{rows} rows"
+        raise InputError(f"cannot tell where the {what} of the table stand in the text: save it as a plain .csv first")
+    return text.filled([csv_cells.Column(names.index(name), *new) for name, new in cells.items()])

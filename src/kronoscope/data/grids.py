@@ -45,7 +45,7 @@ def opened(path: Path, ending: str) -> Iterator[xr.Dataset]:
     with ExitStack() as stack:
         try:
             if ending == ".nc":
-                engine = {"engine": _netcdf_engine(path)}
+                engine = {"engine": netcdf_engine(path)}
             raw = stack.enter_context(xr.open_dataset(path, decode_cf=False, **engine))
             check_size(sum(raw[name].size for name in raw.coords), "the coordinates")
             # Spans of time are decoded along dimensions only: a variable may well be measured in hours.
@@ -74,7 +74,7 @@ def load(path: Path, ending: str) -> xr.Dataset:
             raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
 
 
-def _netcdf_engine(path: Path) -> str:
+def netcdf_engine(path: Path) -> str:
     with path.open("rb") as raw:
         if raw.read(3) == b"CDF":
             return "scipy"

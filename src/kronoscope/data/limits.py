@@ -88,6 +88,21 @@ def apply_limits(source: Source, limits: Limits | None) -> Source:
     return replace(source, values=values, notes=(*source.notes, *notes, *filter(None, warned)))
 
 
+def within_limits(source: Source, values: FloatArray, limits: Limits) -> tuple[FloatArray, list[str]]:
+    """Computed values like ``source.values`` with those beyond a limit put on it, and notes that count them."""
+    values, notes = values.copy(), []
+    for name, pair in limits.items():
+        low, high = _check_pair(name, pair)
+        chosen = [j for j, (f, b) in enumerate(zip(source.names, source.bases)) if name in (f, b)]
+        part = values[..., chosen]
+        outside = (part < low) | (part > high)
+        if outside.any():
+            number = counted(int(outside.sum()), "value")
+            notes.append(f"{number} of {name} computed beyond its limits {low:g} to {high:g}, written as the limit.")
+            values[..., chosen] = np.clip(part, low, high)
+    return values, notes
+
+
 def _far_outlier(values: FloatArray, j: int, source: Source) -> str | None:
     column = values[..., j]
     if np.isnan(column).all():

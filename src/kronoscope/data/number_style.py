@@ -1,0 +1,101 @@
+"""How a column of text writes its numbers, so that a new one looks like those that are there."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+# Beyond so many decimals a number is written with the digits that tell it from its neighbours.
+MOST_DECIMALS = 15
+_NUMBER = re.compile(r"[+-]?(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?")
+
+
+@dataclass(frozen=True)
+class NumberStyle:
+    """What the numbers of a column have in common.
+
+    Attributes:
+        most, least: decimals of the number with most, and of the one with fewest.
+        whole: every number is a whole one, whatever its decimals.
+        scientific: some numbers are written with an exponent.
+        quoted: most numbers stand in quotation marks.
+        width: of all cells, where they are padded to one width; else None.
+        margin: blanks before a number.
+        decimal: the mark between the whole part and the decimals.
+    """
+
+    most: int
+    least: int
+    whole: bool
+    scientific: bool = False
+    quoted: bool = False
+    width: int | None = None
+    margin: str = ""
+    decimal: str = "."
+
+    @classmethod
+    def of(cls, cells: Iterable[str], decimal: str = ".", quote: str = '"') -> NumberStyle:
+        """The style of the raw text of cells, quotation marks and blanks included; what is no number is passed over."""
+        decimals: list[int] = []
+        whole, scientific, quoted, number = True, False, 0, 0
+        margins: Counter[str] = Counter()
+        widths: set[int] = set()
+        for raw in cells:
+            widths.add(len(raw))
+            text = raw.strip()
+            inside = text.strip(quote).strip()
+            match = _NUMBER.fullmatch(inside if decimal == "." else inside.replace(decimal, "."))
+            if match is None or not (match[1] or match[2]):
+                continue
+            exponent = int(match[3] or 0)
+            fraction = match[2] or ""
+            decimals.append(max(0, len(fraction) - exponent))
+            scientific |= match[3] is not None
+            whole = whole and len(fraction.rstrip("0")) - exponent <= 0
+            quoted += text.startswith(quote)
+            margins[raw[: len(raw) - len(raw.lstrip())]] += 1
+            number += 1
+        if not number:
+            return cls(MOST_DECIMALS + 1, 0, False, decimal=decimal)
+        margin = margins.most_common(1)[0][0]
+        padded = len(widths) == 1 and len(margins) > 1
+        return cls(
+            max(decimals),
+            min(decimals),
+            whole,
+            scientific,
+            2 * quoted > number,
+            widths.pop() if padded else None,
+            margin,
+            decimal,
+        )
+
+    def write(self, value: float) -> str:
+        """The number with as many decimals as the column has; a whole one where the column holds nothing else."""
+        if self.whole:
+            value = float(round(value))
+        rounded = round(value, self.most) + 0.0  # no minus before a zero
+        if self.scientific or self.most > MOST_DECIMALS:
+            text = repr(rounded)
+            if self.whole and self.least == 0 and text.endswith(".0"):
+                text = text[:-2]
+        else:
+            text = f"{rounded:.{self.most}f}"
+            surplus = self.most - self.least
+            if surplus:
+                kept = text.rstrip("0")
+                text = text[: max(len(kept), len(text) - surplus)].rstrip(".")
+        return text if self.decimal == "." else text.replace(".", self.decimal)
+
+    def cell(self, raw: str, value: float, quote: str = '"', delimiter: str = ",") -> str:
+        """The raw text of a cell with the number in place of what ``raw`` holds."""
+        text = self.write(value)
+        if self.quoted or delimiter in text:
+            text = f"{quote}{text}{quote}"
+        if self.width is not None:
+            return text.rjust(self.width)
+        if not raw.strip():
+            return self.margin + text
+        return raw[: len(raw) - len(raw.lstrip())] + text + raw[len(raw.rstrip()) :]
