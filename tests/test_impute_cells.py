@@ -131,12 +131,36 @@ def test_a_cell_looks_like_its_neighbours(tmp_path, lines, changed):
     assert (tmp_path / "b.csv").read_text() == changed
 
 
-def test_a_comma_in_a_number_is_quoted_where_commas_separate():
-    text = csv_cells.CsvText.parse(b'a;b\n1;2,5\n2;\n"x;y";3,5\n', csv_cells.Dialect(delimiter=";", decimal=","))
-    column = csv_cells.Column(1, np.array([1]), np.array([7.24]))
-    assert text.filled([column]) == b'a;b\n1;2,5\n2;7,2\n"x;y";3,5\n'
-    text = csv_cells.CsvText.parse(b'a,b\n1,"2,5"\n2,\n', csv_cells.Dialect(decimal=","))
-    assert text.filled([column]) == b'a,b\n1,"2,5"\n2,"7,2"\n'
+def changed_cell(content, place, value, decimal=".", **dialect):
+    """The file with ``value`` in the second row of a column."""
+    column = csv_cells.Column(place, np.array([1]), np.array([value]), decimal)
+    return csv_cells.CsvText.parse(content, **dialect).filled([column])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "place", "value", "dialect"),
+    [
+        (b'a;b\n1;2,5\n2;\n"x;y";3,5\n', b'a;b\n1;2,5\n2;7,2\n"x;y";3,5\n', 1, 7.24, {"separator": ";"}),
+        (b'a,b\n1,"2,5"\n2,\n', b'a,b\n1,"2,5"\n2,"7,2"\n', 1, 7.24, {}),
+        (b"a;b\n1;1.234,5\n2;\n", b"a;b\n1;1.234,5\n2;-12.345,6\n", 1, -12345.64, {"separator": ";"}),
+        ("é\tb\n1\t2,5\n2\t\n".encode("cp1252"), "é\tb\n1\t2,5\n2\t7,2\n".encode("cp1252"), 1, 7.24,
+         {"separator": "\t", "encoding": "cp1252"}),
+        (b"# made up\na b\nm s\n\n 1   2,5\n 2 -99,9\n", b"# made up\na b\nm s\n\n 1   2,5\n 2   7,2\n", 1, 7.24,
+         {"separator": " ", "first_row": 3}),
+        (b"sep=;\r\na;b\r\n1;2,5\r\n2; \r\n", b"sep=;\r\na;b\r\n1;2,5\r\n2;7,2\r\n", 1, 7.24,
+         {"separator": ";", "first_row": 2}),
+        (b'a;b\n 1; "2,5"\n 2; "n/a"\n', b'a;b\n 1; "2,5"\n 2; "7,2"\n', 1, 7.24, {"separator": ";"}),
+    ],
+)  # fmt: skip
+def test_the_dialect_of_a_file_stays(before, after, place, value, dialect):
+    assert changed_cell(before, place, value, ",", **dialect) == after
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-8-sig"])
+def test_wide_encodings_and_their_marks_stay(encoding):
+    before, after = (f"a,b\r\n1,2.5\r\n2,{cell}\r\n" for cell in ("", "7.2"))
+    mark = "\ufeff" if encoding in ("utf-16-be", "utf-16-le") else ""
+    assert changed_cell((mark + before).encode(encoding), 1, 7.24) == (mark + after).encode(encoding)
 
 
 def test_what_is_out_of_limits_is_filled_and_stays_within_them(tmp_path):
@@ -149,7 +173,7 @@ def test_what_is_out_of_limits_is_filled_and_stays_within_them(tmp_path):
 
 def test_a_text_in_another_encoding_is_refused():
     with pytest.raises(ks_error(), match="encoding"):
-        csv_cells.CsvText.parse("a\né\n".encode("latin-1"), csv_cells.Dialect())
+        csv_cells.CsvText.parse("a\né\n".encode("latin-1"))
 
 
 def ks_error():

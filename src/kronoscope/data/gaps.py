@@ -171,10 +171,9 @@ def _filled_csv(content: bytes, cells: Cells, rows: int) -> bytes:
     Raises:
         InputError: The text has other rows than the table that was read from it.
     """
-    text = csv_cells.CsvText.parse(content, csv_cells.Dialect())
-    names = text.names()
+    names, text = csv_cells.header_names(content), csv_cells.CsvText.parse(content)
     unknown = [name for name in cells if name not in names]
-    if unknown or len(text.records) != rows + 1:
+    if unknown or len(text.rows) != rows:
         what = f"column '{unknown[0]}'" if unknown else f"{rows} rows"
         raise InputError(f"cannot tell where the {what} of the table stand in the text: save it as a plain .csv first")
     return text.filled([csv_cells.Column(names.index(name), *new) for name, new in cells.items()])

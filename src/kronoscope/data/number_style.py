@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 # Beyond so many decimals a number is written with the digits that tell it from its neighbours.
 MOST_DECIMALS = 15
+_GROUPED = re.compile(r"[+-]?\d{1,3}([., \u00a0\u2009\u202f'\u2019])\d{3}(?!\d)")
 _NUMBER = re.compile(r"[+-]?(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?")
 
 
@@ -24,6 +25,7 @@ class NumberStyle:
         width: of all cells, where they are padded to one width; else None.
         margin: blanks before a number.
         decimal: the mark between the whole part and the decimals.
+        thousands: the mark between thousands; empty without one.
     """
 
     most: int
@@ -34,18 +36,22 @@ class NumberStyle:
     width: int | None = None
     margin: str = ""
     decimal: str = "."
+    thousands: str = ""
 
     @classmethod
-    def of(cls, cells: Iterable[str], decimal: str = ".", quote: str = '"') -> NumberStyle:
+    def of(cls, cells: Iterable[str], decimal: str = ".") -> NumberStyle:
         """The style of the raw text of cells, quotation marks and blanks included; what is no number is passed over."""
         decimals: list[int] = []
-        whole, scientific, quoted, number = True, False, 0, 0
+        whole, scientific, quoted, number, thousands = True, False, 0, 0, ""
         margins: Counter[str] = Counter()
         widths: set[int] = set()
         for raw in cells:
             widths.add(len(raw))
             text = raw.strip()
-            inside = text.strip(quote).strip()
+            inside = text.strip('"').strip().replace("\u2212", "-")
+            if (grouped := _GROUPED.match(inside)) and grouped[1] != decimal:
+                thousands = grouped[1]
+                inside = inside.replace(thousands, "")
             match = _NUMBER.fullmatch(inside if decimal == "." else inside.replace(decimal, "."))
             if match is None or not (match[1] or match[2]):
                 continue
@@ -54,13 +60,13 @@ class NumberStyle:
             decimals.append(max(0, len(fraction) - exponent))
             scientific |= match[3] is not None
             whole = whole and len(fraction.rstrip("0")) - exponent <= 0
-            quoted += text.startswith(quote)
+            quoted += text.startswith('"')
             margins[raw[: len(raw) - len(raw.lstrip())]] += 1
             number += 1
         if not number:
             return cls(MOST_DECIMALS + 1, 0, False, decimal=decimal)
         margin = margins.most_common(1)[0][0]
-        padded = len(widths) == 1 and len(margins) > 1
+        padded = len(widths) == 1 and (len(margins) > 1 or len(margin) > 1)
         return cls(
             max(decimals),
             min(decimals),
@@ -70,6 +76,7 @@ class NumberStyle:
             widths.pop() if padded else None,
             margin,
             decimal,
+            thousands,
         )
 
     def write(self, value: float) -> str:
@@ -87,14 +94,18 @@ class NumberStyle:
             if surplus:
                 kept = text.rstrip("0")
                 text = text[: max(len(kept), len(text) - surplus)].rstrip(".")
-        return text if self.decimal == "." else text.replace(".", self.decimal)
+        if self.thousands and "e" not in text:
+            before, point, after = text.partition(".")
+            text = f"{int(before):,}".replace(",", self.thousands) + self.decimal * bool(point) + after
+            return f"-{text}" if before.startswith("-") and not int(before) else text
+        return text.replace(".", self.decimal)
 
-    def cell(self, raw: str, value: float, quote: str = '"', delimiter: str = ",") -> str:
+    def cell(self, raw: str, value: float, separator: str = ",") -> str:
         """The raw text of a cell with the number in place of what ``raw`` holds."""
         text = self.write(value)
-        if self.quoted or delimiter in text:
-            text = f"{quote}{text}{quote}"
-        if self.width is not None:
+        if self.quoted or separator in text:
+            text = f'"{text}"'
+        if self.width == len(raw):
             return text.rjust(self.width)
         if not raw.strip():
             return self.margin + text
