@@ -323,17 +323,22 @@ def demo(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="A folder with a report.json: of fit or demo.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="A folder that fit, demo or reproduce wrote.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in the folder.")] = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Render the report of RUN again from its records; no model is run."""
+    """Write the report of RUN again from its records or results; nothing is trained or measured."""
+    import kronoscope_evidence as evidence
+
     from .. import report as pages
 
     if not run.is_dir():
-        raise InputError(f"{run} is no folder; report takes the folder that fit or demo wrote")
+        raise InputError(f"{run} is no folder; report takes the folder that fit, demo or reproduce wrote")
     target = out or run / "report.html"
+    if evidence.is_study(run):
+        say(f"report: {evidence.render(run, target, force=force or out is None)}", quiet)
+        return
     page = pages.load_records(run / "report.json")
     pages.write(page, target, force=force or out is None)
     say(f"report: {target}", quiet)

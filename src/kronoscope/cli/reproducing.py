@@ -41,20 +41,26 @@ def reproduce(
     """
     import joblib  # type: ignore[import-untyped]
 
+    import kronoscope_evidence as evidence
+
     from .. import experiments
 
+    studies = {key: evidence.study(key) for key in evidence.MODULES} | experiments.REPRODUCTIONS
     if show:
-        for key, told in sorted(experiments.REPRODUCTIONS.items()):
-            full, small = told.minutes
-            say(f"{key}: {told.claim} ({full:g} min, --quick {small:g} min)", quiet=False)
+        for key, entry in sorted(studies.items()):
+            full, small = entry.minutes
+            say(f"{key}: {entry.claim} ({full:g} min, --quick {small:g} min)", quiet=False)
         return
     if name is None:
-        raise InputError("NAME is missing: --list names the experiments")
+        raise InputError("NAME is missing: --list shows the studies")
+    if name not in studies:
+        raise InputError(f"NAME must be one of {', '.join(sorted(studies))}, got {name!r}")
 
     def stage(title: str) -> Any:
         return progress(title, quiet)
 
     target = out or Path(f"reproduce-{name}")
     with joblib.parallel_config(n_jobs=jobs) if jobs else nullcontext():
-        page = experiments.reproduce(name, target, quick=quick, seed=seed, force=force, stage=stage)
+        run = evidence.reproduce if name in evidence.MODULES else experiments.reproduce
+        page = run(name, target, quick=quick, seed=seed, force=force, stage=stage)
     say(f"report: {page}", quiet)

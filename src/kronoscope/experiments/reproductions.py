@@ -53,11 +53,6 @@ class Reproduction:
 
 
 REPRODUCTIONS: dict[str, Reproduction] = {
-    "depth": Reproduction("depth", "Layers grow like kappa by gradient descent, like its root by Chebyshev.", (1, 0.2)),
-    "heads": Reproduction("heads", "Heads grow like lengthscale log(1/accuracy)^(1/nu) with the decay.", (1, 0.2)),
-    "noise-depth": Reproduction("noise_depth", "Less depth is needed the more noise there is.", (1, 0.2)),
-    "width-depth": Reproduction("width_depth", "Heads buy hardly any depth; width buys nearly all of it.", (1, 0.2)),
-    "krylov": Reproduction("krylov", "Every block of a compiled network lies between floor and bound.", (1, 0.2)),
     "metric-trial": Reproduction(
         "metric_trial", "Which number shows which defect, at what rate of false alarms.", (90, 2)
     ),

@@ -1,4 +1,4 @@
-"""The cases of docs/theory.md, section 4, and depths read off tables of coefficients on their spectra."""
+"""The cases of docs/theory.md, section 4, and the depth that each solver needs, computed from its coefficients."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
-from .. import diffusion
-from ..compiler import CompiledScore
-from ..compiler.planning import cosine_basis
-from ..iterations import (
+from kronoscope import diffusion
+from kronoscope.compiler import CompiledScore
+from kronoscope.compiler.planning import cosine_basis
+from kronoscope.iterations import (
     chebyshev,
     gradient_descent,
     heavy_ball,
@@ -23,8 +22,8 @@ from ..iterations import (
     residual_factors,
     spectrum_optimal,
 )
-from ..kernels import Kernel, Matern, PowerExponential, RationalQuadratic
-from ..processes import GaussianSequence
+from kronoscope.kernels import Kernel, Matern, PowerExponential, RationalQuadratic
+from kronoscope.processes import GaussianSequence
 
 FEATURES = 4
 KERNELS: dict[str, Kernel] = {
@@ -37,7 +36,7 @@ KERNELS: dict[str, Kernel] = {
 
 @dataclass(frozen=True)
 class Reference:
-    """A row of the table in docs/theory.md, section 4: a case and the depths that stand there."""
+    """A row of the table in docs/theory.md, section 4: a case and the depths that it states."""
 
     name: str
     kernel: Kernel
@@ -67,27 +66,6 @@ REFERENCES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Slope:
-    """A least-squares slope and its 95 % interval, from the residuals."""
-
-    value: float
-    lower: float
-    upper: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.lower:.3f} to {self.upper:.3f})"
-
-
-def slope(x: list[float], y: list[float]) -> Slope:
-    """Of y against x, by the t law on len(x) - 2 degrees of freedom."""
-    across, along = np.array(x) - np.mean(x), np.array(y) - np.mean(y)
-    value = float(across @ along / (across @ across))
-    scatter = float(((along - value * across) ** 2).sum() / (len(x) - 2) / (across @ across))
-    reach = float(stats.t.ppf(0.975, len(x) - 2)) * math.sqrt(scatter)
-    return Slope(value, value - reach, value + reach)
-
-
 def spatial_covariance() -> Tensor:
     """(A A'/4 + 0.3 I) scaled to trace 4, A standard normal from numpy's default_rng(0)."""
     a = torch.from_numpy(np.random.default_rng(0).standard_normal((FEATURES, FEATURES)))
@@ -102,7 +80,7 @@ def process_of(kernel: Kernel, frames: int) -> GaussianSequence:
 
 @dataclass(frozen=True, eq=False)
 class Spectra:
-    """Eigenvalues of a separable covariance, and what noise and preconditioning make of them.
+    """Eigenvalues of a separable covariance, with and without noise and preconditioning.
 
     Attributes:
         temporal: Gamma, (frames, frames).
@@ -116,7 +94,7 @@ class Spectra:
 
     @classmethod
     def of(cls, process: GaussianSequence) -> Spectra:
-        """Decompose once; round-off below zero is zero."""
+        """Decompose once. Eigenvalues that round-off made negative are set to zero."""
         temporal = process.temporal_covariance
         values = torch.linalg.eigvalsh(temporal).clamp(min=0.0)
         return cls(temporal, values, torch.linalg.eigvalsh(process.spatial_covariance))
@@ -136,8 +114,8 @@ class Spectra:
         for spatial in self.along_features.tolist():
             noised = math.exp(-t) * spatial * rotated - math.expm1(-t) * torch.eye(len(basis), dtype=torch.float64)
             root = noised.diagonal().rsqrt()
-            found, vectors = torch.linalg.eigh(root[:, None] * noised * root)
-            values.append(found)
+            eigenvalues, vectors = torch.linalg.eigh(root[:, None] * noised * root)
+            values.append(eigenvalues)
             counts.append((root[:, None] * vectors).square().sum(0))
         return torch.cat(values), torch.cat(counts)
 
@@ -149,27 +127,27 @@ def depths(spectra: Spectra, t: float, tolerance: float, robust: bool = True) ->
         spectra: Of the process.
         t: Diffusion time.
         tolerance: Of the error.
-        robust: Also the spectrum-optimal table that survives rounding in float64.
+        robust: Include the spectrum-optimal coefficients that stay accurate in float64.
     """
     eigenvalues = spectra.noised(t)
     low, high = float(eigenvalues.min()), float(eigenvalues.max())
     most = int(iterations_needed("chebyshev", high / low, tolerance))
-    found = {
+    needed = {
         "gradient-descent": _gradient_descent(eigenvalues, low, high, tolerance),
         "chebyshev": _first(relative_error(chebyshev(low, high, most), eigenvalues)[0], tolerance),
     }
     longer = int(iterations_needed("heavy-ball", high / low, tolerance))
-    found["heavy-ball"] = _first(relative_error(heavy_ball(low, high, longer), eigenvalues)[0], tolerance)
+    needed["heavy-ball"] = _first(relative_error(heavy_ball(low, high, longer), eigenvalues)[0], tolerance)
     inside, counts = spectra.preconditioned(t)
     ends = float(inside.min()), float(inside.max())
     fewer = int(iterations_needed("chebyshev", ends[1] / ends[0], tolerance))
-    found["preconditioned-chebyshev"] = _first(relative_error(chebyshev(*ends, fewer), inside, counts)[0], tolerance)
+    needed["preconditioned-chebyshev"] = _first(relative_error(chebyshev(*ends, fewer), inside, counts)[0], tolerance)
     floor = krylov_floor(eigenvalues, min(most, len(eigenvalues))).sqrt()
-    found["floor"] = 1 + _first(floor, tolerance)
+    needed["floor"] = 1 + _first(floor, tolerance)
     if robust:
         table = spectrum_optimal(eigenvalues, most)
-        found["spectrum-optimal"] = _first(relative_error(table, eigenvalues)[0], tolerance)
-    return found
+        needed["spectrum-optimal"] = _first(relative_error(table, eigenvalues)[0], tolerance)
+    return needed
 
 
 def condition_number(spectra: Spectra, t: float) -> float:

@@ -1,0 +1,30 @@
+"""The studies by name. A study is imported when it is asked for: each imports the parts of the library it tests."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from kronoscope import InputError
+
+from .study import Study
+
+MODULES = {
+    "depth": "solver.depth",
+    "heads": "solver.heads",
+    "krylov": "solver.krylov",
+    "noise-depth": "solver.noise_depth",
+    "width-depth": "solver.width_depth",
+}
+
+
+def study(name: str) -> Study[Any, Any]:
+    """The study of that name.
+
+    Raises:
+        InputError: There is none; the message lists the names.
+    """
+    if name not in MODULES:
+        raise InputError(f"name must be one of {', '.join(sorted(MODULES))}, got {name!r}")
+    entry: Study[Any, Any] = importlib.import_module(f".{MODULES[name]}", __package__).STUDY
+    return entry
