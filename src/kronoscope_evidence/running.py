@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kronoscope import InputError, report
-from kronoscope._files import remove_leftovers, write_text
 from kronoscope._codec import from_plain, to_plain, to_text
+from kronoscope._files import remove_leftovers, write_text
 from kronoscope.experiments.folders import fresh_folder, strangers
 
 from .registry import study
