@@ -74,6 +74,21 @@ def load(path: Path, ending: str) -> xr.Dataset:
             raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
 
 
+def dataset_of(x: xr.DataArray | xr.Dataset) -> xr.Dataset:
+    """The object as a data set.
+
+    Raises:
+        InputError: an array with the name of one of its coordinates.
+    """
+    if isinstance(x, xr.Dataset):
+        return x
+    if x.name is not None and x.name in x.coords:
+        raise InputError(
+            f"the array is called '{x.name}', as one of its coordinates: rename it with x.rename('values')"
+        )
+    return x.to_dataset(name=x.name if x.name is not None else _NAMELESS)
+
+
 def netcdf_engine(path: Path) -> str:
     with path.open("rb") as raw:
         if raw.read(3) == b"CDF":

@@ -22,6 +22,7 @@ from . import grids, regular, several, tables
 from .blocks import cut, usable
 from .chunks import evenly
 from .limits import Limits, apply_limits
+from .names import check_names
 from .sequences import Container, SequenceSet, Source, first_line, list_names
 from .sizes import check_size
 
@@ -134,6 +135,7 @@ def _source(
         container = replace(container, kind="grid")
         with grids.opened(path, ending) as data:
             source = grids.to_source(data, container, time=time, columns=columns, timezone=timezone, **share)
+    check_names(source)
     return source
 
 
@@ -157,8 +159,8 @@ def from_array(
         TypeError: if ``x`` is no array.
     """
     if isinstance(x, xr.DataArray | xr.Dataset):
-        data = x if isinstance(x, xr.Dataset) else x.to_dataset(name=x.name or "__xarray_dataarray_variable__")
-        source = grids.to_source(data, Container("grid"))
+        source = grids.to_source(grids.dataset_of(x), Container("grid"))
+        check_names(source, option=None)
     elif isinstance(x, torch.Tensor | np.ndarray):
         source = _from_numpy(x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x, None, None)
     else:

@@ -203,7 +203,7 @@ def _sequences(
             f"and sequence {labels[odd]} has {sizes[odd]}"
         )
     shape = (len(labels), int(sizes[0]))
-    offset_name = next((name for name in OFFSETS if name in table.columns), None)
+    offset_name = _offset_name(table, features, shape, time)
     offset = np.arange(len(table)) if offset_name is None else _numbers(table, offset_name)
     order = np.lexsort((offset, number))
     step = None
@@ -220,10 +220,33 @@ def _sequences(
     return Source(values.reshape(*shape, -1), tuple(features), container, tuple(features), None, starts, tuple(notes))
 
 
+def _offset_name(table: pd.DataFrame, features: list[str], shape: tuple[int, int], time: str | None) -> str | None:
+    """The column that orders the frames of a sequence; None without one.
+
+    Raises:
+        InputError: several columns that could be it, or frames that have none although every row is a sequence.
+    """
+    offsets = [name for name in OFFSETS if name in table.columns and name != time]
+    if len(offsets) > 1:
+        raise InputError(
+            f"both '{offsets[0]}' and '{offsets[1]}' could say where a row stands in its sequence: rename the one "
+            "that does not"
+        )
+    if not offsets and shape[0] == len(table) > 1:
+        raise InputError(
+            f"every row has another value in the column '{SEQUENCE}', so that no sequence has two frames: rename that "
+            f"column, if it does not number sequences"
+        )
+    return offsets[0] if offsets else None
+
+
 def _step_of(offsets: FloatArray, name: str) -> Step:
     """The step between frames that an offset column gives; None for plain frame numbers or uneven offsets."""
     if np.isnan(offsets).any() or np.any(offsets != offsets[0]):
-        raise InputError(f"the column '{name}' must be the same in all sequences")
+        raise InputError(
+            f"the column '{name}' says where a row stands in its sequence, so it must be the same in all sequences: "
+            "rename it in the source, if it is a feature"
+        )
     gaps = np.diff(offsets[0])
     if np.any(gaps == 0):
         raise InputError(f"the column '{name}' repeats a value within a sequence")
