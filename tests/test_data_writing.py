@@ -32,7 +32,7 @@ def test_round_trip_into_every_format(tmp_path, hourly, ending, dated):
     path = tmp_path / f"out{ending}"
     starts = hourly.starts if dated else None
     assert data.write(path, hourly.values, hourly.container, hourly.feature_names, starts=starts) == path
-    options = TABLE_OPTIONS if dated and ending in (".csv", ".parquet") else {}
+    options = TABLE_OPTIONS if dated and ending in (".csv", ".csv.gz", ".parquet") else {}
     back = data.read(path, **options)
     np.testing.assert_array_equal(back.values, hourly.values)
     if ending not in (".npy", ".npz"):

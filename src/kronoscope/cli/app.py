@@ -10,6 +10,7 @@ import typer
 
 from .._errors import InputError
 from .progress import progress, say, training_words
+from .text_options import READING, Decimal, Encoding, NaValues, Separator, split_names
 
 app = typer.Typer(
     name="kronoscope",
@@ -25,7 +26,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but er
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random; the same seed gives the same result.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: cuda where it is there, else cpu.")]
-READING, MODEL, TRAINING = "Reading SOURCE", "Model", "Training"
+MODEL, TRAINING = "Model", "Training"
 
 
 def _version(asked: bool) -> None:
@@ -102,6 +103,10 @@ def fit(
             rich_help_panel=READING,
         ),
     ] = "drop",
+    separator: Separator = None,
+    decimal: Decimal = None,
+    na_values: NaValues = None,
+    encoding: Encoding = None,
     network: Annotated[
         str, typer.Option(help="unrolled, position, dit, unet, linear or mlp.", rich_help_panel=MODEL)
     ] = "position",
@@ -190,7 +195,7 @@ def fit(
             "path": str(source[0]) if len(source) == 1 else [str(one) for one in source],
             "frames": frames,
             "time": time,
-            "columns": columns.split(",") if columns else None,
+            "columns": split_names(columns),
             "pivot": pivot,
             "timezone": timezone,
             "calendar": calendar,
@@ -198,6 +203,10 @@ def fit(
             "missing": missing,
             "step": step,
             "max_sequences": max_sequences,
+            "separator": separator,
+            "decimal": decimal,
+            "na_values": na_values or [],
+            "encoding": encoding,
         }
         settings = models.FitSettings(
             network=network,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._errors import InputError
-from .app import READING, Force, Quiet, Seed, app
+from .app import Force, Quiet, Seed, app
 from .progress import progress, say
+from .text_options import READING, Decimal, Encoding, NaValues, Separator, split_names
 
 if TYPE_CHECKING:
     from ..data import SequenceSet
@@ -42,6 +43,10 @@ def audit(
     timezone: Annotated[
         str | None, typer.Option(help="IANA time zone in which days of REAL begin.", rich_help_panel=READING)
     ] = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    na_values: NaValues = None,
+    encoding: Encoding = None,
     consecutive: Annotated[
         bool | None,
         typer.Option(
@@ -68,13 +73,14 @@ def audit(
         if target is not None:
             report.check_target(target, force)
     told: dict[str, Any] = {"frames": frames, "time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
+    told |= {"separator": separator, "decimal": decimal, "na_values": na_values, "encoding": encoding}
     if run is None:
-        reading: dict[str, Any] = {**told, "path": str(real), "columns": columns.split(",") if columns else None}
+        reading: dict[str, Any] = {**told, "path": str(real), "columns": split_names(columns)}
         truth, learnt = data.read(**reading), None
     else:
         given = sorted(name for name, value in told.items() if value is not None)
         if given:
-            raise InputError(f"--run says how REAL is read; leave out --{', --'.join(given)}")
+            raise InputError(f"--run says how REAL is read; leave out --{', --'.join(given).replace('_', '-')}")
         truth, learnt = _parts(run, real)
     made = data.read(generated, time=_dated(generated, truth.container.time_name))
     dated = truth.starts is not None if consecutive is None else consecutive
@@ -95,21 +101,11 @@ def audit(
 
 def _dated(generated: Path, time_name: str | None) -> str | None:
     """The column of times that ``sample --dates`` wrote beside the features; None where there is none."""
-    import pandas as pd
-    import pyarrow
-    from pyarrow import parquet
+    from .. import data
 
-    ending = generated.suffix.lower()
-    if time_name is None or ending not in (".csv", ".parquet") or not generated.is_file():
+    if time_name is None or not generated.is_file():
         return None
-    try:
-        if ending == ".csv":
-            names = list(pd.read_csv(generated, nrows=0, encoding="utf-8-sig").columns)
-        else:
-            names = parquet.read_schema(generated).names
-    except (OSError, ValueError, pyarrow.ArrowException):
-        return None  # the reader says better what is wrong
-    return time_name if time_name in names else None
+    return time_name if time_name in data.column_names(generated) else None
 
 
 def _path(told: str | list[str] | None, run: Path, real: Path) -> str | list[str]:

@@ -114,5 +114,5 @@ def _check_table(out: Path, force: bool) -> None:
     from .. import data
 
     data.check_target(out, force)
-    if out.suffix.lower() not in (".csv", ".parquet"):
-        raise InputError(f"{out}: a table needs the ending .csv or .parquet, got '{out.suffix}'")
+    if not out.name.lower().endswith((".csv", ".csv.gz", ".parquet")):
+        raise InputError(f"{out}: a table needs the ending .csv, .csv.gz or .parquet, got '{out.suffix}'")

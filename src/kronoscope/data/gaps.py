@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from . import array_cells, csv_cells, grid_cells, grids, parquet_cells, reading, regular, tables
+from .csv_format import PLAIN, CsvOptions, open_bytes
+from .csv_reading import CsvTable
 from .limits import Limits, apply_limits, within_limits
-from .sequences import Container, FloatArray, Source, counted
+from .sequences import Container, FloatArray, Source, counted, ending_of
 from .writing import whole_file
 
 Cells = Mapping[str, tuple[NDArray[np.int64], FloatArray]]
@@ -41,6 +44,7 @@ class GappyFile:
         empty: Like ``source.values``: the cell is there, and no value in it, or one outside its limits.
         sizes: How many cells each variable (column) of the file has, in the order in which they are counted.
         limits: By column, as they were applied.
+        csv: How the text of a .csv file is written.
     """
 
     path: Path
@@ -49,6 +53,7 @@ class GappyFile:
     empty: NDArray[np.bool_]
     sizes: Mapping[str, int]
     limits: Limits
+    csv: CsvTable | None = None
 
     def on_grid(self, step: str | float) -> GappyFile:
         """The same file with its rows on a grid of that step, as ``read`` puts them there."""
@@ -65,9 +70,9 @@ class GappyFile:
             InputError: Another ending than the file's, a file that exists (without ``force``), or one that cannot be
                 written.
         """
-        ending = self.path.suffix.lower()
-        if out.suffix.lower() != ending:
-            raise InputError(f"{out}: the ending must be that of the source, '{ending}', got '{out.suffix}'")
+        ending = ending_of(self.path)
+        if ending_of(out) != ending:
+            raise InputError(f"{out}: the ending must be that of the source, '{ending}', got '{ending_of(out)}'")
         chosen = self.empty & np.isfinite(values)
         values, notes = within_limits(self.source, np.where(chosen, values, np.nan), self.limits)
         cells = self._by_variable(chosen, values)
@@ -91,8 +96,10 @@ class GappyFile:
         return found
 
     def _fill(self, ending: str, partial: Path, cells: Cells) -> int:
-        if ending == ".csv":
-            partial.write_bytes(_filled_csv(self.path.read_bytes(), cells, next(iter(self.sizes.values()))))
+        if self.csv is not None:
+            with open_bytes(self.path) as file:
+                filled = _filled_csv(file.read(), self.csv, cells)
+            partial.write_bytes(filled if ending == ".csv" else gzip.compress(filled, mtime=0))
             return 0
         if ending == ".parquet":
             return parquet_cells.fill(self.path, partial, cells)
@@ -112,6 +119,7 @@ def open_gappy(
     pivot: str | None = None,
     timezone: str | None = None,
     limits: Limits | None = None,
+    text: CsvOptions = PLAIN,
 ) -> GappyFile:
     """Read a file as :func:`read` does, but cut nothing and keep what is missing. The options are those of ``read``.
 
@@ -122,8 +130,10 @@ def open_gappy(
         ending = reading._ending(path)
         container = Container("array", ending, timezone=timezone)
         told: dict[str, Any] = {"time": time, "columns": columns, "timezone": timezone}
+        csv = None
         if ending in reading.TABLES:
-            table = tables.load(path, ending)[0]
+            loaded = reading.load_table(path, ending, text, time=time, columns=columns, pivot=pivot)
+            table, csv = loaded.table, loaded.csv
             container = replace(container, kind="table", time_name=time)
             numbered = _number_table(table, {time, pivot, tables.SEQUENCE, *tables.OFFSETS})
             source, places = (tables.to_source(c, container, pivot=pivot, **told) for c in (table, numbered))
@@ -143,7 +153,7 @@ def open_gappy(
         cells = np.where(np.isfinite(places.values), places.values, -1).astype(np.int64)
         source = apply_limits(source, limits)
         empty = np.isnan(source.values) & (cells >= 0)
-        return GappyFile(path, source, cells, empty, sizes, limits or {})
+        return GappyFile(path, source, cells, empty, sizes, limits or {}, csv)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -165,15 +175,17 @@ def _number_grid(grid: xr.Dataset) -> xr.Dataset:
     return numbered
 
 
-def _filled_csv(content: bytes, cells: Cells, rows: int) -> bytes:
+def _filled_csv(content: bytes, csv: CsvTable, cells: Cells) -> bytes:
     """The bytes of the file with new numbers in its cells.
 
     Raises:
         InputError: The text has other rows than the table that was read from it.
     """
-    names, text = csv_cells.header_names(content), csv_cells.CsvText.parse(content)
-    unknown = [name for name in cells if name not in names]
-    if unknown or len(text.rows) != rows:
-        what = f"column '{unknown[0]}'" if unknown else f"{rows} rows"
-        raise InputError(f"cannot tell where the {what} of the table stand in the text: save it as a plain .csv first")
-    return text.filled([csv_cells.Column(names.index(name), *new) for name, new in cells.items()])
+    form = csv.format
+    text = csv_cells.CsvText.parse(content, form.encoding, form.separator, form.first_row)
+    rows = len(csv.table)
+    if len(text.rows) != rows:
+        raise InputError(f"cannot tell where the {rows} rows of the table stand in the text: save it as a plain .csv first")
+    places = {name: place for place, name in enumerate(form.names)}
+    marks = {name: csv.marks.get(name, form.decimal) for name in cells}
+    return text.filled([csv_cells.Column(places[name], *new, marks[name]) for name, new in cells.items()])

@@ -21,12 +21,13 @@ from .._errors import InputError
 from . import grids, regular, several, tables
 from .blocks import cut, usable
 from .chunks import evenly
+from .csv_format import PLAIN, TEXTS, CsvOptions
 from .limits import Limits, apply_limits
 from .names import check_names
-from .sequences import Container, SequenceSet, Source, first_line, list_names
+from .sequences import Container, SequenceSet, Source, ending_of, first_line, list_names
 from .sizes import check_size
 
-TABLES = (".csv", ".parquet")
+TABLES = (*TEXTS, ".parquet")
 ARRAYS = (".npy", ".npz")
 GRIDS = (".nc", ".zarr")
 ENDINGS = (*TABLES, *ARRAYS, *GRIDS)
@@ -45,6 +46,10 @@ def read(
     missing: str = "drop",
     step: str | float | pd.Timedelta | None = None,
     max_sequences: int | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+    na_values: Sequence[str] | None = None,
+    encoding: str | None = None,
 ) -> SequenceSet:
     """Sequences from a .csv, .parquet, .npy, .npz, .nc or .zarr file, complete ones only.
 
@@ -75,6 +80,11 @@ def read(
             difference as step, and leaves out rows that do not stand on its grid.
         max_sequences: at most so many sequences, spread evenly over the record. Of a .zarr or .nc source no more is
             read than they need, so that one larger than memory can be learnt from.
+        separator: between the columns of a .csv file; None: found among , ; | and tab.
+        decimal: decimal mark of a .csv file, "." or ",", for columns that could be read with either; the other mark
+            then stands between thousands.
+        na_values: texts that mean a missing value in a .csv file, besides the usual ones (empty, NA, NaN, null, ...).
+        encoding: of a .csv file; None: by its byte-order mark, else UTF-8, else Windows-1252, which is noted.
 
     Raises:
         InputError: one line that says what is wrong with the file or an option.
@@ -84,6 +94,7 @@ def read(
     most = None if max_sequences is None else _checks.count("max_sequences", max_sequences)
     told: dict[str, Any] = {"time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
     told["share"] = {"frames": frames, "max_sequences": most}
+    told["text"] = CsvOptions.checked(separator, decimal, na_values, encoding)
     sources = [_named(one, partial(_source, one, **told)) for one in paths]
     cutting = (frames, calendar, limits, timezone, missing)
     if len(paths) == 1:
@@ -116,27 +127,36 @@ def _source(
     pivot: str | None,
     timezone: str | None,
     share: dict[str, Any],
+    text: CsvOptions = PLAIN,
 ) -> Source:
     """What one file holds, not yet cut."""
     ending = _ending(path)
     if columns is not None and (isinstance(columns, str) or not all(isinstance(c, str) for c in columns)):
         raise InputError(f"columns must be a list of names, got {columns!r}")
     container = Container("array", ending, timezone=timezone)
+    given = text.given()
     if ending in TABLES:
-        table, notes = tables.load(path, ending)
+        loaded = load_table(path, ending, text, time=time, columns=columns, pivot=pivot)
         container = replace(container, kind="table", time_name=time)
-        source = tables.to_source(table, container, time=time, columns=columns, pivot=pivot, timezone=timezone)
-        source = replace(source, notes=(*notes, *source.notes))
+        source = tables.to_source(loaded.table, container, time=time, columns=columns, pivot=pivot, timezone=timezone)
+        source = loaded.describe(source)
     elif ending in ARRAYS:
-        _refuse(ending, time=time, columns=columns, pivot=pivot, timezone=timezone)
+        _refuse(ending, time=time, columns=columns, pivot=pivot, timezone=timezone, **given)
         source = _from_numpy(*_load_numpy(path, ending), ending)
     else:
-        _refuse(ending, pivot=pivot)
+        _refuse(ending, pivot=pivot, **given)
         container = replace(container, kind="grid")
         with grids.opened(path, ending) as data:
             source = grids.to_source(data, container, time=time, columns=columns, timezone=timezone, **share)
     check_names(source)
     return source
+
+
+def load_table(path: Path, ending: str, text: CsvOptions, **names: Any) -> tables.LoadedTable:
+    """The table of that file; options for text are refused for other formats."""
+    if ending not in TEXTS:
+        _refuse(ending, **text.given())
+    return tables.load(path, ending, text, **names)
 
 
 def from_array(
@@ -169,7 +189,7 @@ def from_array(
 
 
 def _ending(path: Path) -> str:
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     if ending not in ENDINGS:
         raise InputError(f"the ending must be one of {list_names(ENDINGS)}, got '{ending}'")
     if not path.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,12 @@ def step_from_json(plain: float | dict[str, int] | None) -> Step:
 def nanoseconds(step: pd.Timedelta) -> int:
     """The step as whole nanoseconds."""
     return int(step.as_unit("ns").value)
+
+
+def ending_of(path: Path) -> str:
+    """The ending of a file's name in small letters; a packed file keeps the ending before it: ".csv.gz"."""
+    endings = [suffix.lower() for suffix in path.suffixes[-2:]]
+    return "".join(endings if endings[-1:] == [".gz"] else endings[-1:])
 
 
 def list_names(names: Sequence[object], most: int = 12) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._errors import InputError
-from .sequences import Container, SequenceSet, Source, Starts, list_names
+from .sequences import Container, SequenceSet, Source, Starts, ending_of, list_names
 
 
 def check_paths(paths: Sequence[Path]) -> None:
@@ -22,7 +22,7 @@ def check_paths(paths: Sequence[Path]) -> None:
         if path.resolve() in seen:
             raise InputError(f"{path} is given twice")
         seen.add(path.resolve())
-    endings = sorted({path.suffix.lower() for path in paths})
+    endings = sorted({ending_of(path) for path in paths})
     if len(endings) > 1:
         raise InputError(f"several files must have one format, got {list_names(endings)}")
 

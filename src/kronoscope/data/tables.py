@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .._errors import InputError
-from .sequences import Container, FloatArray, Source, Step, counted, first_line, list_names
+from .csv_format import PLAIN, TEXTS, CsvOptions, sniff
+from .csv_reading import CsvTable, read_csv, refuse_repeats
+from .sequences import Container, FloatArray, Source, Step, counted, ending_of, first_line, list_names
 from .sizes import check_size
 from .times import in_zone, parse
 
@@ -27,37 +30,77 @@ OFFSET_UNITS = {
 OFFSETS = ("frame", "offset", *OFFSET_UNITS)
 
 
-def load(path: Path, ending: str) -> tuple[pd.DataFrame, list[str]]:
-    """The table with text as column names, and notes.
+@dataclass(frozen=True, eq=False)
+class LoadedTable:
+    """A table as its file holds it, with text as column names.
+
+    Attributes:
+        table: the columns.
+        units: of the columns that have some.
+        notes: a sentence on everything that was left out or taken for granted.
+        csv: how a .csv file is written; None for another format.
+    """
+
+    table: pd.DataFrame
+    units: dict[str, str]
+    notes: tuple[str, ...]
+    csv: CsvTable | None = None
+
+    def describe(self, source: Source) -> Source:
+        """The source with the notes of its table and the units of its columns."""
+        units = {
+            name: {"units": self.units[base]} for name, base in zip(source.names, source.bases) if base in self.units
+        }
+        container = replace(source.container, variable_attrs=units)
+        return replace(source, container=container, notes=(*self.notes, *source.notes))
+
+
+def load(
+    path: Path,
+    ending: str,
+    options: CsvOptions = PLAIN,
+    *,
+    time: str | None = None,
+    columns: Sequence[str] | None = None,
+    pivot: str | None = None,
+) -> LoadedTable:
+    """The table of a file. The names that the user gave tell a header from lines before it.
 
     Raises:
         InputError: if it cannot be read, has no row, or names a column twice.
     """
+    csv = None
     try:
-        table = _read_csv(path) if ending == ".csv" else _read_parquet(path)
-    except InputError:
+        if ending == ".parquet":
+            table = _read_parquet(path)
+        else:
+            wanted = [name for name in (time, pivot, *(columns or ())) if name is not None]
+            labels = {name for name in (pivot, SEQUENCE) if name is not None}
+            csv = read_csv(path, options, time=time, wanted=wanted, labels=labels)
+            table = csv.table
+    except (InputError, MemoryError):
         raise
     except Exception as error:
         raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
-    notes = []
+    notes = csv.format.notes if csv else ()
+    units = {name: unit for name, unit in zip(csv.format.names, csv.format.units) if unit} if csv else {}
     unnamed = [name for name in table.columns if name.startswith("Unnamed: ")]
     if unnamed:
         table = table.drop(columns=unnamed)
-        notes = [f"{counted(len(unnamed), 'column')} without a name left out."]
+        notes = (*notes, f"{counted(len(unnamed), 'column')} without a name left out.")
     if not len(table.columns) or not len(table):
         raise InputError("the table is empty")
-    return table, notes
+    return LoadedTable(table, units, notes, csv)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-        header = pd.read_csv(path, header=None, nrows=1, dtype=str, encoding="utf-8-sig", index_col=False)
-        names = [str(name) for name in header.iloc[0].dropna()]
-        _refuse_repeats(names)
-        if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
-            raise InputError("the columns must be separated by commas")
-        return pd.read_csv(path, encoding="utf-8-sig", low_memory=False, index_col=False)
+def column_names(path: Path) -> list[str]:
+    """The names of a table's columns; none where they cannot be read, which :func:`load` says better."""
+    try:
+        if ending_of(path) == ".parquet":
+            return [str(name) for name in pq.read_schema(path).names]
+        return list(sniff(path, PLAIN).names) if ending_of(path) in TEXTS else []
+    except (OSError, ValueError, pa.ArrowException):
+        return []
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -66,15 +109,17 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     table = pd.read_parquet(path)
     if not isinstance(table.index, pd.RangeIndex):
         table = table.reset_index()
-    table.columns = pd.Index([str(name) for name in table.columns])
-    _refuse_repeats(list(table.columns))
+    table.columns = pd.Index([_flat_name(name) for name in table.columns])
+    refuse_repeats(list(table.columns))
+    for name in table.select_dtypes(object).columns:
+        if isinstance(table[name].dropna().iloc[:1].squeeze(), Decimal):
+            table[name] = table[name].astype("float64")
     return table.reset_index(drop=True)
 
 
-def _refuse_repeats(names: Sequence[str]) -> None:
-    repeated = [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
-    if repeated:
-        raise InputError(f"the column '{repeated[0]}' occurs more than once")
+def _flat_name(name: object) -> str:
+    """The name of a column as text; levels of names are joined as those of a pivoted table."""
+    return "_".join(str(level) for level in name if str(level)) if isinstance(name, tuple) else str(name)
 
 
 def to_source(
@@ -129,7 +174,7 @@ def _features(table: pd.DataFrame, special: set[str | None], columns: Sequence[s
     if columns is not None:
         if not columns:
             raise InputError("columns must name at least one column")
-        _refuse_repeats(columns)
+        refuse_repeats(columns)
         used = [name for name in columns if name in special]
         if used:
             raise InputError(f"the column '{used[0]}' cannot be a feature: it holds times, sequences or pivot values")
@@ -182,7 +227,7 @@ def _pivoted(
     wide = np.full((len(when), len(features), len(kinds)), np.nan)
     wide[row, :, place] = values
     names = [f"{feature}_{kind}" for feature in features for kind in kinds]
-    _refuse_repeats(names)
+    refuse_repeats(names)
     bases = [feature for feature in features for _ in kinds]
     stamps = when if isinstance(when, pd.DatetimeIndex) else np.asarray(when, dtype=np.float64)
     return Source(wide.reshape(len(when), -1), tuple(names), container, tuple(bases), stamps, notes=tuple(notes))

@@ -16,8 +16,9 @@ from .._errors import InputError
 from .._files import replacing
 from . import grids
 from .blocks import offset_unit
+from .csv_format import TEXTS
 from .reading import ARRAYS, ENDINGS, TABLES
-from .sequences import Container, FloatArray, Starts, Step, first_line, list_names, nanoseconds
+from .sequences import Container, FloatArray, Starts, Step, ending_of, first_line, list_names, nanoseconds
 from .stores import foreign_files, is_store
 from .tables import SEQUENCE
 
@@ -57,7 +58,7 @@ def write(
     path = Path(path)
     array = _check(values, feature_names, starts)
     with whole_file(path, force) as partial:
-        _write_as(path.suffix.lower(), partial, array, container, tuple(feature_names), starts)
+        _write_as(ending_of(path), partial, array, container, tuple(feature_names), starts)
     return path
 
 
@@ -84,15 +85,15 @@ def write_table(path: Path, table: pd.DataFrame, force: bool = False) -> Path:
     Raises:
         InputError: another ending, a file that exists (without ``force``), or one that cannot be written.
     """
-    if path.suffix.lower() not in TABLES:
-        raise InputError(f"{path}: a table needs the ending {' or '.join(TABLES)}, got '{path.suffix}'")
+    if ending_of(path) not in TABLES:
+        raise InputError(f"{path}: a table needs the ending {list_names(TABLES)}, got '{ending_of(path)}'")
     with whole_file(path, force) as partial:
         _save_table(partial, table)
     return path
 
 
 def _save_table(path: Path, table: pd.DataFrame) -> None:
-    if path.suffix.lower() == ".csv":
+    if ending_of(path) in TEXTS:
         table.to_csv(path, index=False)
     else:
         table.to_parquet(path, index=False)
@@ -125,7 +126,7 @@ def check_target(path: Path, force: bool) -> None:
     Raises:
         InputError: unknown ending, missing folder, or a file that exists (without ``force``).
     """
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     if ending not in ENDINGS:
         raise InputError(f"{path}: the ending must be one of {list_names(ENDINGS)}, got '{ending}'")
     if not path.parent.is_dir():

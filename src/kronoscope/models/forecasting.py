@@ -29,7 +29,8 @@ def open_like(model: Model, path: Path) -> data.GappyFile:
     if not told:
         raise InputError("the run does not say how its source was read: it was not made by kronoscope fit")
     options = {name: told.get(name) for name in ("time", "columns", "pivot", "timezone")}
-    opened = data.open_gappy(path, limits=data.parse_limits(told.get("limits") or []), **options)
+    text = data.CsvOptions.checked(**{name: told.get(name) for name in data.CsvOptions.names()})
+    opened = data.open_gappy(path, limits=data.parse_limits(told.get("limits") or []), text=text, **options)
     if told.get("step") is not None:
         opened = opened.on_grid(told["step"])
     names, expected = opened.source.names, model.feature_names
