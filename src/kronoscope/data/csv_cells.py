@@ -133,13 +133,6 @@ class CsvText:
         return {column.place: NumberStyle.of(cells[column.place], column.decimal) for column in columns}
 
 
-def header_names(content: bytes) -> list[str]:
-    """The names in the first line of a plain .csv file."""
-    header = CsvText.parse(content, first_row=0)
-    raw = [header.text[a:b].removeprefix("\ufeff").strip() for a, b in header.fields(0)]
-    return [r[1:-1].replace(_QUOTE * 2, _QUOTE) if r[:1] == _QUOTE == r[-1:] and len(r) > 1 else r for r in raw]
-
-
 _WORD = re.compile(rf"[ \t]*(?:{_QUOTE}[^{_QUOTE}]*{_QUOTE}|[^ \t\r\n]+)")
 
 

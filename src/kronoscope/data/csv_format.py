@@ -148,9 +148,8 @@ def sniff(path: Path, options: CsvOptions, wanted: Sequence[str] = ()) -> CsvFor
     notes = []
     if encoding == FALLBACK and options.encoding is None:
         notes.append(fallback_note())
-    before = table.header - table.commented
-    if before:
-        notes.append(f"{counted(before, 'line')} before the header left out.")
+    if table.header:
+        notes.append(f"{counted(table.header, 'line')} before the header left out.")
     names = table.names()
     if all(len(record) == len(names) + 1 and not record[-1] for record in table.records[first:]):
         names = (*names, "")  # rows that end with a separator

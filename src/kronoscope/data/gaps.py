@@ -185,7 +185,9 @@ def _filled_csv(content: bytes, csv: CsvTable, cells: Cells) -> bytes:
     text = csv_cells.CsvText.parse(content, form.encoding, form.separator, form.first_row)
     rows = len(csv.table)
     if len(text.rows) != rows:
-        raise InputError(f"cannot tell where the {rows} rows of the table stand in the text: save it as a plain .csv first")
+        raise InputError(
+            f"cannot tell where the {rows} rows of the table stand in the text: save it as a plain .csv first"
+        )
     places = {name: place for place, name in enumerate(form.names)}
     marks = {name: csv.marks.get(name, form.decimal) for name in cells}
     return text.filled([csv_cells.Column(places[name], *new, marks[name]) for name, new in cells.items()])

@@ -111,7 +111,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         table = table.reset_index()
     table.columns = pd.Index([_flat_name(name) for name in table.columns])
     refuse_repeats(list(table.columns))
-    for name in table.select_dtypes(object).columns:
+    objects = [name for name, dtype in table.dtypes.items() if pd.api.types.is_object_dtype(dtype)]
+    for name in objects:
         if isinstance(table[name].dropna().iloc[:1].squeeze(), Decimal):
             table[name] = table[name].astype("float64")
     return table.reset_index(drop=True)
