@@ -199,7 +199,10 @@ def test_bad_options(tmp_path, options, message):
         (["2020-01-01", "2020-01-02", "2020-01-02", "2020-01-03"], "2020-01-02 00:00:00 occurs more than once"),
         ([0.0, 1.0, 1.0, 2.0], "1.0 occurs more than once"),
         ([0.0, 1.0, 2.0, 2.001], "occurs more than once"),
-        (["2020-01-01", "yesterday", "x", "y"], "cannot be read as times"),
+        (
+            ["2020-01-01", "yesterday", "x", "y"],
+            "holds .yesterday. in row 2, which is not a time",
+        ),
         (["2020-01-01", None, "2020-01-03", "2020-01-04"], "empty in row 2"),
         (["2020-01-01T00:00Z", "2020-01-01T01:00", "2020-01-01T02:00Z", "2020-01-01T03:00Z"], "with a zone .row 1."),
         (["3020-01-01", "3020-01-02", "3020-01-03", "3020-01-04"], "time"),

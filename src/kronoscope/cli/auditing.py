@@ -132,7 +132,9 @@ def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
     if not reading:
         raise InputError(f"{run} was not fitted from a file, so it does not say how to cut {real}; leave out --run")
     path = _path(reading.get("path"), run, real)
-    sequences = data.read(**{**reading, "path": path, "limits": data.parse_limits(reading.get("limits") or [])})
+    grid = told["data"].get("grid")
+    earlier = {"path": path, "grid": None if grid is None else data.BlockGrid.from_plain(grid)}
+    sequences = data.read(**{**reading, **earlier, "limits": data.parse_limits(reading.get("limits") or [])})
     if len(sequences) != told["data"]["sequences"]:
         raise InputError(
             f"{real} gives {len(sequences)} sequences, but {run} was fitted to {told['data']['sequences']}: "

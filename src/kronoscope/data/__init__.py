@@ -1,5 +1,6 @@
 """The door for files: reading, blocks by time stamp, leak-proof splits, scaling, writing back."""
 
+from .block_grid import BlockGrid
 from .csv_format import CsvOptions
 from .demo import demo_weather_path
 from .gaps import GappyFile, open_gappy
@@ -14,6 +15,7 @@ from .writing import check_target, to_array, write, write_table
 
 __all__ = [
     "ENDINGS",
+    "BlockGrid",
     "Container",
     "Coordinate",
     "CsvOptions",

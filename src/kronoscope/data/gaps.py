@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from . import array_cells, csv_cells, grid_cells, grids, parquet_cells, reading, regular, tables
+from .block_grid import BlockGrid
 from .csv_format import PLAIN, CsvOptions, open_bytes
 from .csv_reading import CsvTable
 from .limits import Limits, apply_limits, within_limits
 from .sequences import Container, FloatArray, Source, counted, ending_of
+from .time_forms import TimeForm
 from .writing import whole_file
 
 Cells = Mapping[str, tuple[NDArray[np.int64], FloatArray]]
@@ -55,9 +57,9 @@ class GappyFile:
     limits: Limits
     csv: CsvTable | None = None
 
-    def on_grid(self, step: str | float) -> GappyFile:
-        """The same file with its rows on a grid of that step, as ``read`` puts them there."""
-        source, rows = regular.on_grid(self.source, step)
+    def on_grid(self, grid: BlockGrid) -> GappyFile:
+        """The same file with its rows moved to the nearest frames of the grid, as ``read`` does with ``step``."""
+        source, rows = regular.on_grid(self.source, grid)
         return replace(self, source=source, cells=self.cells[rows], empty=self.empty[rows])
 
     def write(self, out: Path, values: FloatArray, force: bool = False) -> Filled:
@@ -120,15 +122,18 @@ def open_gappy(
     timezone: str | None = None,
     limits: Limits | None = None,
     text: CsvOptions = PLAIN,
+    time_form: TimeForm | None = None,
 ) -> GappyFile:
     """Read a file as :func:`read` does, but cut nothing and keep what is missing. The options are those of ``read``.
+
+    ``time_form`` says how the record to which the file belongs writes its times.
 
     Raises:
         InputError: One line that says what is wrong with the file or an option.
     """
     try:
         ending = reading._ending(path)
-        container = Container("array", ending, timezone=timezone)
+        container = Container("array", ending, timezone=timezone, time_form=time_form)
         told: dict[str, Any] = {"time": time, "columns": columns, "timezone": timezone}
         csv = None
         if ending in reading.TABLES:

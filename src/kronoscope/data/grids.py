@@ -28,6 +28,7 @@ from .._errors import InputError
 from .chunks import read_values, share_of_record
 from .sequences import Container, Coordinate, FloatArray, Source, Starts, Step, first_line, list_names
 from .sizes import check_size
+from .time_forms import TimeForm
 from .times import in_zone, parse
 
 # What xarray calls the variable of a DataArray without a name in a file.
@@ -228,7 +229,8 @@ def _long(
     container: Container,
     timezone: str | None,
 ) -> Source:
-    times, keep, notes, _ = _dates(data, dims[0], timezone)
+    times, form, keep, notes, _ = _dates(data, dims[0], timezone, container.time_form)
+    container = replace(container, time_form=form)
     if times is not None and len(times) > 1:
         ahead = np.diff(np.asarray(times.asi8 if isinstance(times, pd.DatetimeIndex) else times)) > 0
         if not ahead.all():
@@ -250,7 +252,7 @@ def _stacked(
     dated = dims[0] in data.coords and data[dims[0]].dtype.kind == "M"
     starts, sample_attrs = None, None
     if dated:
-        starts, keep, _, sample_attrs = _dates(data, dims[0], timezone)
+        starts, _, keep, _, sample_attrs = _dates(data, dims[0], timezone)
         if not keep.all():
             raise InputError(f"some times of '{dims[0]}' occur twice in {timezone}")
     elif timezone is not None:
@@ -266,24 +268,29 @@ def _stacked(
     return Source(values, features, container, features, starts=starts)
 
 
-def _dates(data: xr.Dataset, dim: str, timezone: str | None) -> tuple[Starts, np.ndarray, list[str], dict[str, Any]]:
-    """The coordinate of ``dim`` as times in the zone, the rows to keep, notes, and its attributes."""
+def _dates(
+    data: xr.Dataset, dim: str, timezone: str | None, form: TimeForm | None = None
+) -> tuple[Starts, TimeForm | None, np.ndarray, list[str], dict[str, Any]]:
+    """The coordinate of ``dim`` as times in the zone, how it writes them, the rows to keep, notes, its attributes."""
     everything = np.ones(data.sizes[dim], dtype=bool)
     if dim not in data.coords:
         if timezone is not None:
             raise InputError(f"timezone needs clock times, but the dimension '{dim}' has no coordinate")
-        return None, everything, [], {}
+        return None, None, everything, [], {}
     attrs = _plain(data[dim].attrs)
     if data[dim].dtype.kind == "m":
-        return data[dim].values.astype("timedelta64[ns]").astype(np.int64) / 1e9, everything, [], attrs
-    times = parse(pd.Series(data[dim].values), dim)
+        seconds = data[dim].values.astype("timedelta64[ns]").astype(np.int64) / 1e9
+        return seconds, TimeForm("number", "", "float64"), everything, [], attrs
+    read = parse(pd.Series(data[dim].values), dim, form)
+    times, notes = read.times, list(read.notes)
     written_zone = attrs.pop("timezone", None)  # ours: such stamps are universal time
     if not isinstance(times, pd.DatetimeIndex):
         if timezone is not None:
             raise InputError(f"timezone needs clock times, but the coordinate '{dim}' holds numbers")
-        return times, everything, [], attrs
-    times = times.tz_localize("UTC") if written_zone else times
-    return *in_zone(times, timezone or written_zone), attrs
+        return times, read.form, everything, notes, attrs
+    times = times.tz_localize("UTC") if written_zone and times.tz is None else times
+    shown, keep, more = in_zone(times, timezone or written_zone)
+    return shown, read.form, keep, [*notes, *more], attrs
 
 
 def _step(data: xr.Dataset, dim: str) -> Step:

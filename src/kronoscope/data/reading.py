@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .. import _checks
 from .._errors import InputError
 from . import grids, regular, several, tables
+from .block_grid import BlockGrid
 from .blocks import cut, usable
 from .chunks import evenly
 from .csv_format import PLAIN, TEXTS, CsvOptions
@@ -50,6 +51,7 @@ def read(
     decimal: str | None = None,
     na_values: Sequence[str] | None = None,
     encoding: str | None = None,
+    grid: BlockGrid | None = None,
 ) -> SequenceSet:
     """Sequences from a .csv, .parquet, .npy, .npz, .nc or .zarr file, complete ones only.
 
@@ -62,8 +64,9 @@ def read(
         path: the file; its ending says the format. Several files of one format are one record in pieces: rows with
             times are joined by time, whatever the order of the files; without times no block reaches from one file
             into the next; sequences follow each other.
-        time: column (or coordinate) of times: clock times as ISO 8601, or numbers. A table without it is a series in
-            the order of its rows; with it, rows may come in any order.
+        time: column (or coordinate) of times: clock times as ISO 8601, numbers that are dates (20130131) or Unix
+            times, or other numbers. A table without it is a series in the order of its rows; with it, rows may come
+            in any order.
         columns: the features; all columns but those of time, pivot and sequence unless given.
         pivot: column of a long table whose values become features, ``temp_EWR`` for column temp and value EWR.
         timezone: IANA name of the zone in which times are shown and days begin. Stamps without a zone are taken as
@@ -85,6 +88,8 @@ def read(
             then stands between thousands.
         na_values: texts that mean a missing value in a .csv file, besides the usual ones (empty, NA, NaN, null, ...).
         encoding: of a .csv file; None: by its byte-order mark, else UTF-8, else Windows-1252, which is noted.
+        grid: of an earlier read, whose blocks of a long series this one continues; ``frames``, ``calendar`` and
+            ``step`` are then the earlier ones.
 
     Raises:
         InputError: one line that says what is wrong with the file or an option.
@@ -96,17 +101,13 @@ def read(
     told["share"] = {"frames": frames, "max_sequences": most}
     told["text"] = CsvOptions.checked(separator, decimal, na_values, encoding)
     sources = [_named(one, partial(_source, one, **told)) for one in paths]
-    cutting = (frames, calendar, limits, timezone, missing)
+    cutting = Cutting(frames, calendar, timezone is not None, step, grid)
     if len(paths) == 1:
-        return evenly(_named(paths[0], lambda: _finish(_gridded(sources[0], step), *cutting)), most)
+        return evenly(_named(paths[0], lambda: _finish(sources[0], cutting, limits, missing)), most)
     if sources[0].values.ndim == 2 and sources[0].times is None and step is None:
-        parts = [_named(p, partial(_finish, one, *cutting)) for p, one in zip(paths, sources)]
+        parts = [_named(p, partial(_finish, one, cutting, limits, missing)) for p, one in zip(paths, sources)]
         return evenly(several.append(parts, paths), most)
-    return evenly(_finish(_gridded(several.join(sources, paths), step), *cutting), most)
-
-
-def _gridded(source: Source, step: str | float | pd.Timedelta | None) -> Source:
-    return source if step is None else regular.on_grid(source, step)[0]
+    return evenly(_finish(several.join(sources, paths), cutting, limits, missing), most)
 
 
 def _named(path: Path, act: Callable[[], Any]) -> Any:
@@ -185,7 +186,7 @@ def from_array(
         source = _from_numpy(x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x, None, None)
     else:
         raise TypeError(f"x must be a tensor, a numpy array or an xarray object, got {type(x).__name__}")
-    return _finish(source, frames, "auto", limits, None, missing)
+    return _finish(source, Cutting(frames), limits, missing)
 
 
 def _ending(path: Path) -> str:
@@ -258,21 +259,37 @@ def _from_numpy(array: np.ndarray, key: str | None, ending: str | None) -> Sourc
     return Source(array.astype(np.float64), names, container, names)
 
 
-def _finish(
-    source: Source,
-    frames: int | None,
-    calendar: str,
-    limits: Limits | None,
-    timezone: str | None,
-    missing: str,
-) -> SequenceSet:
-    source = apply_limits(source, limits)
+@dataclass(frozen=True)
+class Cutting:
+    """How a long series becomes sequences; see :func:`read`. ``zoned``: whether a time zone was asked for."""
+
+    frames: int | None
+    calendar: str = "auto"
+    zoned: bool = False
+    step: str | float | pd.Timedelta | None = None
+    grid: BlockGrid | None = None
+
+    def of(self, source: Source) -> tuple[Source, BlockGrid]:
+        """The series, its rows moved to the frames of the grid where a step was given, and the grid."""
+        step = None
+        if self.step is not None:
+            step = regular.check_kind(self.step, source.times if source.values.ndim == 2 else None)
+        grid = self.grid or BlockGrid.of(source.times, self.frames, self.calendar, self.zoned, step)
+        return (source if step is None else regular.on_grid(source, grid)[0]), grid
+
+
+def _finish(source: Source, cutting: Cutting, limits: Limits | None, missing: str) -> SequenceSet:
+    frames = cutting.frames
     if source.values.ndim == 2:
-        blocks = cut(source, frames, calendar, zoned=timezone is not None, missing=missing)
-        zone = _zone(blocks.starts)
-        container = replace(source.container, step=blocks.step, timezone=zone)
+        source, grid = cutting.of(source)
+        source = apply_limits(source, limits)
+        blocks = cut(source, grid, missing)
+        container = replace(source.container, step=blocks.step, timezone=grid.timezone)
         notes = (*source.notes, *blocks.notes)
-        return SequenceSet(blocks.values, source.names, blocks.starts, blocks.step, True, container, notes)
+        return SequenceSet(blocks.values, source.names, blocks.starts, blocks.step, True, container, notes, grid)
+    if cutting.step is not None:
+        raise InputError("step is for one long series, but these are sequences: leave out --step")
+    source = apply_limits(source, limits)
     number = source.values.shape[1]
     if frames is not None and _checks.count("frames", frames) != number:
         raise InputError(f"frames is {frames}, but the sequences have {number} frames")

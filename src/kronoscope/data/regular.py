@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._errors import InputError
-from .sequences import FloatArray, Source, counted, nanoseconds
+from .block_grid import BlockGrid
+from .sequences import FloatArray, Source, Starts, counted, nanoseconds
 
 # A grid this much finer than its rows is a mistaken unit, and would fill the memory with missing values.
 _MOST_FRAMES_A_ROW = 1000
@@ -34,54 +35,45 @@ def parse_step(text: str | float | pd.Timedelta) -> pd.Timedelta | float:
     return step
 
 
-def on_grid(source: Source, step: str | float | pd.Timedelta) -> tuple[Source, NDArray[np.int64]]:
-    """The rows of a long series moved to the nearest frame of a grid of that step, and which rows those are.
-
-    The grid stands at whole steps from midnight (in the zone of the times) before the first row, or from 0 for times
-    that are numbers. Of several rows that are nearest to one frame the nearest stays; the notes count them and say how
-    far a row was moved at most. Frames without a row are absent, as after any gap.
+def check_kind(step: str | float | pd.Timedelta, times: Starts) -> pd.Timedelta | float:
+    """The step, if it fits the kind of times.
 
     Raises:
-        InputError: No times, a step of the wrong kind, or one far finer than the rows.
+        InputError: No times, or a step of the wrong kind.
     """
     step = parse_step(step)
-    times = source.times
-    if source.values.ndim != 2 or times is None:
+    if times is None:
         raise InputError("step puts the irregular times of a long series on a grid, but there are no times")
-    if isinstance(times, pd.DatetimeIndex):
-        if not isinstance(step, pd.Timedelta):
-            raise InputError(f"step must be a span such as 10min, because the times are clock times, got {step:g}")
-        whole, unit = np.asarray(times.as_unit("ns").asi8), nanoseconds(step)
-        anchor = int(times.min().normalize().as_unit("ns").value)
-        frame = np.rint((whole - anchor) / unit).astype(np.int64)
-        moved = np.abs(whole - anchor - frame * unit) / unit
-    else:
-        if isinstance(step, pd.Timedelta):
-            raise InputError(f"step must be a number, because the times are numbers, got {step}")
-        frame = np.rint(times / step).astype(np.int64)
-        moved = np.abs(times / step - frame)
-    if np.ptp(frame) > _MOST_FRAMES_A_ROW * len(frame):
+    if isinstance(times, pd.DatetimeIndex) and not isinstance(step, pd.Timedelta):
+        raise InputError(f"step must be a span such as 10min, because the times are clock times, got {step:g}")
+    if not isinstance(times, pd.DatetimeIndex) and isinstance(step, pd.Timedelta):
+        raise InputError(f"step must be a number, because the times are numbers, got {step}")
+    return step
+
+
+def on_grid(source: Source, grid: BlockGrid) -> tuple[Source, NDArray[np.int64]]:
+    """The rows of a long series moved to the nearest frame of a grid, and which rows those are.
+
+    Of several rows that are nearest to one frame the nearest stays; the notes count them and say how far a row was
+    moved at most. Frames without a row are absent, as after any gap.
+
+    Raises:
+        InputError: Times of another kind than the grid's, or a step far finer than the rows.
+    """
+    times = source.times
+    if source.values.ndim != 2 or times is None or grid.step is None:
+        raise InputError("step puts the irregular times of a long series on a grid, but there are no times")
+    whole, moved = grid.nearest(times)
+    span = int(np.ptp(whole)) // grid.unit
+    if span > _MOST_FRAMES_A_ROW * len(whole):
         raise InputError(
-            f"step {_show(step)} makes {int(np.ptp(frame)) + 1} frames of {counted(len(frame), 'row')}: give a "
-            f"larger one"
+            f"step {_show(grid.step)} makes {span + 1} frames of {counted(len(whole), 'row')}: give a larger one"
         )
-    order = np.lexsort((moved, frame))  # the nearest row of each frame first
-    rows = np.sort(order[np.unique(frame[order], return_index=True)[1]])
-    stamps = _at(frame[rows], times, step)
-    notes = _notes(moved, rows, step)
-    gridded = replace(source, values=source.values[rows], times=stamps, step=step, notes=(*source.notes, *notes))
-    return gridded, rows
-
-
-def _at(
-    frame: NDArray[np.int64], times: pd.DatetimeIndex | FloatArray, step: pd.Timedelta | float
-) -> pd.DatetimeIndex | FloatArray:
-    if isinstance(step, pd.Timedelta):
-        assert isinstance(times, pd.DatetimeIndex)
-        anchor = int(times.min().normalize().as_unit("ns").value)
-        index = pd.DatetimeIndex(anchor + frame * nanoseconds(step))
-        return index if times.tz is None else index.tz_localize("UTC").tz_convert(times.tz)
-    return np.asarray(frame * step, dtype=np.float64)
+    order = np.lexsort((moved, whole))  # the nearest row of each frame first
+    rows = np.sort(order[np.unique(whole[order], return_index=True)[1]])
+    notes = (*source.notes, *_notes(moved, rows, grid.step))
+    stamps = grid.shown(whole[rows])
+    return replace(source, values=source.values[rows], times=stamps, step=grid.step, notes=notes), rows
 
 
 def _notes(moved: FloatArray, rows: NDArray[np.int64], step: pd.Timedelta | float) -> list[str]:

@@ -6,15 +6,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from .._errors import InputError
+from .time_forms import FloatArray, TimeForm
 
-FloatArray = NDArray[np.float64]
+if TYPE_CHECKING:
+    from .block_grid import BlockGrid
+
 Starts = pd.DatetimeIndex | FloatArray | None
 Step = pd.Timedelta | float | None
 
@@ -41,6 +44,7 @@ class Container:
         time_name: the column or coordinate of time; None without one.
         timezone: the zone in which the starts are shown; None for naive or numeric times.
         step: time between frames; None without times.
+        time_form: how the source writes its times; None without times.
         key: the array's name in an .npz file.
         dims: a grid's dimensions: (sequence, time, feature), or (sequence, time) with one variable a feature.
         variable: a grid's only variable, if its features are a dimension; None for one without a name.
@@ -55,6 +59,7 @@ class Container:
     time_name: str | None = None
     timezone: str | None = None
     step: Step = None
+    time_form: TimeForm | None = None
     key: str | None = None
     dims: tuple[str, ...] = ()
     variable: str | None = None
@@ -80,6 +85,8 @@ class Container:
             plain = json.loads(text)
             plain["step"] = step_from_json(plain["step"])
             plain["dims"] = tuple(plain["dims"])
+            form = plain.get("time_form")
+            plain["time_form"] = None if form is None else TimeForm(**form)
             coords = [c | {"dims": tuple(c["dims"])} for c in plain["coords"]]
             plain["coords"] = tuple(Coordinate(**c) for c in coords)
             return cls(**plain)
@@ -99,6 +106,7 @@ class SequenceSet:
         step: time between frames: a Timedelta, a number, or None without times.
         consecutive: whether the sequences were cut from one long series, and so stand in order of time.
         container: how to write such sequences back.
+        grid: where the blocks of the long series begin; None for sequences that were not cut.
         notes: one plain sentence for everything that was left out, with its reason and count.
     """
 
@@ -109,6 +117,7 @@ class SequenceSet:
     consecutive: bool
     container: Container
     notes: tuple[str, ...] = ()
+    grid: BlockGrid | None = None
 
     def __len__(self) -> int:
         return int(self.values.shape[0])

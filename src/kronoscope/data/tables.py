@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from .._errors import InputError
 from .csv_format import PLAIN, TEXTS, CsvOptions, sniff
 from .csv_reading import CsvTable, read_csv, refuse_repeats
-from .sequences import Container, FloatArray, Source, Step, counted, ending_of, first_line, list_names
+from .sequences import Container, FloatArray, Source, Starts, Step, counted, ending_of, first_line, list_names
 from .sizes import check_size
+from .time_forms import TimeForm, Times
 from .times import in_zone, parse
 
 SEQUENCE = "sequence"
@@ -156,19 +158,24 @@ def to_source(
         if pivot is not None:
             raise InputError("pivot needs time= (--time), the name of the column of times")
         return Source(values, tuple(features), container, tuple(features))
-    times, keep, notes = _times(table, time, timezone)
+    times, form, keep, notes = _times(table, time, timezone, container.time_form)
+    container = replace(container, time_form=form)
     if pivot is None:
         return Source(values[keep], tuple(features), container, tuple(features), times, notes=tuple(notes))
     return _pivoted(values[keep], times, table[pivot][keep], features, container, notes)
 
 
-def _times(table: pd.DataFrame, time: str, timezone: str | None) -> tuple:
-    times = parse(table[time], time)
-    if isinstance(times, pd.DatetimeIndex):
-        return in_zone(times, timezone)
+def _times(
+    table: pd.DataFrame, time: str, timezone: str | None, form: TimeForm | None
+) -> tuple[Times, TimeForm, NDArray[np.bool_], list[str]]:
+    """The column as times in the zone, how it writes them, the rows to keep, and notes."""
+    read = parse(table[time], time, form)
+    if isinstance(read.times, pd.DatetimeIndex):
+        times, keep, notes = in_zone(read.times, timezone)
+        return times, read.form, keep, [*read.notes, *notes]
     if timezone is not None:
-        raise InputError(f"timezone needs clock times, but the column '{time}' holds numbers")
-    return times, np.ones(len(times), dtype=bool), []
+        raise InputError(f"timezone needs clock times, but the column '{time}' holds numbers: leave out --timezone")
+    return read.times, read.form, np.ones(len(read.times), dtype=bool), list(read.notes)
 
 
 def _features(table: pd.DataFrame, special: set[str | None], columns: Sequence[str] | None) -> list[str]:
@@ -256,9 +263,11 @@ def _sequences(
     if offset_name is not None:
         step = _step_of(np.asarray(offset, dtype=np.float64)[order].reshape(shape), offset_name)
     values = np.stack([_numbers(table, name) for name in features], axis=1)[order]
-    starts, notes = None, []
+    starts: Starts = None
+    notes: list[str] = []
     if time is not None:
-        times, keep, notes = _times(table, time, timezone)
+        times, form, keep, notes = _times(table, time, timezone, container.time_form)
+        container = replace(container, time_form=form)
         if not keep.all():
             raise InputError(f"some times in '{time}' occur twice in {timezone}; give them with their offset")
         starts = times[order[:: shape[1]]]

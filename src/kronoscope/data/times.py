@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
+import datetime as dt
+import re
 import zoneinfo
 from dataclasses import dataclass
 
@@ -11,48 +12,88 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._errors import InputError
-from .sequences import FloatArray, Step, counted, first_line, nanoseconds
+from .sequences import FloatArray, counted
+from .time_forms import TimeForm, Times, guess_patterns, offset_of, read_numbers, text_form
 
 # A clock time that ends in a zone: 2013-01-01T06:00:00Z, 2013-01-01 06:00-05:00.
 _ZONED = r"[T ]\d{1,2}:?\d{2}.*?(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)\s*$"
-# Numeric times this share of a step away from the grid still stand on it.
-_ON_GRID = 1e-2
+_YEARS = (1678, 2261)
 
 
-def parse(column: pd.Series, name: str) -> pd.DatetimeIndex | FloatArray:
-    """A column of times as a DatetimeIndex (numbers stay numbers, float64).
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A column of times as clock times or float64 numbers, how the column writes them, and notes."""
+
+    times: Times
+    form: TimeForm
+    notes: tuple[str, ...] = ()
+
+
+def parse(column: pd.Series, name: str, form: TimeForm | None = None) -> Reading:
+    """A column of times; the one reader of times of every format and command.
 
     Text is read as ISO 8601, or in one other format throughout the column. A column that reads both with the day
     first and with the month first, but differently, is refused; so is a mixture of stamps with and without a zone.
+    Whole numbers are dates (YYYYMMDD, YYYYMMDDHH and the like) or Unix times where all of them are, with a note; other
+    numbers stay numbers. Unix times are universal time.
+
+    Args:
+        column: The column.
+        name: Its name, for messages.
+        form: How the record to which this column belongs writes its times. Numbers are then read in that form.
 
     Raises:
         InputError: for missing, infinite or unreadable times, by row (rows count from 1).
     """
     missing = np.flatnonzero(column.isna().to_numpy())
     if missing.size:
-        raise InputError(f"the time column '{name}' is empty in row {missing[0] + 1}")
+        raise InputError(f"the time column '{name}' is empty in row {missing[0] + 1}: fill it in or remove the row")
     if pd.api.types.is_bool_dtype(column.dtype):
-        raise InputError(f"the time column '{name}' holds true and false, which are no times")
+        raise InputError(f"the time column '{name}' holds true and false, which are not times")
     if pd.api.types.is_numeric_dtype(column.dtype):
-        return _numbers(column, name)
-    try:
-        index = pd.DatetimeIndex(column) if column.dtype.kind == "M" else _read_text(column.astype(str), name)
-        return index.as_unit("ns")
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"the time column '{name}' cannot be read as times: {first_line(error)}") from None
+        times, form = read_numbers(_numbers(column, name), _storage(column), name, form)
+    elif column.dtype.kind == "M":
+        times, form = _in_nanoseconds(pd.DatetimeIndex(column), column, name), TimeForm()
+    else:
+        text = column.astype(str).str.strip()
+        if text.str.fullmatch(r"[+-]?\d+(\.0*)?").all():
+            numbers = _numbers(pd.to_numeric(text), name)
+            times, form = read_numbers(numbers, "text", name, form)
+        else:
+            index = _in_nanoseconds(_read_text(text, name), text, name)
+            form = text_form(text, index)
+            times = index.tz_convert(check_zone(offset_of(form.zone))) if form.has_fixed_zone else index
+    note = form.note(name, times)
+    return Reading(times, form, (note,) if note else ())
 
 
-def _numbers(column: pd.Series, name: str) -> FloatArray:
+def _storage(column: pd.Series) -> str:
+    return "int64" if pd.api.types.is_integer_dtype(column.dtype) else "float64"
+
+
+def _numbers(column: pd.Series, name: str) -> FloatArray | NDArray[np.int64]:
+    """Finite numbers in float64; int64 where the column holds whole numbers, of which float64 keeps 15 digits."""
     try:
+        if pd.api.types.is_integer_dtype(column.dtype) and column.max() < 2**63:
+            return column.to_numpy(dtype=np.int64)
         numbers = column.to_numpy(dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"the time column '{name}' holds numbers that are no real numbers") from None
+        raise InputError(f"the time column '{name}' holds numbers that are not real") from None
     bad = np.flatnonzero(~np.isfinite(numbers))
     if bad.size:
-        raise InputError(f"the time column '{name}' is infinite in row {bad[0] + 1}")
+        raise InputError(f"the time column '{name}' is infinite in row {bad[0] + 1}: correct or remove that row")
     return numbers
+
+
+def _in_nanoseconds(index: pd.DatetimeIndex, written: pd.Series, name: str) -> pd.DatetimeIndex:
+    outside = np.flatnonzero((index.year < _YEARS[0]) | (index.year > _YEARS[1]))
+    if outside.size:
+        row = int(outside[0])
+        raise InputError(
+            f"the time column '{name}' holds '{written.iloc[row]}' in row {row + 1}: times must lie in the years "
+            f"{_YEARS[0]} to {_YEARS[1]}; correct or remove that row"
+        )
+    return index.as_unit("ns")
 
 
 def _read_text(text: pd.Series, name: str) -> pd.DatetimeIndex:
@@ -60,15 +101,17 @@ def _read_text(text: pd.Series, name: str) -> pd.DatetimeIndex:
     if zoned.any() and not zoned.all():
         with_zone, without = int(np.argmax(zoned)), int(np.argmin(zoned))
         raise InputError(
-            f"the time column '{name}' mixes times with a zone (row {with_zone + 1}) and without (row {without + 1})"
+            f"the time column '{name}' mixes times with a zone (row {with_zone + 1}) and without (row {without + 1}): "
+            "write all of them with their zone, or none"
         )
     utc = bool(zoned.all())
-    try:
-        return pd.DatetimeIndex(pd.to_datetime(text, format="ISO8601", utc=utc))
-    except (ValueError, OverflowError) as not_iso:
-        readings = [r for r in (_other_format(text, utc, day_first) for day_first in (False, True)) if r is not None]
-        if not readings:
-            raise InputError(f"the time column '{name}' cannot be read as times: {first_line(not_iso)}") from None
+    iso = _in_format(text, "ISO8601", utc)
+    if iso is not None:
+        return iso
+    others = (_in_format(text, pattern, utc) for pattern in guess_patterns(text.iloc[0]))
+    readings = [index for index in others if index is not None]
+    if not readings:
+        raise InputError(_unreadable(text, utc, name))
     if len(readings) == 2 and not readings[0].equals(readings[1]):
         raise InputError(
             f"the time column '{name}' may have the day or the month first ('{text.iloc[0]}'); write YYYY-MM-DD"
@@ -76,13 +119,25 @@ def _read_text(text: pd.Series, name: str) -> pd.DatetimeIndex:
     return readings[0]
 
 
-def _other_format(text: pd.Series, utc: bool, day_first: bool) -> pd.DatetimeIndex | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # pandas warns where it would guess row by row
-        try:
-            return pd.DatetimeIndex(pd.to_datetime(text, utc=utc, dayfirst=day_first))
-        except (ValueError, OverflowError, UserWarning):
-            return None
+def _in_format(text: pd.Series, pattern: str, utc: bool) -> pd.DatetimeIndex | None:
+    try:
+        return pd.DatetimeIndex(pd.to_datetime(text, format=pattern, utc=utc))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _unreadable(text: pd.Series, utc: bool, name: str) -> str:
+    """Which row cannot be read, in the words of a message."""
+    row = 0
+    for pattern in ("ISO8601", *guess_patterns(text.iloc[0])):
+        unread = pd.to_datetime(text, format=pattern, utc=utc, errors="coerce").isna().to_numpy()
+        row = max(row, int(np.argmax(unread)))
+    like = f" of the form of '{text.iloc[0][:40]}' in row 1" if row else ""
+    return (
+        f"the time column '{name}' holds '{text.iloc[row][:40]}' in row {row + 1}, which is not a time{like}: "
+        "correct or remove that row. Times are read as ISO 8601 (2013-01-31T06:00, 2013-01-31 06:00:00+01:00), in one "
+        "other format throughout (31.01.2013 06:00), as numbers such as 20130131, or as Unix time"
+    )
 
 
 def in_zone(index: pd.DatetimeIndex, timezone: str | None) -> tuple[pd.DatetimeIndex, NDArray[np.bool_], list[str]]:
@@ -113,70 +168,53 @@ def in_zone(index: pd.DatetimeIndex, timezone: str | None) -> tuple[pd.DatetimeI
     return local, ~skipped, notes
 
 
-def check_zone(timezone: str) -> zoneinfo.ZoneInfo:
-    """The zone of that IANA name.
+def check_zone(timezone: str) -> dt.tzinfo:
+    """The zone of that IANA name; a fixed offset is written UTC+01:00, as in the record of a run.
 
     Raises:
         InputError: if there is none.
     """
+    fixed = re.fullmatch(r"UTC([+-])(\d{2}):(\d{2})", timezone)
+    if fixed:
+        span = dt.timedelta(hours=int(fixed[2]), minutes=int(fixed[3]))
+        return dt.timezone(span if fixed[1] == "+" else -span)
     try:
         return zoneinfo.ZoneInfo(timezone)
     except Exception:
         raise InputError(f"timezone must be an IANA name such as 'America/New_York', got {timezone!r}") from None
 
 
-@dataclass(frozen=True, eq=False)
-class Ticks:
-    """Sorted times as whole numbers: nanoseconds of clock time, or numbers counted in steps from the first.
-
-    ``on_grid`` says which stand a whole number of steps after the first, and ``unit`` is the step in whole numbers.
-    """
-
-    whole: NDArray[np.int64]
-    on_grid: NDArray[np.bool_]
-    step: pd.Timedelta | float
-    unit: int
-
-
-def ticks(times: pd.DatetimeIndex | FloatArray, step: Step = None) -> Ticks:
-    """Sorted times on their grid. None as step is the most common difference (the smallest of equally common ones).
+def most_common_step(times: Times) -> pd.Timedelta | float:
+    """The most common difference of sorted times; the smallest of equally common ones.
 
     Raises:
         InputError: with fewer than two times, or if a time occurs twice.
     """
     if len(times) < 2:
         raise InputError(f"at least 2 times are needed to know the step, got {len(times)}")
-    if isinstance(times, pd.DatetimeIndex):
-        whole = np.asarray(times.as_unit("ns").asi8)
-        _refuse_repeats(np.diff(whole) == 0, times)
-        unit = _most_common(np.diff(whole)) if not isinstance(step, pd.Timedelta) else nanoseconds(step)
-        return Ticks(whole, (whole - whole[0]) % unit == 0, pd.Timedelta(unit, unit="ns"), unit)
-    _refuse_repeats(np.diff(times) == 0, times)
-    with np.errstate(over="ignore", invalid="ignore"):
-        step = step if isinstance(step, float) else _numeric_step(times)
-        steps = (times - times[0]) / step
-    if not steps[-1] <= 2**53:
-        raise InputError(f"the times span {steps[-1]:.3g} of their most common step {step:g}: they follow no grid")
-    whole = np.rint(steps).astype(np.int64)
-    on_grid = np.abs(steps - whole) <= _ON_GRID
-    rows = np.flatnonzero(on_grid)
-    _refuse_repeats(np.diff(whole[rows]) == 0, times[rows])
-    return Ticks(whole, on_grid, step, 1)
+    if not isinstance(times, pd.DatetimeIndex):
+        refuse_repeats(np.diff(times) == 0, times)
+        step = _numeric_step(times)
+        span = (times[-1] - times[0]) / step
+        if not span <= 2**53:
+            raise InputError(f"the times span {span:.3g} of their most common step {step:g}: they follow no grid")
+        return step
+    gaps = np.diff(np.asarray(times.as_unit("ns").asi8))
+    refuse_repeats(gaps == 0, times)
+    values, counts = np.unique(gaps, return_counts=True)
+    return pd.Timedelta(int(values[np.argmax(counts)]), unit="ns")
 
 
-def _refuse_repeats(same_as_next: NDArray[np.bool_], times: pd.DatetimeIndex | FloatArray) -> None:
+def refuse_repeats(same_as_next: NDArray[np.bool_], times: Times) -> None:
+    """Refuse sorted times of which one is the same as the next."""
     if same_as_next.any():
         raise InputError(f"the time {times[int(np.argmax(same_as_next))]} occurs more than once")
 
 
-def _most_common(gaps: NDArray[np.int64]) -> int:
-    values, counts = np.unique(gaps, return_counts=True)
-    return int(values[np.argmax(counts)])
-
-
 def _numeric_step(times: FloatArray) -> float:
     # Differences of 0.1, 0.2, 0.3, ... agree only up to round-off: count them rounded, then average the winners.
-    gaps = np.diff(times)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gaps = np.diff(times)
     mantissa, exponent = np.frexp(gaps)
     rounded = np.ldexp(np.rint(mantissa * 2**20), exponent)
     values, counts = np.unique(rounded, return_counts=True)

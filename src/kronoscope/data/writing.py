@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike
 from .._errors import InputError
 from .._files import replacing
 from . import grids
-from .blocks import offset_unit
+from .block_grid import offset_unit
 from .csv_format import TEXTS
 from .reading import ARRAYS, ENDINGS, TABLES
 from .sequences import Container, FloatArray, Starts, Step, ending_of, first_line, list_names, nanoseconds
 from .stores import foreign_files, is_store
 from .tables import SEQUENCE
+from .time_forms import Times
 
 
 def write(
@@ -179,7 +180,7 @@ def _table(values: FloatArray, container: Container, names: tuple[str, ...], sta
     else:
         columns["offset"] = np.tile(offset * step, n)
     if starts is not None:
-        columns[container.time_name or "time"] = _all_times(starts, step, frames)
+        columns[container.time_name or "time"] = _all_times(starts, container, frames)
     for name in names:
         if name in columns:
             raise InputError(f"a feature is named '{name}', as a column of generated tables; rename it in the source")
@@ -187,8 +188,13 @@ def _table(values: FloatArray, container: Container, names: tuple[str, ...], sta
     return pd.DataFrame({**columns, **features})
 
 
-def _all_times(starts: pd.DatetimeIndex | FloatArray, step: Step, frames: int) -> pd.DatetimeIndex | FloatArray:
-    """The time of every frame of every sequence; without a step, its sequence's start."""
+def _all_times(starts: Times, container: Container, frames: int) -> pd.Index:
+    """The time of every frame of every sequence, as the source writes them; without a step, its sequence's start."""
+    times = _clock(starts, container.step, frames)
+    return pd.Index(times) if container.time_form is None else container.time_form.show(times)
+
+
+def _clock(starts: Times, step: Step, frames: int) -> Times:
     if isinstance(starts, pd.DatetimeIndex):
         after = pd.to_timedelta(
             np.arange(frames) * (nanoseconds(step) if isinstance(step, pd.Timedelta) else 0), unit="ns"

@@ -346,6 +346,7 @@ def prepare(
             "harmonics": harmonics,
             "margins": margins,
             "notes": list(sequences.notes),
+            "grid": None if sequences.grid is None else sequences.grid.to_plain(),
         },
         "split": {name: getattr(split, name).tolist() for name in ("train", "validation", "test")},
         "environment": run_folder.environment(),

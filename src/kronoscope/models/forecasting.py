@@ -30,9 +30,11 @@ def open_like(model: Model, path: Path) -> data.GappyFile:
         raise InputError("the run does not say how its source was read: it was not made by kronoscope fit")
     options = {name: told.get(name) for name in ("time", "columns", "pivot", "timezone")}
     text = data.CsvOptions.checked(**{name: told.get(name) for name in data.CsvOptions.names()})
-    opened = data.open_gappy(path, limits=data.parse_limits(told.get("limits") or []), text=text, **options)
+    limits = data.parse_limits(told.get("limits") or [])
+    form = model.container.time_form
+    opened = data.open_gappy(path, limits=limits, text=text, time_form=form, **options)
     if told.get("step") is not None:
-        opened = opened.on_grid(told["step"])
+        opened = opened.on_grid(_grid(model))
     names, expected = opened.source.names, model.feature_names
     if names != expected:
         missing = [name for name in expected if name not in names]
@@ -96,18 +98,11 @@ def forecast(
         labels: Any = np.tile(np.arange(model.num_frames), len(values))
         name = "frame"
     else:
-        windows, past = data.last_window(
-            source,
-            model.num_frames,
-            model.container.step,
-            ahead=steps,
-            in_phase=_in_phase(model),
-            calendar=_calendar(model),
-            starts=model.training_starts,
-            origin=origin,
-        )
+        windows, past = data.last_window(source, _grid(model), ahead=steps, in_phase=_in_phase(model), origin=origin)
         ahead = model.num_frames - past if steps is None else steps
-        values, starts, labels = windows.values(source), windows.starts(), windows.times
+        values, starts = windows.values(source), windows.starts()
+        form = source.container.time_form
+        labels = windows.times if form is None or not windows.named else form.show(windows.times)
         name = (model.container.time_name or "time") if windows.named else "row"
     known = np.isfinite(values)
     known[:, past:] = False
@@ -152,9 +147,7 @@ def impute(
         blocks, starts, rows = source.values, source.starts, None
         wanted = opened.empty
     else:
-        windows = data.block_windows(
-            source, model.num_frames, model.container.step, _calendar(model), model.training_starts
-        )
+        windows = data.block_windows(source, _grid(model))
         blocks, starts, rows = windows.values(source), windows.starts(), windows.rows
         wanted = np.where((rows >= 0)[..., None], opened.empty[rows], False)
     chosen = np.flatnonzero(wanted.any(axis=(1, 2)))
@@ -220,8 +213,23 @@ def _rows(
     return pd.DataFrame(columns)
 
 
-def _calendar(model: Model) -> str:
-    return str((model.record.get("source") or {}).get("calendar") or "auto")
+def _grid(model: Model) -> data.BlockGrid:
+    """Where the blocks of the run begin.
+
+    Raises:
+        InputError: The run does not say it, or was fitted to sequences.
+    """
+    record = model.record.get("data") or {}
+    if "grid" not in record:
+        raise InputError(
+            "the run does not record where its sequences begin, because an older version made it: fit it again"
+        )
+    if record["grid"] is None:
+        raise InputError(
+            "the run was fitted to sequences, but this file is one long series: give sequences of "
+            f"{model.num_frames} frames, in a table with a column 'sequence'"
+        )
+    return data.BlockGrid.from_plain(record["grid"])
 
 
 def _in_phase(model: Model) -> bool:
