@@ -56,8 +56,11 @@ def check(
         if other is not None:
             sets[name] = _set(name, other)
     first = sets["real"]
+    matching: list[str] = []
     for name, other in sets.items():
-        _same(first, other, name)
+        if other is not first:
+            sets[name], notes = _alike(first, other, name)
+            matching += notes
         if len(other) < FEWEST:
             raise InputError(f"{name} must hold at least {FEWEST} sequences, got {len(other)}")
     tensors = {name: torch.from_numpy(np.ascontiguousarray(one.values)) for name, one in sets.items()}
@@ -70,10 +73,10 @@ def check(
         raise InputError("no feature varies: there is nothing to audit")
     kept = varies.nonzero().flatten().tolist()
     constant = [name for j, name in enumerate(first.feature_names) if j not in kept]
-    notes = [f"{name}: {note}" for name, one in sets.items() for note in one.notes]
+    notes = [*matching, *(f"{name}: {note}" for name, one in sets.items() for note in one.notes)]
     if constant:
         notes.append(f"Left out, since constant and equal in both sets: {', '.join(constant)}.")
-    units = _units(first)
+    units = data.units_of(first.container, first.feature_names)
     pairs = {"held_out": ("held_out", "real"), "training": ("real", "training")}
     unseen, seen = next((pair for name, pair in pairs.items() if name in sets), (None, None))
     return Inputs(
@@ -113,37 +116,19 @@ def _incomplete(x: Tensor | np.ndarray | xr.DataArray | xr.Dataset) -> bool:
     return bool(x.isnull().any()) if isinstance(x, xr.DataArray) else bool(np.isnan(np.asarray(x)).any())
 
 
-def _same(real: data.SequenceSet, other: data.SequenceSet, name: str) -> None:
-    frames, features = real.values.shape[1:]
+def _alike(real: data.SequenceSet, other: data.SequenceSet, name: str) -> tuple[data.SequenceSet, list[str]]:
+    """The other set with the features of ``real`` in their order, and notes.
+
+    Raises:
+        InputError: Sets that differ in frames, features, units or time step.
+    """
+    frames = real.values.shape[1]
     if other.values.shape[1] != frames:
         raise InputError(f"real and {name} must have as many frames, got {frames} and {other.values.shape[1]}")
-    if other.values.shape[2] != features:
-        got = f"{features} ({_list(real)}) and {other.values.shape[2]} ({_list(other)})"
-        raise InputError(f"real and {name} must have the same features, got {got}")
-    for j, (ours, theirs) in enumerate(zip(real.feature_names, other.feature_names)):
-        if ours != theirs and "array" not in (real.container.kind, other.container.kind):
-            raise InputError(f"real and {name} must have the same features, but feature {j} is {ours!r} and {theirs!r}")
-    for unit, unit_of_other, feature in zip(_units(real), _units(other), real.feature_names):
-        if unit is not None and unit_of_other is not None and unit != unit_of_other:
-            got = f"{feature} is in {unit!r} and {unit_of_other!r}"
-            raise InputError(f"real and {name} must have the same units, but {got}")
     if real.step is not None and other.step is not None and real.step != other.step:
         raise InputError(f"real and {name} must have the same time step, got {real.step} and {other.step}")
-
-
-def _units(one: data.SequenceSet) -> list[str | None]:
-    told, names = one.container.variable_attrs, one.feature_names
-    shared = one.container.variable is not None or (len(told) == 1 and next(iter(told)) not in names)
-    found = []
-    for name in names:
-        attrs = next(iter(told.values()), {}) if shared else told.get(name, {})
-        found.append(str(attrs["units"]) if "units" in attrs else None)
-    return found
-
-
-def _list(one: data.SequenceSet) -> str:
-    shown = ", ".join(one.feature_names[:8])
-    return shown + ", ..." if len(one.feature_names) > 8 else shown
+    units = data.units_of(real.container, real.feature_names)
+    return data.arrange(other, real.feature_names, units, ("real", name))
 
 
 def _named(one: data.SequenceSet, j: Tensor) -> str:

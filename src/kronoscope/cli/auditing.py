@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,12 +83,14 @@ def audit(
         if given:
             raise InputError(f"--run says how REAL is read; leave out --{', --'.join(given).replace('_', '-')}")
         truth, learnt = _parts(run, real)
-    made = data.read(generated, time=_dated(generated, truth.container.time_name))
+    made = data.read_generated(generated, truth, _dated(generated, truth.container.time_name))
     dated = truth.starts is not None if consecutive is None else consecutive
     with progress("auditing", quiet) as show:
         generator = torch.Generator().manual_seed(seed)
         found = auditing.audit(truth, made, None, dated, alpha, generator, training=learnt, published=published)
         show(1.0, f"{len(found.questions)} questions")
+    for note in found.notes:
+        say(note, quiet)
     found.to_html(out, force=force)
     if record is not None:
         report.write_text(record, found.to_json(), force)
@@ -140,6 +143,10 @@ def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
             f"{real} gives {len(sequences)} sequences, but {run} was fitted to {told['data']['sequences']}: "
             "--run takes the file that the run was fitted to"
         )
+    names = told["data"]["features"]
+    units = told["data"].get("units") or [None] * len(names)  # runs of before have none
+    sequences, notes = data.arrange(sequences, names, tuple(units), ("the run", str(real)))
+    sequences = replace(sequences, notes=(*sequences.notes, *notes))
     parts = told["split"]
     trained = sequences.subset(parts["train"]).complete()
     return (

@@ -54,6 +54,7 @@ def forecast(
     model = models.load(run)
     _check_table(out, force)
     _note(model, method, quiet)
+    notes: list[str] = []
     with progress("forecasting", quiet) as show:
         table = models.forecast(
             model,
@@ -66,7 +67,10 @@ def forecast(
             num_calls=calls,
             seed=seed,
             progress=show,
+            on_note=notes.append,
         )
+    for note in notes:
+        say(note, quiet)
     data.write_table(out, table, force=force)
     say(f"{len(table)} rows: {out}", quiet)
 
@@ -91,13 +95,21 @@ def impute(
     model = models.load(run)
     data.check_target(out, force)
     _note(model, method, quiet)
+    notes: list[str] = []
     with progress("filling", quiet) as show:
         opened, values = models.impute(
-            model, source, draw=draw, method=method, num_calls=calls, seed=seed, progress=show
+            model,
+            source,
+            draw=draw,
+            method=method,
+            num_calls=calls,
+            seed=seed,
+            progress=show,
+            on_note=notes.append,
         )
     filled = opened.write(out, values, force=force)
-    for note in filled.notes:
-        say(f"note: {note}", quiet)
+    for note in (*notes, *filled.notes):
+        say(note, quiet)
     left = int(opened.empty.sum()) - filled.number
     say(
         f"{filled.number} values filled{f', {left} left missing (in no block of the run)' if left else ''}: {out}",

@@ -4,12 +4,15 @@ from .block_grid import BlockGrid
 from .csv_format import CsvOptions
 from .demo import demo_weather_path
 from .gaps import GappyFile, open_gappy
+from .generated import read_generated, shared_columns
 from .limits import parse_limits
+from .matching import arrange, match_features
 from .reading import ENDINGS, from_array, read
 from .sequences import Container, Coordinate, SequenceSet, Source
 from .splitting import Split, split
 from .tables import column_names
 from .transform import Transform
+from .units import compare_units, units_of
 from .windows import Windows, block_windows, last_window
 from .writing import check_target, to_array, write, write_table
 
@@ -25,17 +28,23 @@ __all__ = [
     "Split",
     "Transform",
     "Windows",
+    "arrange",
     "block_windows",
     "check_target",
     "column_names",
+    "compare_units",
     "demo_weather_path",
     "from_array",
     "last_window",
+    "match_features",
     "open_gappy",
     "parse_limits",
     "read",
+    "read_generated",
+    "shared_columns",
     "split",
     "to_array",
+    "units_of",
     "write",
     "write_table",
 ]

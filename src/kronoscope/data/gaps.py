@@ -62,6 +62,12 @@ class GappyFile:
         source, rows = regular.on_grid(self.source, grid)
         return replace(self, source=source, cells=self.cells[rows], empty=self.empty[rows])
 
+    def arranged(self, order: NDArray[np.int64]) -> GappyFile:
+        """The same file with its features in that order, and no others."""
+        names, bases = (tuple(part[j] for j in order) for part in (self.source.names, self.source.bases))
+        source = replace(self.source, values=self.source.values[..., order], names=names, bases=bases)
+        return replace(self, source=source, cells=self.cells[..., order], empty=self.empty[..., order])
+
     def write(self, out: Path, values: FloatArray, force: bool = False) -> Filled:
         """Write the file again with ``values`` (like ``source.values``) in its empty cells and nothing else changed.
 
@@ -142,6 +148,7 @@ def open_gappy(
             container = replace(container, kind="table", time_name=time)
             numbered = _number_table(table, {time, pivot, tables.SEQUENCE, *tables.OFFSETS})
             source, places = (tables.to_source(c, container, pivot=pivot, **told) for c in (table, numbered))
+            source = loaded.describe(source)
             sizes = {str(name): len(table) for name in table.columns}
         elif ending in reading.ARRAYS:
             reading._refuse(ending, pivot=pivot, **told)

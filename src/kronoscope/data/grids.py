@@ -26,7 +26,7 @@ import xarray as xr
 
 from .._errors import InputError
 from .chunks import read_values, share_of_record
-from .sequences import Container, Coordinate, FloatArray, Source, Starts, Step, first_line, list_names
+from .sequences import Container, Coordinate, FloatArray, Source, Starts, Step, decoded_text, first_line, list_names
 from .sizes import check_size
 from .time_forms import TimeForm
 from .times import in_zone, parse
@@ -118,6 +118,7 @@ def to_source(
     """
     if columns is not None and (not columns or len(set(columns)) < len(columns)):
         raise InputError("columns must name at least one column, and none twice")
+    data = _with_text(data)
     names = _variables(data, columns)
     dims = tuple(str(dim) for dim in data[names[0]].dims)
     timed = [_is_time(data, dim, time) for dim in dims]
@@ -146,6 +147,17 @@ def to_source(
         raise InputError(f"the dimensions must be in the order (sequence, time, feature), got ({', '.join(dims)})")
     source = _stacked(data, dims, values, features, container, timezone)
     return replace(source, notes=(*notes, *source.notes))
+
+
+def _with_text(data: xr.Dataset) -> xr.Dataset:
+    """The data set with text in place of bytes (arrays of characters, say) in its coordinates."""
+    text = {}
+    for name, coord in data.coords.items():
+        if coord.dtype.kind in "SO" and any(isinstance(item, bytes) for item in coord.values.ravel()):
+            decoded = [decoded_text(item) for item in coord.values.ravel()]
+            values = np.array(decoded, dtype=object).reshape(coord.shape)
+            text[name] = (coord.dims, values, coord.attrs)
+    return data.assign_coords(text) if text else data
 
 
 def _share(
@@ -329,6 +341,7 @@ def _plain(attrs: dict[Any, Any]) -> dict[str, Any]:
     """Attributes as plain JSON: text, numbers and lists of them; others are left out."""
     plain = {}
     for name, value in attrs.items():
+        value = decoded_text(value) if isinstance(value, bytes) else value
         value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         items = value if isinstance(value, list) else [value]
         if all(isinstance(item, str | bool | int | float) for item in items):

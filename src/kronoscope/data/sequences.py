@@ -196,6 +196,17 @@ def list_names(names: Sequence[object], most: int = 12) -> str:
     return shown + (f" and {len(names) - most} more" if len(names) > most else "") if names else "none"
 
 
+def decoded_text(item: object) -> object:
+    """Bytes as text, without the blanks and zeros that fill up a fixed length; anything else as it is."""
+    if not isinstance(item, bytes):
+        return item
+    try:
+        text = item.decode("utf-8")
+    except UnicodeDecodeError:
+        text = item.decode("latin-1")
+    return text.rstrip("\0 ")
+
+
 def counted(number: int, noun: str) -> str:
     """ "1 block", "2 blocks"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from .._errors import InputError
 from .sequences import Container, SequenceSet, Source, Starts, ending_of, list_names
+from .units import is_same_unit
 
 
 def check_paths(paths: Sequence[Path]) -> None:
@@ -87,8 +88,8 @@ def _refuse_other_grid(expected: Container, its_path: Path, container: Container
             f"{path} has the dimensions {list_names(container.dims)}, but {its_path} {list_names(expected.dims)}"
         )
     for name, attrs in expected.variable_attrs.items():
-        units = [_units(one) for one in (attrs, container.variable_attrs.get(name, {}))]
-        if units[0] != units[1]:
+        units = (_units(attrs), _units(container.variable_attrs.get(name, {})))
+        if not is_same_unit(*units):
             raise InputError(f"{path} gives '{name}' in {units[1]}, but {its_path} in {units[0]}")
 
 

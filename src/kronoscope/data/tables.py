@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 from .._errors import InputError
 from .csv_format import PLAIN, TEXTS, CsvOptions, sniff
 from .csv_reading import CsvTable, read_csv, refuse_repeats
-from .sequences import Container, FloatArray, Source, Starts, Step, counted, ending_of, first_line, list_names
+from .sequences import (
+    Container,
+    FloatArray,
+    Source,
+    Starts,
+    Step,
+    counted,
+    decoded_text,
+    ending_of,
+    first_line,
+    list_names,
+)
 from .sizes import check_size
 from .time_forms import TimeForm, Times
 from .times import in_zone, parse
@@ -234,7 +245,7 @@ def _pivoted(
     check_size(len(when) * len(features) * len(kinds), f"one feature for each of {len(kinds)} values of '{by.name}'")
     wide = np.full((len(when), len(features), len(kinds)), np.nan)
     wide[row, :, place] = values
-    names = [f"{feature}_{kind}" for feature in features for kind in kinds]
+    names = [f"{feature}_{decoded_text(kind)}" for feature in features for kind in kinds]
     refuse_repeats(names)
     bases = [feature for feature in features for _ in kinds]
     stamps = when if isinstance(when, pd.DatetimeIndex) else np.asarray(when, dtype=np.float64)

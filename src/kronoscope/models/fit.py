@@ -341,6 +341,7 @@ def prepare(
         "data": {
             "sequences": len(sequences),
             "features": list(sequences.feature_names),
+            "units": list(data.units_of(sequences.container, sequences.feature_names)),
             "mean": mean,
             "scaling": scaling,
             "harmonics": harmonics,

@@ -17,34 +17,45 @@ from .conditioning import ConditionalSequence
 from .model import Model
 
 Progress = Callable[[float, str], None]
+Note = Callable[[str], None]
 
 
-def open_like(model: Model, path: Path) -> data.GappyFile:
+def open_like(model: Model, path: Path, on_note: Note | None = None) -> data.GappyFile:
     """The file, read with the options with which the run read its own, missing values kept.
 
+    Its features are put into the order of the run; what the run does not know is left out.
+
     Raises:
-        InputError: The file cannot be read so, or has other features than the run.
+        InputError: The file cannot be read so, lacks a feature of the run, or has one in another unit.
     """
     told = model.record.get("source") or {}
     if not told:
         raise InputError("the run does not say how its source was read: it was not made by kronoscope fit")
     options = {name: told.get(name) for name in ("time", "columns", "pivot", "timezone")}
     text = data.CsvOptions.checked(**{name: told.get(name) for name in data.CsvOptions.names()})
+    options["columns"] = options["columns"] or data.shared_columns(path, model.feature_names, text)
     limits = data.parse_limits(told.get("limits") or [])
     form = model.container.time_form
     opened = data.open_gappy(path, limits=limits, text=text, time_form=form, **options)
     if told.get("step") is not None:
         opened = opened.on_grid(_grid(model))
-    names, expected = opened.source.names, model.feature_names
-    if names != expected:
-        missing = [name for name in expected if name not in names]
-        extra = [name for name in names if name not in expected]
-        what = f"no {missing[0]!r}" if missing else f"also {extra[0]!r}" if extra else "them in another order"
-        raise InputError(f"{path}: the features must be those of the run ({len(expected)}), but the file has {what}")
+    opened, notes = _matched(model, path, opened)
+    if on_note is not None:
+        for note in (*opened.source.notes, *notes):
+            on_note(note)
     if opened.source.values.ndim == 3 and opened.source.values.shape[1] != model.num_frames:
         came = opened.source.values.shape[1]
         raise InputError(f"{path}: the sequences must have the {model.num_frames} frames of the run, got {came}")
     return opened
+
+
+def _matched(model: Model, path: Path, opened: data.GappyFile) -> tuple[data.GappyFile, list[str]]:
+    """The file with the features of the run in their order, and notes."""
+    whose, source, features = ("the run", str(path)), opened.source, model.feature_names
+    match = data.match_features(features, source.names, whose)
+    units = [data.units_of(c, names) for c, names in ((model.container, features), (source.container, source.names))]
+    notes = data.compare_units(features, units[0], tuple(units[1][j] for j in match.order), whose)
+    return opened.arranged(match.order), [*match.notes, *notes]
 
 
 def forecast(
@@ -59,6 +70,7 @@ def forecast(
     num_calls: int = 64,
     seed: int = 0,
     progress: Progress | None = None,
+    on_note: Note | None = None,
 ) -> pd.DataFrame:
     """Forecast beyond the end of a long series, or the last frames of each sequence from those before them.
 
@@ -76,6 +88,7 @@ def forecast(
         method, num_calls: As for :meth:`Model.condition_on`.
         seed: Of the draws.
         progress: Told the fraction done.
+        on_note: Told what should be known of how the file was read, sentence by sentence.
 
     Returns:
         Rows by time and feature with mean, lower, upper in the units of the file; by time, feature and draw with
@@ -86,7 +99,7 @@ def forecast(
     """
     if not 0 < _checks.real("level", level) < 1:
         raise InputError(f"level must be greater than 0 and less than 1, got {level:g}")
-    opened = open_like(model, path)
+    opened = open_like(model, path, on_note)
     source = opened.source
     if source.values.ndim == 3:
         if origin is not None:
@@ -126,11 +139,12 @@ def impute(
     num_calls: int = 64,
     seed: int = 0,
     progress: Progress | None = None,
+    on_note: Note | None = None,
 ) -> tuple[data.GappyFile, NDArray[np.float64]]:
     """Values for the missing entries of a file, block by block: the conditional mean given the block's others.
 
     Args:
-        model, path, method, num_calls, seed, progress: As for :func:`forecast`.
+        model, path, method, num_calls, seed, progress, on_note: As for :func:`forecast`.
         draw: One draw in place of the mean.
 
     Returns:
@@ -139,7 +153,7 @@ def impute(
     Raises:
         InputError: A file unlike the run's, or one without a missing value.
     """
-    opened = open_like(model, path)
+    opened = open_like(model, path, on_note)
     source = opened.source
     if not opened.empty.any():
         raise InputError(f"{path}: no value is missing")
