@@ -124,7 +124,7 @@ def test_what_is_wrong_with_the_command(capsys, tmp_path):
         (["--frames", "24", "--time", "whenever"], ["whenever", "when"]),
         (["--frames", "24", "--time", "when", "--timezone", "Mars/Base"], ["Mars/Base"]),
         (["--time", "when"], ["frames"]),
-        (["--frames", "24", "--time", "when", "--learning-rate", "-1"], ["learning_rate"]),
+        (["--frames", "24", "--time", "when", "--learning-rate", "-1"], ["learning-rate"]),
         (["--frames", "240", "--time", "when"], ["at least 8 sequences"]),
     ],
 )

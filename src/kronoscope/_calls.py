@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ._errors import InputError, KronoscopeError
+from ._memory import is_exhaustion
 
 
 @contextmanager
@@ -29,6 +30,8 @@ def taking(name: str, called: Any, x: Tensor, where: str) -> Iterator[None]:
     except (KronoscopeError, torch.OutOfMemoryError):
         raise
     except (RuntimeError, ValueError, IndexError) as error:
+        if is_exhaustion(error):
+            raise
         kind = type(called).__name__ if isinstance(called, nn.Module) else getattr(called, "__qualname__", "it")
         raise InputError(
             f"{name} must take sequences of the shape of {where}, {tuple(x.shape)}, but {kind} failed on them: "

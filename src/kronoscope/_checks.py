@@ -31,24 +31,40 @@ def real(name: str, value: float) -> float:
     """``value`` as a float, if it is a finite number."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number, got {described(value)}") from None
+    except OverflowError:
+        raise InputError(f"{name} must be a number that float64 holds, got a larger one") from None
     if not math.isfinite(number):
         raise InputError(f"{name} must be finite, got {number}")
     return number
 
 
-def count(name: str, value: int, least: int = 1) -> int:
-    """``value`` as an int, if it is a whole number of at least ``least``."""
+def count(name: str, value: int, least: int = 1, most: int | None = None) -> int:
+    """``value`` as an int, if it is a whole number of at least ``least`` and at most ``most``."""
     try:
-        whole = not isinstance(value, bool) and int(value) == value
-    except (TypeError, ValueError, OverflowError):
+        whole = not isinstance(value, bool | str) and bool(int(value) == value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         whole = False
     if not whole:
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
+        raise TypeError(f"{name} must be a whole number, got {described(value)}")
     if value < least:
-        raise InputError(f"{name} must be at least {least}, got {value}")
+        raise InputError(f"{name} must be at least {least}, got {described(value)}")
+    if most is not None and value > most:
+        raise InputError(f"{name} must be at most {most}, got {described(value)}")
     return int(value)
+
+
+def described(value: object) -> str:
+    """``value`` for an error message, in one short line: arrays and modules by their kind and shape."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and math.prod(shape) != 1:
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a repr of the user's own
+        return type(value).__name__
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def finite(name: str, values: Tensor) -> Tensor:

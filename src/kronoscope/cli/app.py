@@ -10,9 +10,10 @@ import typer
 
 from .._errors import InputError
 from .progress import progress, say, training_words
+from .ranges import App
 from .text_options import READING, Decimal, Encoding, NaValues, Separator, split_names
 
-app = typer.Typer(
+app = App(
     name="kronoscope",
     help="Learn, generate and measure dependent sequences with diffusion models.",
     no_args_is_help=True,

@@ -75,12 +75,14 @@ def progress(title: str, quiet: bool) -> Iterator[Reporter]:
 
 def training_words(now: TrainingProgress) -> str:
     """Loss, held-out loss, rate and time left of a training run."""
-    held_out = "" if math.isnan(now.held_out_loss) else f" held-out {now.held_out_loss:.2f} nats"
     minutes, seconds = divmod(round(now.seconds_left), 60)
+    if now.step == 0:
+        return f"about {1 / now.steps_per_second:.1f} s a train step, {minutes}:{seconds:02d} in all"
+    held_out = "" if math.isnan(now.held_out_loss) else f" held-out {now.held_out_loss:.2f} nats"
     return f"loss {now.loss:.4f}{held_out} {now.steps_per_second:.1f} steps/s {minutes}:{seconds:02d} left"
 
 
 def say(message: str, quiet: bool) -> None:
     """One line of result on stdout."""
     if not quiet:
-        print(message)
+        print(message, flush=True)

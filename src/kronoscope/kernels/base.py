@@ -58,16 +58,31 @@ class Kernel(ABC):
         return f"{type(self).__name__}({', '.join(f'{name}={written(value)}' for name, value in values.items())})"
 
     def at_lag(self, lag: Tensor) -> Tensor:
-        """k as a function of the lag h - h', for stationary kernels. Float64, shape of ``lag``."""
+        """k as a function of the lag h - h', for stationary kernels. Float64, shape of ``lag``.
+
+        Raises:
+            InputError: The kernel is not stationary, or is not finite there in float64.
+        """
         if not self.is_stationary:
             raise _checks.InputError(f"{self!r} is not stationary: its covariance is no function of the lag alone")
         lag = torch.as_tensor(lag, dtype=torch.float64)
-        return self(lag, torch.zeros_like(lag))
+        return self._finite(self(lag, torch.zeros_like(lag)))
 
     def covariance(self, times: Tensor) -> Tensor:
-        """Gamma_ij = k(h_i, h_j), shape (frames, frames), float64."""
+        """Gamma_ij = k(h_i, h_j), shape (frames, frames), float64.
+
+        Raises:
+            InputError: The kernel is not finite there in float64.
+        """
         times = torch.as_tensor(times, dtype=torch.float64)
-        return self(times[:, None], times[None, :])
+        return self._finite(self(times[:, None], times[None, :]))
+
+    def _finite(self, values: Tensor) -> Tensor:
+        if not bool(values.isfinite().all()):
+            raise _checks.InputError(
+                f"the kernel {self!r} is not finite in float64 at some of the lags; give it less extreme numbers"
+            )
+        return values
 
     def __add__(self, other: Kernel) -> Kernel:
         if not isinstance(other, Kernel):

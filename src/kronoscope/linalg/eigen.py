@@ -44,7 +44,12 @@ def eigendecomposition(name: str, matrix: Tensor, dtype: torch.dtype | None = No
         InputError: The matrix is not square, finite, symmetric or positive semi-definite.
     """
     exact = symmetric(name, matrix)
-    values, vectors = torch.linalg.eigh(exact)
+    try:
+        values, vectors = torch.linalg.eigh(exact)
+    except torch.linalg.LinAlgError:
+        raise InputError(
+            f"{name} has no eigendecomposition in float64: its entries reach {float(exact.abs().max()):.3g}"
+        ) from None
     lowest, highest = float(values[0]), float(values[-1])
     rounded = dtype or matrix.dtype
     eps = torch.finfo(rounded).eps if rounded.is_floating_point else _EPS

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +27,7 @@ from .model import Model
 from .networks import build_network, training_config
 
 FEWEST_SEQUENCES = 8
+LONG = 3600.0  # seconds of a fit that are worth a warning
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ def fit(
         as_they_are = mean == "zero" and scaling is None and margins is None
         module, options, start = prepared.network(network, options, initial, config.min_time, as_they_are, generator)
     prepared.note_too_few(module, started=start is not None)
+    prepared.check_cost(module, config, device, on_progress)
     result = training.train(
         module,
         prepared.x,
@@ -199,6 +203,7 @@ def fit_run(
         settings.network, options, settings.initial, config.min_time, False, generator
     )
     prepared.note_too_few(network, started=start is not None)
+    prepared.check_cost(network, config, device, on_progress)
     told = Model(
         network,
         prepared.transform,
@@ -276,6 +281,30 @@ class Prepared:
         note = too_few(network, *self.x.shape, started=started)
         if note is not None:
             self.record["notes"] = [note]
+
+    def check_cost(
+        self,
+        network: nn.Module,
+        config: training.TrainingConfig,
+        device: str | torch.device | None,
+        on_progress: Callable[[training.Progress], None] | None,
+    ) -> None:
+        """Refuse a run that does not fit into memory; say beforehand how long a large one takes."""
+        if training.choose_device(device).type != "cpu":
+            return
+        cost = training.run_cost(network, self.x, self.held_out, config)
+        if cost is None:
+            return
+        training.check_cost(cost, self.x, config)
+        seconds = min(cost.total, config.max_seconds or math.inf)
+        if on_progress is not None:
+            on_progress(training.Progress(0, 0.0, math.nan, math.nan, 1 / max(cost.step, 1e-9), seconds))
+        elif seconds > LONG:
+            warnings.warn(
+                f"this fit takes about {seconds / 3600:.1f} hours ({cost.step:.1f} s a train step): "
+                "max_seconds= ends it sooner",
+                stacklevel=3,
+            )
 
     def model(
         self,

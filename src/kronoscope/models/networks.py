@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from .. import _checks
+from .. import _checks, _memory
 from ..nn import MLP, DiT, LinearScore, PositionTransformer, UNet, UnrolledTransformer
-from ..training import TrainingConfig
+from ..training import COPIES_OF_WEIGHTS, TrainingConfig
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -73,7 +73,23 @@ def build_network(
 ) -> nn.Module:
     """A network with weights drawn from ``generator``; the global random state is left as it was."""
     build = preset(name).build
+    _check_weights(lambda: build(num_frames, num_features, **options), name)
     return build_with(lambda: build(num_frames, num_features, **options), name, generator)
+
+
+def _check_weights(build: Callable[[], nn.Module], name: str) -> None:
+    """Refuse a network whose training would not fit into memory, by its shapes alone: nothing is allocated."""
+    advice = "give smaller network options (--option), shorter sequences or fewer features"
+    try:
+        with torch.device("meta"):
+            weights = sum(p.numel() * p.element_size() for p in build().parameters())
+    except _checks.InputError:
+        raise
+    except Exception as error:
+        if _memory.is_exhaustion(error):
+            raise _checks.InputError(f"network {name!r} is too large for any memory; {advice}") from None
+        return  # it computes with its weights at the start, or refuses its options: building it says which
+    _memory.check_bytes(COPIES_OF_WEIGHTS * weights, f"training the network {name!r}", advice)
 
 
 def build_with(build: Callable[[], Module], name: str, generator: torch.Generator) -> Module:

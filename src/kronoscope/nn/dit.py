@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .. import _checks
 from ..diffusion.schedule import alpha, broadcast, sigma
-from .position import PositionTransformer, check_sizes
+from .position import LARGEST_WIDTH, PositionTransformer, check_sizes
 from .records import BlockRecord, NetworkRecord
 from .time_features import TimeFeatures
 
@@ -176,7 +176,7 @@ class DiT(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(num_frames, num_features, width, num_blocks, num_heads)
-        _checks.count("mlp_ratio", mlp_ratio)
+        _checks.count("mlp_ratio", mlp_ratio, 1, LARGEST_WIDTH)
         _check_options(positions, attention, linear_path, data_scale)
         self.correction = _checks.positive("correction", correction)
         self.data_scale, self.num_blocks = data_scale, num_blocks

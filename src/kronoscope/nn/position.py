@@ -10,6 +10,9 @@ from ..diffusion.schedule import broadcast, sigma
 from .records import BlockRecord, NetworkRecord
 from .time_features import TimeFeatures
 
+# Far beyond what trains, and far below what takes minutes to build.
+LARGEST_WIDTH, MOST_BLOCKS = 65_536, 4096
+
 
 class PositionBlock(nn.Module):
     """Two gated linear maps of the stream: one between frames, one inside each frame.
@@ -116,8 +119,10 @@ class PositionTransformer(nn.Module):
 
 def check_sizes(num_frames: int, num_features: int, width: int, num_blocks: int, num_heads: int) -> None:
     """Refuse sizes that no transformer can have, by name."""
-    sizes = {"num_frames": num_frames, "num_features": num_features, "width": width}
-    for name, value in (sizes | {"num_blocks": num_blocks, "num_heads": num_heads}).items():
+    for name, value in {"num_frames": num_frames, "num_features": num_features}.items():
         _checks.count(name, value)
+    for name, value in {"width": width, "num_heads": num_heads}.items():
+        _checks.count(name, value, 1, LARGEST_WIDTH)
+    _checks.count("num_blocks", num_blocks, 1, MOST_BLOCKS)
     if width % num_heads:
         raise _checks.InputError(f"width must be a multiple of num_heads, got {width} and {num_heads}")

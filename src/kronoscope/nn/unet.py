@@ -10,10 +10,13 @@ from torch import Tensor, nn
 
 from .. import _checks
 from ..diffusion.schedule import broadcast, sigma
-from .position import check_sizes
+from .position import LARGEST_WIDTH, check_sizes
 from .time_features import TimeFeatures
 
 GROUP = 4  # channels that are normalised together, so that a lone frame still has a spread
+
+
+MOST_LEVELS = 32  # each halves the frames
 
 
 class ConvolutionBlock(nn.Module):
@@ -103,9 +106,9 @@ class UNet(nn.Module):
         check_sizes(num_frames, num_features, width, num_blocks, 1)
         if width % GROUP:
             raise _checks.InputError(f"width must be a multiple of {GROUP}, got {width}")
-        channels = [width * (level + 1) for level in range(_checks.count("num_levels", num_levels))]
+        channels = [width * (level + 1) for level in range(_checks.count("num_levels", num_levels, 1, MOST_LEVELS))]
         lowest = channels[-1]
-        if lowest % _checks.count("num_heads", num_heads):
+        if lowest % _checks.count("num_heads", num_heads, 1, LARGEST_WIDTH):
             raise _checks.InputError(f"num_heads must divide {lowest}, the channels at the bottom, got {num_heads}")
         time_width = 2 * width
         neighbours = list(itertools.pairwise(channels))

@@ -1,6 +1,7 @@
 """Denoising score matching: loss, loop, moving average, early stopping, checkpoints."""
 
 from .config import TrainingConfig, choose_device
+from .cost import COPIES_OF_WEIGHTS, RunCost, check_cost, run_cost
 from .loop import Progress, TrainingResult, lr_schedule, train
 from .loss import HeldOutLoss, denoising_loss, draw_times
 from .processes import Processes
@@ -9,18 +10,22 @@ from .tensors import first_line, read_tensors, write_tensors
 
 __all__ = [
     "CHECKPOINT",
+    "COPIES_OF_WEIGHTS",
     "HeldOutLoss",
     "Processes",
     "Progress",
+    "RunCost",
     "TrainingConfig",
     "TrainingResult",
     "TrainingState",
+    "check_cost",
     "choose_device",
     "denoising_loss",
     "draw_times",
     "first_line",
     "lr_schedule",
     "read_tensors",
+    "run_cost",
     "train",
     "write_tensors",
 ]

@@ -13,6 +13,12 @@ from .._calls import taking
 from .._errors import InputError
 
 EpsilonNetwork = Callable[..., Tensor]
+_CHUNK, _CHUNK_VALUES = 1024, 2**25
+
+
+def chunk_of(shape: tuple[int, ...]) -> int:
+    """Sequences (n, N, d) that the held-out loss passes through a network at once."""
+    return max(1, min(_CHUNK, _CHUNK_VALUES // (shape[1] * shape[2])))
 
 
 def draw_times(
@@ -162,7 +168,7 @@ class HeldOutLoss:
         return cls(diffusion.noise(x0, times, epsilon), times, epsilon, span, mask)
 
     @torch.no_grad()
-    def __call__(self, network: EpsilonNetwork, chunk: int = 1024) -> float:
+    def __call__(self, network: EpsilonNetwork, chunk: int | None = None) -> float:
         """The loss of ``network``, in nats a sequence."""
         total = 0.0
         for part in self._parts(chunk):
@@ -170,12 +176,13 @@ class HeldOutLoss:
         return 0.5 * self.clock_span * total / len(self.noised)
 
     @torch.no_grad()
-    def each(self, network: EpsilonNetwork, chunk: int = 1024) -> Tensor:
+    def each(self, network: EpsilonNetwork, chunk: int | None = None) -> Tensor:
         """The loss of every noised copy in nats, (copies,) float64; the sequences recur in their order."""
         rows = [_squares(network, *part).sum(dim=(1, 2), dtype=torch.float64) for part in self._parts(chunk)]
         return 0.5 * self.clock_span * torch.cat(rows).cpu()
 
-    def _parts(self, chunk: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+    def _parts(self, chunk: int | None) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+        chunk = chunk or chunk_of(tuple(self.noised.shape))
         for k in range(0, len(self.noised), chunk):
             part = slice(k, k + chunk)
             mask = None if self.mask is None else self.mask[part]
