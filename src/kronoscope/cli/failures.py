@@ -54,7 +54,7 @@ def _no_memory(error: BaseException) -> str:
 
 def _of_file(error: OSError) -> str:
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-    return f"{' -> '.join(names)}: {error.strerror}" if names else f"a file cannot be read or written: {error.strerror}"
+    return f"{' -> '.join(names)}: {error.strerror or error}" if names else str(error)
 
 
 def _defect(error: BaseException) -> str:

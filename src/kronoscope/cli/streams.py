@@ -57,7 +57,7 @@ class Output:
         except OSError as error:
             self._drop()
             if self._is_result:
-                raise InputError(f"standard output cannot be written: {error.strerror}") from None
+                raise InputError(f"standard output cannot be written: {error.strerror or error}") from None
         except ValueError:  # closed by someone in this process
             self._drop()
 
