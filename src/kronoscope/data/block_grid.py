@@ -334,7 +334,7 @@ def _first_instant(midnight: pd.DatetimeIndex, like: pd.DatetimeIndex) -> Whole:
 def show_step(step: Step) -> str:
     """A step for a message, in the largest unit of which it is a whole number."""
     if not isinstance(step, pd.Timedelta):
-        return f"{step:g}"
+        return "no time" if step is None else f"{step:g}"
     unit, size = offset_unit(step)
     number = nanoseconds(step) / size
     return f"{number:g} {unit[:-1] if number == 1 else unit}"

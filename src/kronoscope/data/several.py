@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._errors import InputError
+from .block_grid import show_step
 from .sequences import Container, SequenceSet, Source, Starts, ending_of, list_names
 from .units import is_same_unit
 
@@ -69,6 +70,7 @@ def _like(first: Source, its_path: Path, source: Source, path: Path) -> Source:
         if kinds[0] != kinds[1]:
             raise InputError(f"{path} has {kinds[1]}, but {its_path} has {kinds[0]}")
     _refuse_other_grid(first.container, its_path, source.container, path)
+    _refuse_other_step(first.container, its_path, source.container, path)
     order = [source.names.index(name) for name in first.names]
     return replace(source, values=source.values[..., order], names=first.names, bases=first.bases)
 
@@ -91,6 +93,12 @@ def _refuse_other_grid(expected: Container, its_path: Path, container: Container
         units = (_units(attrs), _units(container.variable_attrs.get(name, {})))
         if not is_same_unit(*units):
             raise InputError(f"{path} gives '{name}' in {units[1]}, but {its_path} in {units[0]}")
+
+
+def _refuse_other_step(expected: Container, its_path: Path, container: Container, path: Path) -> None:
+    steps = [show_step(one.step) for one in (expected, container)]
+    if steps[0] != steps[1]:
+        raise InputError(f"{path} has a step of {steps[1]}, but {its_path} of {steps[0]}")
 
 
 def _units(attrs: Mapping[str, object]) -> str:

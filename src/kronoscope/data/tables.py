@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .._errors import InputError
 from .csv_format import PLAIN, TEXTS, CsvOptions, sniff
 from .csv_reading import CsvTable, read_csv, refuse_repeats
+from .sequence_order import SequenceOrder, even_offsets, order_in_time
 from .sequences import (
     Container,
     FloatArray,
@@ -255,7 +256,7 @@ def _pivoted(
 def _sequences(
     table: pd.DataFrame, features: list[str], container: Container, time: str | None, timezone: str | None
 ) -> Source:
-    """The rows of each sequence, in the order of their offsets; sequences in the order of their first row."""
+    """The rows of each sequence in order of time or offset; sequences in the order of their first row."""
     if table[SEQUENCE].isna().any():
         raise InputError(f"the column '{SEQUENCE}' is empty in row {int(np.argmax(table[SEQUENCE].isna())) + 1}")
     number, labels = pd.factorize(table[SEQUENCE])
@@ -264,16 +265,16 @@ def _sequences(
         odd = int(np.argmax(sizes != sizes[0]))
         raise InputError(
             f"all sequences must have the same number of frames, but sequence {labels[0]} has {sizes[0]} "
-            f"and sequence {labels[odd]} has {sizes[odd]}"
+            f"and sequence {labels[odd]} has {sizes[odd]}: fill in the missing rows, or leave that sequence out"
         )
     shape = (len(labels), int(sizes[0]))
     offset_name = _offset_name(table, features, shape, time)
     offset = np.arange(len(table)) if offset_name is None else _numbers(table, offset_name)
-    order = np.lexsort((offset, number))
+    rows = np.lexsort((offset, number)).reshape(shape)
     step = None
     if offset_name is not None:
-        step = _step_of(np.asarray(offset, dtype=np.float64)[order].reshape(shape), offset_name)
-    values = np.stack([_numbers(table, name) for name in features], axis=1)[order]
+        step = _step_of(np.asarray(offset, dtype=np.float64)[rows], offset_name)
+    values = np.stack([_numbers(table, name) for name in features], axis=1)
     starts: Starts = None
     notes: list[str] = []
     if time is not None:
@@ -281,9 +282,30 @@ def _sequences(
         container = replace(container, time_form=form)
         if not keep.all():
             raise InputError(f"some times in '{time}' occur twice in {timezone}; give them with their offset")
-        starts = times[order[:: shape[1]]]
+        advice = (
+            "Fill in the rows between, or leave the sequence out; to take the rows as frames in the order of the file, "
+            f"leave out --time and choose the values with --columns {','.join(features[:12])}"
+        )
+        in_time = order_in_time(times, rows, labels.tolist(), time, advice, dates_only=offset_name is not None)
+        if offset_name is not None:
+            _check_agree(in_time, rows, step, offset_name, time)
+        rows, starts, step = in_time.rows, in_time.starts, in_time.step or step
     container = replace(container, step=step)
-    return Source(values.reshape(*shape, -1), tuple(features), container, tuple(features), None, starts, tuple(notes))
+    return Source(values[rows], tuple(features), container, tuple(features), None, starts, tuple(notes))
+
+
+def _check_agree(in_time: SequenceOrder, by_offset: NDArray[np.int64], step: Step, offset_name: str, time: str) -> None:
+    """Refuse an offset column that says another order or step than the column of times."""
+    agree = np.array_equal(in_time.rows, by_offset)
+    if isinstance(step, pd.Timedelta) and isinstance(in_time.step, pd.Timedelta):
+        agree &= bool(np.isclose(in_time.step / step, 1.0, rtol=1e-6))
+    elif isinstance(step, float) and isinstance(in_time.step, float):
+        agree &= bool(np.isclose(in_time.step, step, rtol=1e-6))
+    if not agree:
+        raise InputError(
+            f"the columns '{offset_name}' and '{time}' disagree on the order or the step of the rows: "
+            f"leave out --time, or remove the column '{offset_name}'"
+        )
 
 
 def _offset_name(table: pd.DataFrame, features: list[str], shape: tuple[int, int], time: str | None) -> str | None:
@@ -307,16 +329,9 @@ def _offset_name(table: pd.DataFrame, features: list[str], shape: tuple[int, int
 
 
 def _step_of(offsets: FloatArray, name: str) -> Step:
-    """The step between frames that an offset column gives; None for plain frame numbers or uneven offsets."""
-    if np.isnan(offsets).any() or np.any(offsets != offsets[0]):
-        raise InputError(
-            f"the column '{name}' says where a row stands in its sequence, so it must be the same in all sequences: "
-            "rename it in the source, if it is a feature"
-        )
-    gaps = np.diff(offsets[0])
-    if np.any(gaps == 0):
-        raise InputError(f"the column '{name}' repeats a value within a sequence")
-    if name == "frame" or not gaps.size or np.ptp(gaps) > 1e-9 * gaps[0]:
+    """The step between frames that an offset column (n, N) gives; None for plain frame numbers."""
+    step = even_offsets(offsets, name)
+    if step is None or name == "frame":
         return None
     unit = OFFSET_UNITS.get(name)
-    return float(gaps[0]) if unit is None else pd.Timedelta(round(float(gaps[0]) * unit), unit="ns")
+    return step if unit is None else pd.Timedelta(round(step * unit), unit="ns")
