@@ -196,7 +196,11 @@ def test_bad_grids(tmp_path):
         frames=2,
     )
     refused("order .sequence, time, feature., got .time, lat, lon.", nc(xr.Dataset({"a": (("time", "lat", "lon"), X)})))
-    refused("stack them into one", nc(xr.Dataset({"a": (("time", "site"), x), "b": (("time", "site"), x)})), frames=2)
+    refused(
+        r"choose one of them with columns= .--columns a.",
+        nc(xr.Dataset({"a": (("time", "site"), x), "b": (("time", "site"), x)})),
+        frames=2,
+    )
     refused(
         "'a' and 'b' have different dimensions; choose",
         nc(xr.Dataset({"a": ("time", x[0]), "b": (("time", "site"), X[0][:3])})),
