@@ -304,6 +304,7 @@ def _dates(
     if data[dim].dtype.kind == "m":
         seconds = data[dim].values.astype("timedelta64[ns]").astype(np.int64) / 1e9
         return seconds, TimeForm("number", "", "float64"), everything, [], attrs
+    form = TimeForm("number", "", "float64") if numbers_note(data[dim]) else form
     read = parse(pd.Series(data[dim].values), dim, form)
     times, notes = read.times, list(read.notes)
     written_zone = attrs.pop("timezone", None)  # ours: such stamps are universal time
