@@ -1,12 +1,10 @@
-"""Times of xarray files that follow no calendar of ours, and variables that only describe others."""
+"""Times of xarray files that follow no calendar of ours: they stay numbers."""
 
 from __future__ import annotations
 
 import xarray as xr
 
 _STANDARD = ("standard", "gregorian", "proleptic_gregorian")
-# Endings of variables that hold the ends of each interval of a coordinate.
-_BOUNDS = ("_bnds", "_bounds", "_bnd")
 
 
 def decodable(raw: xr.Dataset) -> dict[str, bool]:
@@ -41,22 +39,3 @@ def numbers_note(coordinate: xr.DataArray) -> str | None:
     calendar = coordinate.attrs.get("calendar")
     which = f" in the calendar '{calendar}'" if calendar else ""
     return f"The times of '{coordinate.name}' stay numbers: {units}{which}."
-
-
-def describing(data: xr.Dataset) -> list[str]:
-    """Variables that describe others: bounds of a coordinate, and grid mappings."""
-    named = set()
-    for variable in data.variables.values():
-        named |= {str(variable.attrs.get(key)) for key in ("bounds", "climatology", "grid_mapping")}
-    return [str(name) for name in data.data_vars if str(name) in named or _is_bounds(data, str(name))]
-
-
-def _is_bounds(data: xr.Dataset, name: str) -> bool:
-    coordinate = next((name.removesuffix(end) for end in _BOUNDS if name.endswith(end)), None)
-    dims = data[name].dims
-    return (
-        coordinate in data.coords
-        and len(dims) > 1
-        and data[coordinate].dims == dims[:-1]
-        and data.sizes[dims[-1]] in (2, 4)
-    )

@@ -25,9 +25,10 @@ import pandas as pd
 import xarray as xr
 
 from .._errors import InputError
-from .calendars import decodable, describing, numbers_note
+from .calendars import decodable, numbers_note
 from .chunks import read_values, share_of_record
 from .feature_columns import columns_option
+from .grid_variables import choose_variables
 from .sequences import Container, Coordinate, FloatArray, Source, Starts, Step, decoded_text, first_line, list_names
 from .sizes import check_size
 from .time_forms import TimeForm
@@ -121,7 +122,7 @@ def to_source(
     if columns is not None and (not columns or len(set(columns)) < len(columns)):
         raise InputError("columns must name at least one column, and none twice")
     data = _with_text(data)
-    names, described = _variables(data, columns)
+    names, described = choose_variables(data, columns)
     dims = tuple(str(dim) for dim in data[names[0]].dims)
     timed = [_is_time(data, dim, time) for dim in dims]
     if time is not None and not any(timed):
@@ -189,30 +190,6 @@ def _check_kept(data: xr.Dataset, names: list[str], dims: tuple[str, ...], colum
         check_size(size, "what is asked for")
     except InputError as error:
         raise InputError(f"{error}; ask for less with max_sequences and columns (--max-sequences, --columns)") from None
-
-
-def _variables(data: xr.Dataset, columns: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """The variables that hold values, and notes on those left out."""
-    every = [str(name) for name in data.data_vars]
-    if not every:
-        raise InputError("there is no variable in it")
-    left_out = describing(data) if columns is None else []
-    names = [name for name in every if name not in left_out] or every
-    if columns is not None and (len(names) > 1 or set(columns) <= set(names)):
-        missing = [name for name in columns if name not in names]
-        if missing:
-            raise InputError(f"there is no variable '{missing[0]}'; there are {list_names(names)}")
-        names = list(columns)
-    real = [name for name in names if data[name].dtype.kind in "iuf"]
-    alike = [name for name in real if data[name].dims == data[real[0]].dims]
-    choose = f"choose variables with columns= ({columns_option(alike)})" if alike else "there is none of real numbers"
-    for name in names:
-        if name not in real:
-            raise InputError(f"the variable '{name}' is no array of real numbers (dtype {data[name].dtype}); {choose}")
-        if data[name].dims != data[names[0]].dims:
-            raise InputError(f"the variables '{names[0]}' and '{name}' have different dimensions; {choose}")
-    notes = [f"Left out, since they describe other variables: {list_names(left_out)}."] if names != every else []
-    return names, notes if columns is None else []
 
 
 def _is_time(data: xr.Dataset, dim: str, time: str | None) -> bool:
