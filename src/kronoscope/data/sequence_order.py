@@ -70,8 +70,8 @@ def order_in_time(
         sequence, frame = uneven[0]
         before, after = times[rows[sequence, frame]], times[rows[sequence, frame + 1]]
         raise InputError(
-            f"sequence {_label(labels[sequence])} is uneven in time: in '{name}' {after} comes after {before}, but the step is "
-            f"{show_step(_as_step(step, times))}. {advice}"
+            f"sequence {_label(labels[sequence])} is uneven in time: in '{name}' {after} comes after {before}, but the "
+            f"step is {show_step(_as_step(step, times))}. {advice}"
         )
     return SequenceOrder(rows, starts, _as_step(float(gaps.mean()), times))
 

@@ -90,8 +90,8 @@ def _in_nanoseconds(index: pd.DatetimeIndex, written: pd.Series, name: str) -> p
     if outside.size:
         row = int(outside[0])
         raise InputError(
-            f"the time column '{name}' holds {str(written.iloc[row])[:40]!r} in row {row + 1}: times must lie in the years "
-            f"{_YEARS[0]} to {_YEARS[1]}; correct or remove that row"
+            f"the time column '{name}' holds {str(written.iloc[row])[:40]!r} in row {row + 1}: times must lie in the "
+            f"years {_YEARS[0]} to {_YEARS[1]}; correct or remove that row"
         )
     return index.as_unit("ns")
 
