@@ -13,6 +13,7 @@ from training_cases import QUICK, assert_same, quick, seeded, sequences, small_n
 from kronoscope import InputError
 from kronoscope.nn import PositionTransformer
 from kronoscope.training import CHECKPOINT, loop, read_tensors, train, write_tensors
+from kronoscope.training.loss import HeldOutLoss
 
 
 @pytest.mark.parametrize("step", [1, 10, 17, 29])
@@ -80,6 +81,31 @@ def test_resume_after_patience_ran_out_does_not_go_on(tmp_path):
     config = replace(QUICK, learning_rate=1e-9, patience=1, max_steps=100, ema_decay=0.0, weight_decay=0.0)
     whole = quick(config, checkpoint=tmp_path)
     assert_same(whole, quick(config, checkpoint=tmp_path, resume=True))
+
+
+@pytest.mark.parametrize("step", [11, 19, 20, 25])
+def test_a_resumed_run_does_not_forget_the_best_loss(tmp_path, monkeypatch, step):
+    """The held-out loss rises after step 10: those parameters are kept, wherever in between the run was stopped."""
+    losses = {10: 1.0, 20: 2.0, 30: 1.5}
+    looked = []
+
+    def rising(self, network):
+        looked.append(10 * (len(looked) + 1))
+        return losses[looked[-1]]
+
+    def stop(progress):
+        if progress.step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(HeldOutLoss, "__call__", rising)
+    whole = quick()
+    assert whole.best_step == 10
+    looked.clear()
+    with pytest.raises(KeyboardInterrupt):
+        quick(checkpoint=tmp_path, on_progress=stop)
+    numbers = read_tensors(tmp_path / CHECKPOINT)[1]
+    assert (numbers["best_step"], numbers["best_loss"]) == (10, 1.0)
+    assert_same(whole, quick(checkpoint=tmp_path, resume=True))
 
 
 @pytest.fixture

@@ -48,8 +48,8 @@ def kept(folder):
 
 
 def test_the_train_loss_names_its_step_and_the_last_checkpoint(tmp_path, monkeypatch):
-    assert f"the last checkpoint, of step 0, is {tmp_path / CHECKPOINT}; try" in diverges(WILD, checkpoint=tmp_path)
-    assert kept(tmp_path) == 0
+    assert "; no checkpoint was kept; try" in diverges(WILD, checkpoint=tmp_path)  # of step 0 nothing is worth keeping
+    assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     words = diverges(WILD, checkpoint=tmp_path)
     step = int(re.search(r"diverged at step (\d+): the loss is", words).group(1))

@@ -17,3 +17,7 @@ class DivergenceError(KronoscopeError, RuntimeError):
 
 class ConvergenceError(KronoscopeError, RuntimeError):
     """An iterative solver did not reach its tolerance; its result would not be exact."""
+
+
+class InterruptedCommand(KronoscopeError):
+    """A command was interrupted: the message says what was kept and how to go on. It exits with 130."""

@@ -9,6 +9,7 @@ import traceback
 import warnings
 from types import FrameType
 
+from .. import _files
 from .failures import SHOW_TRACEBACK, failure, one_line
 from .streams import guarded
 
@@ -47,6 +48,7 @@ def _outcome(arguments: list[str] | None) -> int:
     assert (
         app is auditing.app is compiling.app is forecasting.app is reproducing.app
     )  # importing them registered their commands
+    _files.written.clear()
     outcome = app(arguments, standalone_mode=False)
     sys.stdout.flush()
     return outcome if isinstance(outcome, int) else 0

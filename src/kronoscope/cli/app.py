@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from .._errors import InputError
-from .progress import progress, say, training_words
+from .interruptions import Commands
+from .progress import progress, say
 from .ranges import App
 from .text_options import READING, Decimal, Encoding, NaValues, Separator, split_names
 
 app = App(
+    cls=Commands,
     name="kronoscope",
     help="Learn, generate and measure dependent sequences with diffusion models.",
     no_args_is_help=True,
@@ -181,7 +183,8 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Learn the law of the sequences in SOURCE; writes a run folder with a report."""
-    from .. import data, experiments, models, report, training
+    from .. import data, models, training
+    from .runs import complete, train
 
     processes = training.Processes.join()  # under torchrun; the first alone speaks and writes
     quiet = quiet or not processes.is_first
@@ -233,43 +236,14 @@ def fit(
                 "precision": precision,
             },
         )
+    if resume and complete(out, reading if source else None, quiet):
+        return
     sequences = data.read(**{**reading, "limits": data.parse_limits(reading["limits"])})
     for note in sequences.notes:
         say(note, quiet)
     n, frames_read, features = sequences.values.shape
     say(f"{n} sequences of {frames_read} frames with {features} features", quiet)
-    try:
-        with progress("training", quiet) as show:
-            model = models.fit_run(
-                sequences,
-                settings,
-                config,
-                out,
-                source=reading,
-                resume=resume,
-                force=force,
-                device=device,
-                on_progress=lambda now: show(now.fraction, training_words(now)),
-            )
-    except KeyboardInterrupt:
-        raise InputError(f"interrupted; kronoscope fit --resume --out {out} continues") from None
-    for note in model.record.get("notes", []):
-        say(f"note: {note}", quiet)
-    outcome = model.record["training"]
-    say(
-        f"trained {outcome['steps']} steps in {outcome['seconds']:.0f} s; kept those of step {outcome['best_step']} "
-        f"({outcome['weights']:,} weights)",
-        quiet,
-    )
-    if "initial" in model.record:
-        start = model.record["initial"]
-        say(f"training moved the law of {start['from']} by {start['kl_moved']:.3g} nats a sequence", quiet)
-    if not processes.is_first:
-        return
-    page = experiments.run_report(model, sequences)
-    report.save_records(page, out / "report.json", force=True)
-    report.write(page, out / "report.html", force=True)
-    say(f"run: {out}\nreport: {out / 'report.html'}", quiet)
+    train(sequences, settings, config, out, reading, resume=resume, force=force, device=device, quiet=quiet)
 
 
 @app.command()
@@ -335,23 +309,15 @@ def demo(
 def report(
     run: Annotated[Path, typer.Argument(help="A folder that fit, demo or reproduce wrote.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in the folder.")] = None,
-    force: Force = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace --out; without --out, make the records of a run again, too.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the report of RUN again from its records or results; nothing is trained or measured."""
-    import kronoscope_evidence as evidence
+    """Draw the report of RUN again from its records or results; a run that has none gets them from its SOURCE."""
+    from .runs import draw
 
-    from .. import report as pages
-
-    if not run.is_dir():
-        raise InputError(f"{run} is no folder; report takes the folder that fit, demo or reproduce wrote")
-    target = out or run / "report.html"
-    if evidence.is_study(run):
-        say(f"report: {evidence.render(run, target, force=force or out is None)}", quiet)
-        return
-    page = pages.load_records(run / "report.json")
-    pages.write(page, target, force=force or out is None)
-    say(f"report: {target}", quiet)
+    say(f"report: {draw(run, out, force)}", quiet)
 
 
 def _settings_of(run: Path) -> tuple[dict[str, Any], Any, Any]:

@@ -8,7 +8,7 @@ import traceback
 from typer.exceptions import Abort, Exit, TyperException
 
 from .. import _memory
-from .._errors import DivergenceError, KronoscopeError
+from .._errors import DivergenceError, InterruptedCommand, KronoscopeError
 
 DONE, FAILED, BAD_INPUT, DEFECT, INTERRUPTED = 0, 1, 2, 70, 130
 SHOW_TRACEBACK = "KRONOSCOPE_TRACEBACK"
@@ -23,6 +23,8 @@ def failure(error: BaseException) -> tuple[str | None, int]:
         return None, error.exit_code
     if isinstance(error, KeyboardInterrupt | Abort):
         return "interrupted", INTERRUPTED
+    if isinstance(error, InterruptedCommand):
+        return str(error), INTERRUPTED
     if isinstance(error, TyperException):
         return error.format_message(), BAD_INPUT
     if isinstance(error, DivergenceError):

@@ -83,9 +83,16 @@ def run_report(
         "Sequences, real and generated",
         f"A diffusion model ({name}) learnt {len(sequences)} sequences of {frames} frames with {features} features.",
         facts,
-        [data_section(shown), *generated_sections(shown), training_section(shown)],
+        [*_warnings(model), data_section(shown), *generated_sections(shown), training_section(shown)],
         _verdict(shown),
     )
+
+
+def _warnings(model: models.Model) -> list[Section]:
+    """What the fit warned of, before anything else."""
+    notes = model.record.get("notes", [])
+    blocks: list[Block] = [Text(note[0].upper() + note[1:], "note") for note in notes]
+    return [Section("Warnings", "Read these before the rest of the page.", blocks)] if blocks else []
 
 
 def show_run(
@@ -251,7 +258,10 @@ def _verdict(shown: RunShown) -> Verdict | None:
     if comparison.held_out_blocks:
         numbers.append(energy_number(comparison))
     outcome = shown.model.record["training"]
-    numbers.append(Number(f"{outcome['seconds']:.0f} s", "of training", f"{outcome['steps']} steps"))
+    steps, planned = outcome["steps"], shown.model.training.max_steps
+    short = any(note.startswith("undertrained") for note in shown.model.record.get("notes", []))
+    words = f"undertrained: {steps} of {planned} steps" if short else f"{steps} steps"
+    numbers.append(Number(f"{outcome['seconds']:.0f} s", "of training", words, "bad" if short else "neutral"))
     return Verdict(numbers)
 
 

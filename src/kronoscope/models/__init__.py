@@ -1,30 +1,40 @@
 """``fit``, ``load`` and the fitted model: where data, network, training and sampling meet."""
 
 from .conditioning import ConditionalSequence
-from .fit import FitSettings, fit, fit_run
-from .folder import read_settings
+from .fit import fit
+from .folder import PAGE, RECORDS, check_files, has_page, is_finished, page_written, read_run, read_settings
 from .forecasting import forecast, impute
 from .heads import HeadsChoice, choose_heads
 from .initial import ESTIMATORS
 from .learnt import LearntLaw
-from .model import Model, load
+from .model import Model, load, load_but_page
 from .networks import NETWORKS, NetworkPreset, training_config
+from .run_fitting import FitSettings, fingerprint, fit_run
 
 __all__ = [
     "ESTIMATORS",
     "NETWORKS",
+    "PAGE",
+    "RECORDS",
     "ConditionalSequence",
     "FitSettings",
     "HeadsChoice",
     "LearntLaw",
     "Model",
     "NetworkPreset",
+    "check_files",
     "choose_heads",
+    "fingerprint",
     "fit",
     "fit_run",
     "forecast",
+    "has_page",
     "impute",
+    "is_finished",
     "load",
+    "load_but_page",
+    "page_written",
+    "read_run",
     "read_settings",
     "training_config",
 ]

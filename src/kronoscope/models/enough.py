@@ -1,4 +1,4 @@
-"""Whether the sequences are enough for the structure of a network: too few are refused, or fitted and told."""
+"""Whether the sequences are enough for the structure of a network, and the time for its training."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from .. import training
 from .._errors import InputError
 from ..nn import LinearScore, UnrolledTransformer
 from ..nn.unrolled_heads import FactorHeads, LagHeads
@@ -94,3 +95,31 @@ def too_few(network: nn.Module, n: int, num_frames: int, num_features: int, *, s
         return None
     because = found.because.format(price=found.numbers / (2 * n))
     return f"n = {n} training sequences are {because}; take at least {found.enough}, or {found.instead}"
+
+
+SHORT = 0.5  # of the steps that were planned; with more, the learning rate came near enough to its end
+FEWEST_EVALUATIONS = 4  # to see whether a curve still falls
+
+
+def undertrained(result: training.TrainingResult, config: training.TrainingConfig) -> str | None:
+    """The warning for a training that time cut off before half of its steps; None elsewhere.
+
+    There is none, either, where the held-out loss had stopped falling.
+    """
+    if result.stopped != "max_seconds" or result.steps >= SHORT * config.max_steps:
+        return None
+    if len(result.history) >= FEWEST_EVALUATIONS and _lowest(result.history) <= 0.75 * result.steps:
+        return None
+    enough = ""
+    if result.steps:
+        enough = f" All steps take about {result.seconds * config.max_steps / result.steps:.0f} s on this machine."
+    return (
+        f"undertrained: the time allowed {result.steps} of {config.max_steps} training steps, and the held-out loss "
+        "was still falling. Do not trust what this model generates. Give more time (max_seconds, --max-seconds; now "
+        f"{config.max_seconds:g} s).{enough}"
+    )
+
+
+def _lowest(history: list[dict[str, float]]) -> float:
+    """The step of the lowest held-out loss."""
+    return min(history, key=lambda record: record["held_out_loss"])["step"]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,44 +17,13 @@ from torch import Tensor, nn
 from .. import _checks, data, training
 from .._errors import InputError
 from . import folder as run_folder
-from .enough import too_few
+from .enough import too_few, undertrained
 from .initial import Initial, Start, start_from
 from .model import Model
 from .networks import build_network, training_config
 
 FEWEST_SEQUENCES = 8
 LONG = 3600.0  # seconds of a fit that are worth a warning
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """What a fit is told besides the data and the training settings.
-
-    Attributes:
-        network: A name in ``models.NETWORKS``.
-        network_options: Keyword arguments of the network.
-        mean: "zero", "feature" or "free" ((N, d)), learnt on the training part and subtracted.
-        scaling: None or "standard" (one standard deviation a feature).
-        harmonics: Annual harmonics of the seasonal cycle that is subtracted.
-        margins: None or "normal-scores": see :func:`fit`.
-        test: As for ``data.split``.
-        validation: Share of the rest for early stopping.
-        gap: Sequences dropped between the parts.
-        seed: Of everything random.
-        initial: None, or the name of an estimator from which network "unrolled" starts: see :func:`fit`.
-    """
-
-    network: str = "position"
-    network_options: dict[str, Any] = field(default_factory=dict)
-    mean: str = "zero"
-    scaling: str | None = None
-    harmonics: int = 0
-    test: float | str | None = None
-    validation: float = 0.1
-    gap: int = 0
-    seed: int = 0
-    margins: str | None = None
-    initial: str | None = None
 
 
 def fit(
@@ -110,8 +75,8 @@ def fit(
             the others are the network's presets.
 
     Returns:
-        The model. ``model.record["notes"]`` says where the sequences are few for the network's structure; it
-        is there only then.
+        The model. ``model.record["notes"]`` says where the sequences are few for the network's structure, and where
+        the time was too short for the training, which is warned of as well; it is there only then.
 
     Raises:
         InputError: Too few sequences (without ``initial``, fewer values than the network's structure has free
@@ -155,96 +120,10 @@ def fit(
     )
     if start is not None:
         prepared.record["initial"] = start.moved(result.network, config.min_time)
-    return prepared.model(result, config, name, options, returns_tensor=isinstance(x, Tensor))
-
-
-def fit_run(
-    sequences: data.SequenceSet,
-    settings: FitSettings,
-    config: training.TrainingConfig,
-    folder: str | os.PathLike[str],
-    *,
-    source: dict[str, Any] | None = None,
-    resume: bool = False,
-    force: bool = False,
-    device: str | torch.device | None = None,
-    on_progress: Callable[[training.Progress], None] | None = None,
-) -> Model:
-    """As :func:`fit`, from the data door into a run folder that an interruption leaves fit to continue.
-
-    Args:
-        sequences: What ``data.read`` gave.
-        settings: Mean, scaling, split, network, seed.
-        config: Training settings.
-        folder: The run folder: new, or with ``resume`` one that was interrupted under the same settings.
-        source: The path and the options with which the sequences were read (JSON), so that the run can cut
-            the same file again.
-        resume: Continue the checkpoint in ``folder``.
-        force: Replace a run that is there.
-        device, on_progress: See :func:`fit`.
-    """
-    generator = torch.Generator().manual_seed(settings.seed)
-    prepared = prepare(
-        sequences,
-        mean=settings.mean,
-        scaling=settings.scaling,
-        margins=settings.margins,
-        harmonics=settings.harmonics,
-        test=settings.test,
-        validation=settings.validation,
-        gap=settings.gap,
-        generator=generator,
-    )
-    prepared.record["fit"] = asdict(settings)
-    prepared.record["source"] = source or {}
-    prepared.record["data"]["fingerprint"] = hashlib.sha256(sequences.values.tobytes()).hexdigest()
-    options = dict(settings.network_options)
-    network, options, start = prepared.network(
-        settings.network, options, settings.initial, config.min_time, False, generator
-    )
-    prepared.note_too_few(network, started=start is not None)
-    prepared.check_cost(network, config, device, on_progress)
-    told = Model(
-        network,
-        prepared.transform,
-        sequences.container,
-        sequences.feature_names,
-        config,
-        network_name=settings.network,
-        network_options=options,
-        record=prepared.record,
-    ).settings()
-    processes = training.Processes.join()
-    if not processes.is_first:
-        processes.wait()  # until the first has made or checked the folder
-        path = Path(folder)
-        resume = resume and (path / training.CHECKPOINT).exists()
-    elif resume:
-        path = Path(folder)
-        _check_same(run_folder.read_json(path / run_folder.RUN), told, path)
-        resume = (path / training.CHECKPOINT).exists()  # killed before its first checkpoint: from the start again
-    else:
-        path = run_folder.new_folder(folder, force)
-        run_folder.write_json(path / run_folder.RUN, told)
-    if processes.is_first:
-        processes.wait()
-    result = training.train(
-        network,
-        prepared.x,
-        prepared.held_out,
-        config,
-        generator=generator,
-        device=device,
-        checkpoint=path,
-        resume=resume,
-        on_progress=on_progress,
-    )
-    if start is not None:
-        prepared.record["initial"] = start.moved(result.network, config.min_time)
-    model = prepared.model(result, config, settings.network, options)
-    if processes.is_first:
-        model.write_result(path)
-        (path / training.CHECKPOINT).unlink(missing_ok=True)
+    model = prepared.model(result, config, name, options, returns_tensor=isinstance(x, Tensor))
+    note = undertrained(result, config)
+    if note is not None:
+        warnings.warn(note, stacklevel=2)
     return model
 
 
@@ -314,7 +193,9 @@ class Prepared:
         options: dict[str, Any],
         returns_tensor: bool = False,
     ) -> Model:
-        """The fitted model."""
+        """The fitted model; its record says so where the time was too short."""
+        note = undertrained(result, config)
+        notes = [*self.record.get("notes", []), *([] if note is None else [note])]
         outcome = {
             "history": result.history,
             "best_step": result.best_step,
@@ -332,7 +213,7 @@ class Prepared:
             self.starts,
             name,
             options,
-            {**self.record, "training": outcome},
+            {**self.record, "training": outcome, **({"notes": notes} if notes else {})},
             returns_tensor,
         )
 
@@ -389,13 +270,3 @@ def prepare(
         part.starts if isinstance(part.starts, pd.DatetimeIndex) else None,
         record,
     )
-
-
-def _check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
-    """Refuse to resume a run that was told something else, naming what differs."""
-    if (path / run_folder.WEIGHTS).exists():
-        raise InputError(f"{path} is finished; there is nothing to resume")
-    told = sorted({*before, *now} - {"environment", "source"})
-    differ = [name for name in told if json.dumps(before.get(name)) != json.dumps(now.get(name))]
-    if differ:
-        raise InputError(f"{path} was begun with other settings ({', '.join(differ)}); resume it with the same ones")

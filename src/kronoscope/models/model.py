@@ -21,7 +21,7 @@ from .. import _checks, data, diffusion, sampling
 from .._errors import InputError
 from .._typing import DiffusionTime
 from ..processes import DenseGaussian
-from ..training import CHECKPOINT, TrainingConfig, first_line, write_tensors
+from ..training import TrainingConfig, first_line, read_tensors
 from . import folder as run_folder
 from .conditioning import Array, ConditionalSequence, condition
 from .learnt import LearntLaw, is_affine, learnt_law, with_floor
@@ -305,10 +305,7 @@ class Model:
 
     def save(self, folder: str | os.PathLike[str], force: bool = False) -> Path:
         """Write a run folder of safetensors and JSON, which :func:`kronoscope.load` reads."""
-        path = run_folder.new_folder(folder, force)
-        run_folder.write_json(path / run_folder.RUN, self.settings())
-        self.write_result(path)
-        return path
+        return run_folder.save(folder, self.settings(), self.result(), self.network.state_dict(), force)
 
     def settings(self) -> dict[str, Any]:
         """What the fit was told, as ``run.json`` holds it."""
@@ -321,10 +318,10 @@ class Model:
             **{k: self.record[k] for k in ("fit", "source", "data", "split", "environment") if k in self.record},
         }
 
-    def write_result(self, path: Path) -> None:
-        """Write weights and result into a run folder whose ``run.json`` is there; weights last, as the sign of done."""
+    def result(self) -> dict[str, Any]:
+        """What came out of the fit besides the weights, as ``result.json`` holds it."""
         starts = self.training_starts
-        result = {
+        return {
             "transform": self.transform.to_json(),
             "container": self.container.to_json(),
             "feature_names": list(self.feature_names),
@@ -332,8 +329,6 @@ class Model:
             "returns_tensor": self.returns_tensor,
             "record": self.record,
         }
-        run_folder.write_json(path / run_folder.RESULT, result)
-        write_tensors(path / run_folder.WEIGHTS, self.network.state_dict())
 
 
 def load(folder: str | os.PathLike[str], *, network: nn.Module | None = None) -> Model:
@@ -344,15 +339,26 @@ def load(folder: str | os.PathLike[str], *, network: nn.Module | None = None) ->
         network: The module of the right shape, for a run of a network of the user's own.
 
     Raises:
-        InputError: The folder is missing, unfinished, damaged, foreign, or of another network.
+        InputError: The folder is missing, unfinished, of another network, or a file in it was changed since it was
+            written (every file is compared with the SHA-256 that ``run.json`` holds).
     """
+    return load_but_page(folder, network, ())
+
+
+def load_but_page(
+    folder: str | os.PathLike[str],
+    network: nn.Module | None = None,
+    unchecked: tuple[str, ...] = (run_folder.RECORDS, run_folder.PAGE),
+) -> Model:
+    """As :func:`load`, where files ``unchecked`` may have been changed: to make them again."""
     path = Path(folder)
     if not path.is_dir():
         raise InputError(f"{path} does not exist; a run folder is what fit writes")
-    settings = run_folder.read_json(path / run_folder.RUN)
-    if not (path / run_folder.WEIGHTS).exists() and (path / CHECKPOINT).exists():
+    settings = run_folder.read_run(path)
+    run_folder.check_files(path, settings, unchecked)
+    if not run_folder.is_finished(settings):
         raise InputError(f"{path} is not finished: continue it with fit --resume")
-    weights = run_folder.read_weights(path / run_folder.WEIGHTS)
+    weights = read_tensors(path / run_folder.WEIGHTS)[0]
     result = run_folder.read_json(path / run_folder.RESULT)
     try:
         name, options = settings["network"]["name"], settings["network"]["options"]

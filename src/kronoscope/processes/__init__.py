@@ -5,7 +5,6 @@ from .law import GaussianLaw
 from .matrices import DenseGaussian, SeparableGaussian
 from .nonseparable import BlockToeplitzSequence, KroneckerSum
 from .sequence import GaussianSequence
-from .squared_error import SquaredError, affine_squared_error, sampled_squared_error
 
 __all__ = [
     "BlockToeplitzSequence",
@@ -15,7 +14,4 @@ __all__ = [
     "GaussianSequence",
     "KroneckerSum",
     "SeparableGaussian",
-    "SquaredError",
-    "affine_squared_error",
-    "sampled_squared_error",
 ]

@@ -214,6 +214,9 @@ class _Run:
             if self.between_steps:  # otherwise weights, noise and step may not belong together
                 self.save()
             raise
+        except Exception:
+            self.drop_first_checkpoint()
+            raise
         if not self.state.history or self.state.history[-1]["step"] != self.state.step:
             self.look()
         self.save()
@@ -288,12 +291,17 @@ class _Run:
             self.saved_step = self.state.step
         self.saved = time.monotonic()
 
+    def drop_first_checkpoint(self) -> None:
+        """After a failure: a checkpoint of step 0 holds nothing that was learnt."""
+        if self.checkpoint is not None and self.saved_step == 0 and self.processes.is_first:
+            (Path(self.checkpoint) / CHECKPOINT).unlink(missing_ok=True)
+
     def is_finite(self) -> bool:
         return all(bool(p.isfinite().all()) for p in self.state.network.parameters())
 
     def divergence(self, what: str) -> DivergenceError:
         """The error that says where training was lost, and what is left of it."""
-        if self.checkpoint is None or self.saved_step is None:
+        if self.checkpoint is None or not self.saved_step:
             kept = "no checkpoint was kept"
         else:
             kept = f"the last checkpoint, of step {self.saved_step}, is {Path(self.checkpoint) / CHECKPOINT}"

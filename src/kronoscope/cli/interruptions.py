@@ -1,0 +1,23 @@
+"""What an interrupted command says: what it had written before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperGroup
+
+from .. import _files
+from .._errors import InterruptedCommand
+
+
+class Commands(TyperGroup):
+    """The commands; without this class typer would end an interrupted one in silence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            done = [str(path) for path in _files.written]
+            more = f"written before that: {', '.join(done[-3:])}" if done else "nothing was written"
+            raise InterruptedCommand(f"interrupted; {more}") from None

@@ -1,0 +1,130 @@
+"""What ``fit`` and ``report`` do with a run folder, beside their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import _files
+from .._errors import InputError, InterruptedCommand
+from .progress import progress, say, training_words
+
+if TYPE_CHECKING:
+    from ..data import SequenceSet
+    from ..models import FitSettings
+    from ..training import Progress, TrainingConfig
+
+
+def train(
+    sequences: SequenceSet,
+    settings: FitSettings,
+    config: TrainingConfig,
+    out: Path,
+    reading: dict[str, Any],
+    *,
+    resume: bool,
+    force: bool,
+    device: str | None,
+    quiet: bool,
+) -> None:
+    """Fit into the run folder ``out`` and write its page; the first of several processes alone writes and speaks."""
+    from .. import experiments, models, training
+
+    with progress("training", quiet) as show:
+
+        def shown(now: Progress) -> None:
+            show(now.fraction, training_words(now))
+
+        try:
+            model = models.fit_run(
+                sequences,
+                settings,
+                config,
+                out,
+                source=reading,
+                resume=resume,
+                force=force,
+                device=device,
+                on_progress=shown,
+            )
+        except KeyboardInterrupt:
+            raise _interrupted(out, resume) from None
+    for note in model.record.get("notes", []):
+        say(f"{'WARNING' if note.startswith('undertrained') else 'note'}: {note}", quiet)
+    outcome = model.record["training"]
+    say(
+        f"trained {outcome['steps']} steps in {outcome['seconds']:.0f} s; kept those of step {outcome['best_step']} "
+        f"({outcome['weights']:,} weights)",
+        quiet,
+    )
+    if "initial" in model.record:
+        start = model.record["initial"]
+        say(f"training moved the law of {start['from']} by {start['kl_moved']:.3g} nats a sequence", quiet)
+    if not training.Processes.join().is_first:
+        return
+    try:
+        page = experiments.write_run_page(out, model, sequences)
+    except KeyboardInterrupt:
+        raise InterruptedCommand(f"interrupted; training is done: kronoscope report {out} writes the page") from None
+    say(f"run: {out}\nreport: {page}", quiet)
+
+
+def _interrupted(out: Path, resume: bool) -> InterruptedCommand:
+    """What is left of an interrupted training, and the command that continues it."""
+    from .. import training
+
+    if not resume and not any(path.parent == out for path in _files.written):
+        return InterruptedCommand("interrupted; nothing was written")
+    step = 0
+    if (out / training.CHECKPOINT).exists():
+        step = training.read_tensors(out / training.CHECKPOINT)[1]["step"]
+    return InterruptedCommand(f"interrupted; kronoscope fit --resume --out {out} continues from step {step}")
+
+
+def complete(out: Path, reading: dict[str, Any] | None, quiet: bool) -> bool:
+    """Write the page of a run whose training is done, but whose page is not; False where there is more to do.
+
+    Args:
+        out: The run folder.
+        reading: How to read its source; None takes it from the run.
+        quiet: Whether to say nothing.
+    """
+    from .. import data, experiments, models, training
+
+    settings = models.read_run(out)
+    if not models.is_finished(settings) or models.has_page(out, settings):
+        return False
+    if not training.Processes.join().is_first:
+        return True
+    say("training is done; making the page", quiet)
+    sequences = None
+    if reading is not None:
+        sequences = data.read(**{**reading, "limits": data.parse_limits(reading["limits"])})
+    say(f"run: {out}\nreport: {experiments.complete_run(out, sequences)}", quiet)
+    return True
+
+
+def draw(folder: Path, out: Path | None, force: bool) -> Path:
+    """The page of a folder drawn again from its records; those of a run are made again where they are missing."""
+    import kronoscope_evidence as evidence
+
+    from .. import report
+
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; report takes the folder that fit, demo or reproduce wrote")
+    target = folder / "report.html" if out is None else report.check_target(out, force)
+    if evidence.is_study(folder):
+        return evidence.render(folder, target, force=True)
+    if not (folder / "run.json").exists():
+        return report.write(report.load_records(folder / "report.json"), target, force=True)
+    from .. import experiments, models  # only now: they are slow to load
+
+    settings = models.read_run(folder)
+    if not models.is_finished(settings):
+        raise InputError(f"{folder} is not finished: kronoscope fit --resume --out {folder} continues it")
+    has_records = models.RECORDS in settings["files"] and (folder / models.RECORDS).exists()
+    if not has_records or (force and out is None):
+        experiments.complete_run(folder)
+        if out is None:
+            return target
+    return experiments.draw_run_page(folder, target)
