@@ -60,6 +60,48 @@ def test_products_by_relu_layers_stay_below_their_bound(kernel, iteration, featu
     assert certificate.measured_kind == "monte carlo"
 
 
+FAR = {
+    "mean of 280, deviation of 5": ({"spatial_covariance": 25 * torch.eye(1), "mean": torch.full((16, 1), 280.0)}, {}),
+    "mean of 1e4": (
+        {"spatial_covariance": torch.eye(1), "mean": torch.full((16, 1), 1e4)},
+        {"iteration": "spectral", "tolerance": 5e-2},
+    ),
+    "condition number of 6e4": (
+        {"kernel": ks.kernels.PowerExponential(1e4), "spatial_covariance": torch.tensor([[119.0]]), "times": 5},
+        {"iteration": "chebyshev", "heads": "table", "min_time": 1e-2},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAR)
+def test_certificates_of_float32_measure_what_samples_measure(case):
+    """At the worst time, against 4000 draws of p_t: within 10 % or three standard errors (5e-3 for three cases)."""
+    process = ks.GaussianSequence(**{"kernel": ks.kernels.PowerExponential(8.0), "times": 16} | FAR[case][0])
+    compiled = ks.compile_score(process, dtype=torch.float32, **{"iteration": "spectral"} | FAR[case][1])
+    certificate, worst = compiled.certificate, compiled.certificate.worst
+    assert certificate.measured_kind == "affine map in float32"
+    assert all(one.value <= certificate.bound for one in certificate.measured)
+    drawn = ks.processes.sampled_squared_error(
+        compiled.score, process, worst.time, 4000, torch.Generator().manual_seed(1), dtype=torch.float32
+    )
+    shrink, noise = math.exp(-worst.time), -math.expm1(-worst.time)
+    energy = float((1 / (shrink * torch.linalg.eigvalsh(process.covariance()) + noise)).sum())
+    value = math.sqrt(drawn.value / energy)
+    error = math.hypot(worst.standard_error, drawn.standard_error / (2 * value * energy))
+    assert abs(worst.value - value) < max(3 * error, 0.1 * value)
+    nats = ks.metrics.score_kl(compiled.score, process, certificate.min_time, num_samples=1024)
+    error = math.hypot(nats.standard_error, certificate.score_kl_standard_error)
+    assert abs(certificate.score_kl - nats.value) < max(3 * error, 0.1 * nats.value)
+
+
+def test_certificates_of_float64_are_exact():
+    certificate = ks.compile_score(separable(features=1), "chebyshev").certificate
+    assert certificate.measured_kind == "exact"
+    assert certificate.worst.value > 1e-5
+    assert certificate.worst.standard_error < 1e-12
+    assert certificate.score_kl_standard_error < 1e-4 * certificate.score_kl
+
+
 @pytest.mark.parametrize("iteration", ["gradient-descent", "chebyshev-steps"])
 def test_relu_layers_with_the_deep_iterations(iteration):
     process = ks.GaussianSequence(ks.kernels.PowerExponential(2.0), sigma(1), times=16)

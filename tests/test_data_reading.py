@@ -74,7 +74,7 @@ def test_columns_choose_and_order(tmp_path):
     path = csv(tmp_path, "a,b,name\n1,5,x\n2,6,y\n3,7,z\n4,8,w\n")
     got = data.read(path, columns=["b", "a"], frames=2)
     np.testing.assert_array_equal(got.values, [[[5, 1], [6, 2]], [[7, 3], [8, 4]]])
-    refused("'name' is no column of numbers .'x' in row 1.; choose .* columns= .--columns.", path, frames=2)
+    refused("'name' is no column of numbers .'x' in row 1.; choose .* columns= .--columns a,b.", path, frames=2)
     refused("no column 'c'; there are a, b, name", path, columns=["c"], frames=2)
     refused("columns must be a list", path, columns="ab", frames=2)
     refused("'a' occurs more than once", path, columns=["a", "a"], frames=2)
@@ -196,7 +196,11 @@ def test_bad_grids(tmp_path):
         frames=2,
     )
     refused("order .sequence, time, feature., got .time, lat, lon.", nc(xr.Dataset({"a": (("time", "lat", "lon"), X)})))
-    refused("stack them into one", nc(xr.Dataset({"a": (("time", "site"), x), "b": (("time", "site"), x)})), frames=2)
+    refused(
+        r"choose one of them with columns= .--columns a.",
+        nc(xr.Dataset({"a": (("time", "site"), x), "b": (("time", "site"), x)})),
+        frames=2,
+    )
     refused(
         "'a' and 'b' have different dimensions; choose",
         nc(xr.Dataset({"a": ("time", x[0]), "b": (("time", "site"), X[0][:3])})),

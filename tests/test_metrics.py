@@ -11,7 +11,7 @@ import torch
 
 from kronoscope import diffusion, metrics
 from kronoscope.kernels import PowerExponential
-from kronoscope.processes import DenseGaussian, GaussianSequence
+from kronoscope.processes import DenseGaussian, GaussianSequence, affine_squared_error
 
 EYE = torch.eye(2, dtype=torch.float64)
 
@@ -80,6 +80,68 @@ def test_standard_error_is_honest():
     total = sum(((draw.value - exact) / draw.standard_error) ** 2 for draw in draws)
     low, high = scipy.stats.chi2.ppf([5e-4, 1 - 5e-4], 120)
     assert 0.9 * low < total < 1.1 * high
+
+
+@pytest.mark.parametrize("place", [0.02, 0.3, 0.5, 2.0])
+@pytest.mark.parametrize("options", [{}, {"linear": True}, {"linear": True, "dtype": torch.float64}])
+def test_a_score_that_jumps_in_t_is_integrated_within_its_error(place, options):
+    """The score misses by 1 in each of 12 entries until t = place: 6 (place - 0.01) nats, without sampling error."""
+    got = metrics.score_kl(lambda x, t: P.score(x, t) + float(t < place), P, **options)
+    want = 6 * (place - 0.01)
+    assert abs(got.value - want) <= got.standard_error < 1e-3 * want
+    assert got.quadrature_error == pytest.approx(got.standard_error, rel=1e-2)
+    assert "exact" not in got.kind
+
+
+KELVIN = GaussianSequence(PowerExponential(8.0), torch.tensor([[25.0, 10.0], [10.0, 25.0]]), 8, torch.full((8, 2), 280))
+FAR = GaussianSequence(PowerExponential(8.0), EYE, 8, torch.full((8, 2), 1e4))
+NEARLY_SINGULAR = GaussianSequence(PowerExponential(1e4), torch.tensor([[1189.0]]), 5)
+
+
+def in_float32(law):
+    """Its score as a network of float32 computes it: one matrix and one offset for each t."""
+
+    def score(x, t):
+        shrink, noise = math.exp(-t), -math.expm1(-t)
+        marginal = shrink * law.covariance() + noise * torch.eye(len(law.covariance()), dtype=torch.float64)
+        precision = torch.linalg.inv(marginal)
+        offset = math.sqrt(shrink) * precision @ law.mean.reshape(-1)
+        return (offset.float() - x.flatten(1) @ precision.float()).view_as(x)
+
+    return score
+
+
+@pytest.mark.parametrize("law", [KELVIN, FAR, NEARLY_SINGULAR], ids=["kelvin", "far", "nearly-singular"])
+def test_round_off_of_float32_is_measured_and_not_called_exact(law):
+    """The affine map agrees with 16384 samples within three standard errors, or a tenth for the jagged integrand."""
+    score = in_float32(law)
+    got = metrics.score_kl(score, law, 1e-3, linear=True)
+    drawn = metrics.score_kl(score, law, 1e-3, num_samples=16384)
+    assert abs(got.value - drawn.value) < max(
+        3 * math.hypot(got.standard_error, drawn.standard_error), 0.1 * drawn.value
+    )
+    assert got.value < 1e-3
+    assert got.kind == "affine map in float32"
+    assert 0 < got.standard_error < 0.3 * got.value
+
+
+def test_affine_squared_errors_have_honest_standard_errors():
+    """z of 200 values against a closed form: chi-square window of 1e-4, round-off and a true error being alike."""
+    covariance, t = FAR.covariance(), 0.3
+    marginal = math.exp(-t) * covariance - math.expm1(-t) * torch.eye(16, dtype=torch.float64)
+    generator, level = torch.Generator().manual_seed(1), 1e-3
+
+    def noisy(x, t):  # round-off of known size, and 0.1 % too much
+        exact = FAR.score(x.double(), t) * (1 + level)
+        return exact + level * torch.randn(exact.shape, dtype=torch.float64, generator=generator)
+
+    want = level**2 * (float(torch.linalg.inv(marginal).trace()) + 16)
+    options = {"dtype": torch.float32, "verify": False}
+    found = [affine_squared_error(noisy, FAR, covariance, t, seed=seed, **options) for seed in range(200)]
+    z = np.array([(one.value - want) / one.standard_error for one in found])
+    low, high = scipy.stats.chi2.ppf([5e-5, 1 - 5e-5], len(z))
+    assert low < (z**2).sum() < high
+    assert max(one.standard_error for one in found) < 0.1 * want
 
 
 def test_by_time_adds_up_and_is_ordered():

@@ -16,7 +16,7 @@ class ErrorAtTime:
     Attributes:
         time: t.
         value: [E|s - s*|^2 / E|s*|^2]^(1/2).
-        standard_error: Of ``value``; 0 where it is exact.
+        standard_error: Of ``value``: of samples, or of round-off.
     """
 
     time: float
@@ -40,9 +40,11 @@ class Certificate:
             but for its part "round-off", which is a model (see ``compiler.bounds``).
         bound_parts: Its summands: "truncation", "interpolation", "iteration", "product", "tail", "round-off".
         measured: The same error of the network itself, by t.
-        measured_kind: "exact" (closed form, the network being affine in x) or "monte carlo".
+        measured_kind: "exact" (the network is affine in x and float64: closed form of its map, up to 1e-9),
+            "affine map in float32" (the same with the round-off of the network, known up to its standard error) or
+            "monte carlo".
         score_kl: 1/2 int E|s - s*|^2 dt from min_time to max_time, nats a sequence.
-        score_kl_standard_error: 0 where it is exact by quadrature.
+        score_kl_standard_error: Of ``score_kl``: samples or round-off, and what the quadrature over t misses.
         weights_sha256: Of the weights as a safetensors file.
         configuration_sha256: Of the options and the process as they are written beside the weights.
     """

@@ -11,19 +11,18 @@ from torch import Tensor
 
 from .. import diffusion
 from .._typing import ScoreFunction
-from ..processes import GaussianLaw
+from ..processes import GaussianLaw, SquaredError, affine_squared_error
 from .certificate import ErrorAtTime
 
 LARGEST_EXACT = 512  # N d up to which the affine map of the network is read off
-NODES_PER_CLOCK_UNIT = 3.0
-LEAST_NODES = 8
+EXACT = 1e-9  # relative root-mean-square error, which round-off may change of a result that is called exact
 EARLIEST = 1e-6  # where the integral begins if min_time is 0
 BATCH_VALUES = 2**20
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Errors by time, and their integral in nats with its standard error."""
+    """Errors by time, and their integral in nats; its standard error covers samples, round-off and the quadrature."""
 
     errors: tuple[ErrorAtTime, ...]
     kind: str
@@ -48,55 +47,50 @@ def measure(
         process: The truth.
         energies: Eigenvalues of the covariance, (N d,): E|s*|^2 = sum 1/(alpha^2 lambda + sigma^2).
         min_time, max_time: Range of t.
-        affine: Whether ``score`` is affine in x; then the expectation is exact for N d <= 512.
+        affine: Whether ``score`` is affine in x; then the expectation is that of its map for N d <= 512, corrected on
+            fresh sequences: "exact" in float64 up to 1e-9, never in float32.
         dtype: What ``score`` is called with.
         num_samples: Sequences at each time for Monte Carlo; the same in every run.
     """
     begin = max(min_time, EARLIEST)
-    times, weights = _nodes(begin, max_time)
+    times, weights = diffusion.clock_nodes(begin, max_time)
     all_times = [begin, *times, max_time]
-    exact = affine and process.num_frames * process.num_features <= LARGEST_EXACT
-    if exact:
+    mapped = affine and process.num_frames * process.num_features <= LARGEST_EXACT
+    if mapped:
         covariance = process.covariance()
-        parts = [(_exact_square(score, process, covariance, t, dtype), 0.0) for t in all_times]
+        parts = [
+            affine_squared_error(score, process, covariance, t, dtype=dtype, seed=seed, verify=False)
+            for seed, t in enumerate(all_times)
+        ]
     else:
         parts = _sampled_squares(score, process, all_times, num_samples, dtype)
-    errors = []
-    for t, (square, error) in zip(all_times, parts):
-        energy = float((1 / (math.exp(-t) * energies - math.expm1(-t))).sum())
-        value = math.sqrt(square / energy)
-        errors.append(ErrorAtTime(t, value, error / (2 * math.sqrt(square * energy)) if error else 0.0))
-    halves = [0.5 * float(diffusion.sigma_squared(t)) * weight for t, weight in zip(times, weights)]
-    value = math.fsum(half * square for half, (square, _) in zip(halves, parts[1:-1]))
-    deviation = math.sqrt(math.fsum((half * error) ** 2 for half, (_, error) in zip(halves, parts[1:-1])))
-    return Measurement(tuple(errors), "exact" if exact else "monte carlo", value, deviation)
+    errors = tuple(_relative(t, part, energies) for t, part in zip(all_times, parts))
+    halves = np.array([0.5 * float(diffusion.sigma_squared(t)) for t in times])
+    values, deviations = (
+        halves * np.array([getattr(part, name) for part in parts[1:-1]]) for name in ("value", "standard_error")
+    )
+    ends = float(diffusion.clock(begin)), float(diffusion.clock(max_time))
+    missed = diffusion.missed_by_rule(*ends, values, deviations)
+    deviation = math.hypot(math.sqrt(math.fsum((weights * deviations) ** 2)), missed)
+    kind = "monte carlo"
+    if mapped:
+        exact = dtype == torch.float64 and all(error.standard_error <= EXACT for error in errors)
+        kind = "exact" if exact else f"affine map in {str(dtype).removeprefix('torch.')}"
+    return Measurement(errors, kind, math.fsum(weights * values), deviation)
 
 
-def _nodes(begin: float, end: float) -> tuple[list[float], list[float]]:
-    """Gauss-Legendre times and weights on the clock, three nodes a unit as in ``metrics.score_kl``."""
-    high, low = float(diffusion.clock(end)), float(diffusion.clock(begin))
-    count = max(LEAST_NODES, math.ceil(NODES_PER_CLOCK_UNIT * (high - low)))
-    points, weights = np.polynomial.legendre.leggauss(count)
-    clocks = torch.from_numpy((high + low) / 2 + (high - low) / 2 * points)
-    return diffusion.time_from_clock(clocks).tolist(), ((high - low) / 2 * weights).tolist()
-
-
-def _exact_square(
-    score: ScoreFunction, process: GaussianLaw, covariance: Tensor, t: float, dtype: torch.dtype
-) -> float:
-    """tr(D C_t D') + |D alpha mu + c|^2 with s - s* = D x + c."""
-    frames, features = process.num_frames, process.num_features
-    matrix, offset = diffusion.affine_map(score, t, frames, features, dtype=dtype)
-    true_matrix, true_offset = diffusion.affine_map(process.score, t, frames, features)
-    difference = matrix - true_matrix
-    bias = difference @ (math.exp(-t / 2) * process.mean.reshape(-1)) + offset - true_offset
-    spread = math.exp(-t) * (difference @ covariance * difference).sum() - math.expm1(-t) * difference.square().sum()
-    return float(spread + bias.square().sum())
+def _relative(t: float, square: SquaredError, energies: Tensor) -> ErrorAtTime:
+    """[E|s - s*|^2 / E|s*|^2]^(1/2) and its standard error by the delta method."""
+    energy = float((1 / (math.exp(-t) * energies - math.expm1(-t))).sum())
+    value = math.sqrt(square.value / energy)
+    if value == 0:
+        return ErrorAtTime(t, 0.0, math.sqrt(square.standard_error / energy))
+    return ErrorAtTime(t, value, square.standard_error / (2 * value * energy))
 
 
 def _sampled_squares(
     score: ScoreFunction, process: GaussianLaw, times: list[float], num_samples: int, dtype: torch.dtype
-) -> list[tuple[float, float]]:
+) -> list[SquaredError]:
     """Monte Carlo means and standard errors, one independent set of sequences for each time."""
     generator = torch.Generator().manual_seed(0)
     data = process.sample(len(times) * num_samples, generator=generator).cpu()
@@ -111,4 +105,4 @@ def _sampled_squares(
             squares.append(difference.square().sum(dim=(1, 2)))
     by_time = torch.cat(squares).reshape(len(times), num_samples)
     errors = by_time.std(dim=1) / math.sqrt(num_samples)
-    return list(zip(by_time.mean(dim=1).tolist(), errors.tolist()))
+    return [SquaredError(*pair) for pair in zip(by_time.mean(dim=1).tolist(), errors.tolist())]

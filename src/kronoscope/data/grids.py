@@ -25,7 +25,10 @@ import pandas as pd
 import xarray as xr
 
 from .._errors import InputError
+from .calendars import decodable, numbers_note
 from .chunks import read_values, share_of_record
+from .feature_columns import columns_option
+from .grid_variables import choose_variables
 from .sequences import Container, Coordinate, FloatArray, Source, Starts, Step, decoded_text, first_line, list_names
 from .sizes import check_size
 from .time_forms import TimeForm
@@ -51,7 +54,7 @@ def opened(path: Path, ending: str) -> Iterator[xr.Dataset]:
             check_size(sum(raw[name].size for name in raw.coords), "the coordinates")
             # Spans of time are decoded along dimensions only: a variable may well be measured in hours.
             spans = {str(name): name in raw.dims for name in raw.variables}
-            data = xr.decode_cf(raw, decode_timedelta=spans)
+            data = xr.decode_cf(raw, decode_times=decodable(raw), decode_timedelta=spans)
             data = data.assign_coords(data.coords.to_dataset().load().coords)
         except InputError:
             raise
@@ -119,7 +122,7 @@ def to_source(
     if columns is not None and (not columns or len(set(columns)) < len(columns)):
         raise InputError("columns must name at least one column, and none twice")
     data = _with_text(data)
-    names = _variables(data, columns)
+    names, described = choose_variables(data, columns)
     dims = tuple(str(dim) for dim in data[names[0]].dims)
     timed = [_is_time(data, dim, time) for dim in dims]
     if time is not None and not any(timed):
@@ -127,14 +130,17 @@ def to_source(
     attrs = {name: _plain(data[name].attrs) for name in names}
     container = replace(container, attrs=_plain(data.attrs), variable_attrs=attrs, dtype=_dtype(data, names))
     sequences = len(dims) == 2 and (timed[1] or dims[0] == "sequence")
-    data, notes = _share(data, dims, sequences or len(dims) == 3, frames, max_sequences)
+    data, shared = _share(data, dims, sequences or len(dims) == 3, frames, max_sequences)
+    counted = [numbers_note(data[dim]) for dim in dims[:2] if dim in data.coords]
+    notes = [*described, *filter(None, counted), *shared]
     _check_kept(data, names, dims, columns)
     if len(names) == 1 and len(dims) in (2, 3) and not sequences:
         variable = None if names[0] == _NAMELESS else names[0]
         data, values, features = _with_features(data, names[0], columns)
         container = replace(container, variable=variable, variable_attrs={variable or _NAMELESS: attrs[names[0]]})
     elif len(dims) == 2 and timed[0] and not sequences:
-        raise InputError(f"several variables over ({', '.join(dims)}): stack them into one with (time, feature)")
+        option = columns_option(names[:1])
+        raise InputError(f"several variables over ({', '.join(dims)}): choose one of them with columns= ({option})")
     elif len(dims) in (1, 2):
         values, features = np.stack([read_values(data[name], name) for name in names], axis=-1), tuple(names)
     else:
@@ -184,24 +190,6 @@ def _check_kept(data: xr.Dataset, names: list[str], dims: tuple[str, ...], colum
         check_size(size, "what is asked for")
     except InputError as error:
         raise InputError(f"{error}; ask for less with max_sequences and columns (--max-sequences, --columns)") from None
-
-
-def _variables(data: xr.Dataset, columns: Sequence[str] | None) -> list[str]:
-    names = [str(name) for name in data.data_vars]
-    if not names:
-        raise InputError("there is no variable in it")
-    if columns is not None and (len(names) > 1 or set(columns) <= set(names)):
-        missing = [name for name in columns if name not in names]
-        if missing:
-            raise InputError(f"there is no variable '{missing[0]}'; there are {list_names(names)}")
-        names = list(columns)
-    choose = "choose the variables with columns= (--columns)"
-    for name in names:
-        if data[name].dtype.kind not in "iuf":
-            raise InputError(f"the variable '{name}' is no array of real numbers (dtype {data[name].dtype}); {choose}")
-        if data[name].dims != data[names[0]].dims:
-            raise InputError(f"the variables '{names[0]}' and '{name}' have different dimensions; {choose}")
-    return names
 
 
 def _is_time(data: xr.Dataset, dim: str, time: str | None) -> bool:
@@ -293,6 +281,7 @@ def _dates(
     if data[dim].dtype.kind == "m":
         seconds = data[dim].values.astype("timedelta64[ns]").astype(np.int64) / 1e9
         return seconds, TimeForm("number", "", "float64"), everything, [], attrs
+    form = TimeForm("number", "", "float64") if numbers_note(data[dim]) else form
     read = parse(pd.Series(data[dim].values), dim, form)
     times, notes = read.times, list(read.notes)
     written_zone = attrs.pop("timezone", None)  # ours: such stamps are universal time

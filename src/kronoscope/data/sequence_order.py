@@ -62,7 +62,7 @@ def order_in_time(
         sequence, frame = repeated[0]
         raise InputError(
             f"the time {times[rows[sequence, frame]]} in '{name}' occurs more than once in sequence "
-            f"{labels[sequence]}: remove one of these rows"
+            f"{_label(labels[sequence])}: remove one of these rows"
         )
     step = _common(gaps)
     uneven = np.argwhere(np.abs(gaps - step) > (0 if isinstance(times, pd.DatetimeIndex) else _EVEN * step))
@@ -70,10 +70,14 @@ def order_in_time(
         sequence, frame = uneven[0]
         before, after = times[rows[sequence, frame]], times[rows[sequence, frame + 1]]
         raise InputError(
-            f"sequence {labels[sequence]} is uneven in time: in '{name}' {after} comes after {before}, but the step is "
-            f"{show_step(_as_step(step, times))}. {advice}"
+            f"sequence {_label(labels[sequence])} is uneven in time: in '{name}' {after} comes after {before}, but the "
+            f"step is {show_step(_as_step(step, times))}. {advice}"
         )
     return SequenceOrder(rows, starts, _as_step(float(gaps.mean()), times))
+
+
+def _label(label: Any) -> str:
+    return " ".join(str(label).split())[:40]
 
 
 def _common(gaps: NDArray[Any]) -> float:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .._errors import InputError
 from .csv_format import PLAIN, TEXTS, CsvOptions, sniff
 from .csv_reading import CsvTable, read_csv, refuse_repeats
+from .feature_columns import to_numbers
 from .sequence_order import SequenceOrder, even_offsets, order_in_time
 from .sequences import (
     Container,
@@ -165,7 +166,7 @@ def to_source(
         if pivot is not None:
             raise InputError(f"pivot is for long tables, but this one has a column '{SEQUENCE}'")
         return _sequences(table, features, container, time, timezone)
-    values = np.stack([_numbers(table, name) for name in features], axis=1)
+    values = to_numbers(table, features, special, is_text=container.ending in TEXTS)
     if time is None:
         if pivot is not None:
             raise InputError("pivot needs time= (--time), the name of the column of times")
@@ -203,27 +204,6 @@ def _features(table: pd.DataFrame, special: set[str | None], columns: Sequence[s
     if not names:
         raise InputError(f"no column of values is left among {list_names(list(table.columns))}")
     return names
-
-
-def _numbers(table: pd.DataFrame, name: str) -> FloatArray:
-    column = table[name]
-    choose = "choose the columns of values with columns= (--columns), or name it in time= or pivot="
-    if column.isna().all():
-        raise InputError(f"the column '{name}' holds no value; {choose}")
-    if column.dtype.kind == "b" or not pd.api.types.is_numeric_dtype(column.dtype) or column.dtype.kind == "c":
-        raise InputError(f"the column '{name}' is no column of numbers ({_example(column)}); {choose}")
-    numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    infinite = np.flatnonzero(np.isinf(numbers))
-    if infinite.size:
-        raise InputError(f"the column '{name}' is infinite in row {infinite[0] + 1}")
-    return numbers
-
-
-def _example(column: pd.Series) -> str:
-    """The first entry that is not a number, for an error message."""
-    readable = pd.to_numeric(column.astype(str), errors="coerce").notna() | column.isna()
-    row = int(np.argmin(readable.to_numpy())) if not readable.all() else 0
-    return f"{str(column.iloc[row])[:40]!r} in row {row + 1}"
 
 
 def _pivoted(
@@ -269,12 +249,12 @@ def _sequences(
         )
     shape = (len(labels), int(sizes[0]))
     offset_name = _offset_name(table, features, shape, time)
-    offset = np.arange(len(table)) if offset_name is None else _numbers(table, offset_name)
+    offset = np.arange(len(table)) if offset_name is None else to_numbers(table, [offset_name])[:, 0]
     rows = np.lexsort((offset, number)).reshape(shape)
     step = None
     if offset_name is not None:
         step = _step_of(np.asarray(offset, dtype=np.float64)[rows], offset_name)
-    values = np.stack([_numbers(table, name) for name in features], axis=1)
+    values = to_numbers(table, features, (time, SEQUENCE, *OFFSETS), is_text=container.ending in TEXTS)
     starts: Starts = None
     notes: list[str] = []
     if time is not None:

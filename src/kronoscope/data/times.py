@@ -90,8 +90,8 @@ def _in_nanoseconds(index: pd.DatetimeIndex, written: pd.Series, name: str) -> p
     if outside.size:
         row = int(outside[0])
         raise InputError(
-            f"the time column '{name}' holds '{written.iloc[row]}' in row {row + 1}: times must lie in the years "
-            f"{_YEARS[0]} to {_YEARS[1]}; correct or remove that row"
+            f"the time column '{name}' holds {str(written.iloc[row])[:40]!r} in row {row + 1}: times must lie in the "
+            f"years {_YEARS[0]} to {_YEARS[1]}; correct or remove that row"
         )
     return index.as_unit("ns")
 
@@ -114,7 +114,7 @@ def _read_text(text: pd.Series, name: str) -> pd.DatetimeIndex:
         raise InputError(_unreadable(text, utc, name))
     if len(readings) == 2 and not readings[0].equals(readings[1]):
         raise InputError(
-            f"the time column '{name}' may have the day or the month first ('{text.iloc[0]}'); write YYYY-MM-DD"
+            f"the time column '{name}' may have the day or the month first ({text.iloc[0][:40]!r}); write YYYY-MM-DD"
         )
     return readings[0]
 
@@ -132,9 +132,9 @@ def _unreadable(text: pd.Series, utc: bool, name: str) -> str:
     for pattern in ("ISO8601", *guess_patterns(text.iloc[0])):
         unread = pd.to_datetime(text, format=pattern, utc=utc, errors="coerce").isna().to_numpy()
         row = max(row, int(np.argmax(unread)))
-    like = f" of the form of '{text.iloc[0][:40]}' in row 1" if row else ""
+    like = f" of the form of {text.iloc[0][:40]!r} in row 1" if row else ""
     return (
-        f"the time column '{name}' holds '{text.iloc[row][:40]}' in row {row + 1}, which is not a time{like}: "
+        f"the time column '{name}' holds {text.iloc[row][:40]!r} in row {row + 1}, which is not a time{like}: "
         "correct or remove that row. Times are read as ISO 8601 (2013-01-31T06:00, 2013-01-31 06:00:00+01:00), in one "
         "other format throughout (31.01.2013 06:00), as numbers such as 20130131, or as Unix time"
     )

@@ -14,7 +14,7 @@ from .._typing import ScoreFunction
 from .scores import dense_size, evaluate
 
 CHECKS = 4  # random sequences on which the map is verified
-JITTER = 4.0  # units in the last place by which their copies are moved
+JITTER = 64.0  # units in the last place by which their copies are moved: enough to draw their round-off anew
 BEYOND_ROUND_OFF = 30.0  # how far, squared, a map read with round-off may miss: the reading itself carries some
 BATCH = 1024
 
@@ -28,7 +28,7 @@ class AffineMap:
         center: Where the map was read, (N d,), float64, as rounded to the dtype of the calls.
         value: s(center), (N d,), float64.
         round_off: Root-mean-square length of the round-off of one score call, in the units of the score: half the
-            squared difference of calls whose inputs differ by a few units in the last place.
+            squared difference of calls whose inputs differ by some units in the last place.
         residual: Root-mean-square distance of the score from the map on fresh random sequences.
     """
 
@@ -80,6 +80,7 @@ def read_affine_map(
     device: torch.device | str = "cpu",
     center: Tensor | None = None,
     spread: Tensor | float = 1.0,
+    verify: bool = True,
 ) -> AffineMap:
     """Read A and s(center) off N d + 1 sequences around ``center``, and verify them on fresh random ones.
 
@@ -98,6 +99,7 @@ def read_affine_map(
         device: Where the score is called.
         center: (N, d) or (N d,); None is zero.
         spread: S: one number, standard deviations (N, d) or (N d,), or a matrix (N d, N d).
+        verify: Refuse a score that is not affine; if False, ``residual`` alone says how far it is from its map.
 
     Raises:
         InputError: The score is not affine, N d is above 4096, or center or spread have another shape.
@@ -109,8 +111,10 @@ def read_affine_map(
     values = call_flat(score, torch.cat([points, *fresh]), t, num_frames, num_features, device)
     moved = points.to(torch.float64)
     matrix = torch.linalg.solve(moved[1:] - moved[0], values[1 : size + 1] - values[0]).T
-    read = AffineMap(matrix, moved[0], values[0], *_verified(values, fresh, matrix, moved[0], root, dtype, t))
-    return read
+    noise, miss, shared = _misses(values, fresh, matrix, moved[0])
+    if verify:
+        _refuse_bent(values, matrix, root, dtype, t, noise, shared)
+    return AffineMap(matrix, moved[0], values[0], math.sqrt(noise), math.sqrt(miss))
 
 
 def directions(size: int) -> Tensor:
@@ -127,7 +131,7 @@ def times_root(rows: Tensor, root: Tensor) -> Tensor:
 
 
 def checks(center: Tensor, root: Tensor, num: int, dtype: torch.dtype, seed: int) -> tuple[Tensor, Tensor]:
-    """``num`` random sequences center + S z in ``dtype``, and copies that differ by a few units in the last place."""
+    """``num`` random sequences center + S z in ``dtype``, and copies that differ by some units in the last place."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(num, len(center), dtype=torch.float64, generator=generator)
     x = (center + times_root(z, root)).to(dtype)
@@ -147,36 +151,32 @@ def call_flat(
     return torch.cat(parts)
 
 
-def _verified(
-    values: Tensor,
-    fresh: tuple[Tensor, Tensor],
-    matrix: Tensor,
-    center: Tensor,
-    root: Tensor,
-    dtype: torch.dtype,
-    t: float,
-) -> tuple[float, float]:
-    """Round-off and residual, root mean square; refused where the score misses its map by more than round-off.
+def _misses(values: Tensor, fresh: tuple[Tensor, Tensor], matrix: Tensor, center: Tensor) -> tuple[float, float, float]:
+    """Mean squares on fresh sequences: round-off, distance from the map, and what nearly equal sequences share of it.
 
-    What two sequences that nearly agree share of their misses is no round-off: <r, r'> estimates its square.
+    What two sequences that differ by round-off share of their distances is no round-off: <r, r'> estimates its square.
     """
     x, copy = (part.to(torch.float64) for part in fresh)
     at_x, at_copy = values[-2 * len(x) :].chunk(2)
     miss, miss_copy = (s - values[0] - (y - center) @ matrix.T for s, y in ((at_x, x), (at_copy, copy)))
     noise = float((miss - miss_copy).square().sum(dim=1).mean()) / 2
     shared = max(float((miss * miss_copy).sum(dim=1).mean()), 0.0)
-    size = float(
-        at_x.norm(dim=1).mean() + values[0].norm() + (matrix @ root if root.ndim == 2 else matrix * root).norm()
-    )
+    return noise, float(miss.square().sum(dim=1).mean()), shared
+
+
+def _refuse_bent(
+    values: Tensor, matrix: Tensor, root: Tensor, dtype: torch.dtype, t: float, noise: float, shared: float
+) -> None:
+    """Refuse a score that misses its map by more than the square root of the precision, unless round-off does it."""
+    scaled = matrix @ root if root.ndim == 2 else matrix * root
+    size = float(values[-2 * CHECKS : -CHECKS].norm(dim=1).mean() + values[0].norm() + scaled.norm())
     eps = torch.finfo(dtype).eps
     bent = shared > eps * size**2 and shared > BEYOND_ROUND_OFF * noise
     if bent or noise > eps**0.5 * size**2:
-        error = math.sqrt(max(shared, noise)) / size
         raise InputError(
-            f"score must be affine in x, but at t = {t:.4g} it misses its own affine map by a relative {error:.1e} "
-            "on random sequences"
+            f"score must be affine in x, but at t = {t:.4g} it misses its own affine map by a relative "
+            f"{math.sqrt(max(shared, noise)) / size:.1e} on random sequences"
         )
-    return math.sqrt(noise), math.sqrt(float(miss.square().sum(dim=1).mean()))
 
 
 def _center(center: Tensor | None, size: int) -> Tensor:

@@ -5,6 +5,7 @@ from .law import GaussianLaw
 from .matrices import DenseGaussian, SeparableGaussian
 from .nonseparable import BlockToeplitzSequence, KroneckerSum
 from .sequence import GaussianSequence
+from .squared_error import SquaredError, affine_squared_error, sampled_squared_error
 
 __all__ = [
     "BlockToeplitzSequence",
@@ -14,4 +15,7 @@ __all__ = [
     "GaussianSequence",
     "KroneckerSum",
     "SeparableGaussian",
+    "SquaredError",
+    "affine_squared_error",
+    "sampled_squared_error",
 ]

@@ -1,0 +1,93 @@
+"""Columns of a table as numbers; where one holds something else, the error names options that work."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import pandas as pd
+
+from .._errors import InputError
+from .sequences import FloatArray
+
+# Texts among the numbers of a column are called marks of missing values up to so many, if half of it are numbers.
+_MOST_MARKS = 5
+_LONGEST_OPTION = 400
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([T ].*)?|\d{1,2}:\d{2}(:\d{2})?")
+
+
+def to_numbers(
+    table: pd.DataFrame, names: Sequence[str], special: Collection[str | None] = (), *, is_text: bool = False
+) -> FloatArray:
+    """The columns as (T, d) in float64, NaN where a value is missing.
+
+    Args:
+        table: as it was read.
+        names: of the columns.
+        special: columns that hold times, sequences or pivot values.
+        is_text: whether the file is a .csv, in which na_values can name marks of missing values.
+
+    Raises:
+        InputError: a column without values, of something else than real numbers, or with an infinite one.
+    """
+    chosen = table[list(names)]
+    plain = all(isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in set(chosen.dtypes))
+    if not plain:
+        for name in names:
+            if not _is_numeric(table[name]):
+                raise InputError(_not_numbers(table, name, special, is_text))
+    values = np.asarray(chosen.to_numpy(dtype=np.float64, na_value=np.nan))
+    empty = np.flatnonzero(np.isnan(values).all(axis=0))
+    if empty.size:
+        others = _leave_out(table, names[int(empty[0])], special)
+        raise InputError(f"the column '{names[int(empty[0])]}' holds no value; {others}")
+    infinite = np.argwhere(np.isinf(values))
+    if len(infinite):
+        row, place = infinite[np.argmin(infinite[:, 1])]
+        raise InputError(f"the column '{names[place]}' is infinite in row {row + 1}")
+    return values
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    real = pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind not in "bc"
+    return real or bool(column.isna().all())
+
+
+def _not_numbers(table: pd.DataFrame, name: str, special: Collection[str | None], is_text: bool) -> str:
+    column = table[name]
+    text = column.astype(str)
+    readable = (pd.to_numeric(text, errors="coerce").notna() | column.isna()).to_numpy()
+    row = int(np.argmin(readable)) if not readable.all() else 0
+    example = str(column.iloc[row])[:40]
+    problem = f"the column '{name}' is no column of numbers ({example!r} in row {row + 1})"
+    others = _leave_out(table, name, special)
+    marks = list(dict.fromkeys(text[~readable])) if is_text and 2 * readable.sum() >= len(column) else []
+    if 0 < len(marks) <= _MOST_MARKS and all(mark.isprintable() for mark in marks):
+        option = " ".join(f"--na-values={shlex.quote(mark)}" for mark in marks)
+        return f"{problem}; if that means a missing value, give na_values= ({option}), else {others}"
+    if not any(special) and _DATE.fullmatch(example):
+        return f"{problem}; if it holds times, give time= (--time {shlex.quote(name)}), else {others}"
+    return f"{problem}; {others}"
+
+
+def _leave_out(table: pd.DataFrame, name: str, special: Collection[str | None]) -> str:
+    """How to choose the columns of numbers without this one."""
+    others = numeric_columns(table, {*special, name})
+    option = columns_option(others)
+    if not others or len(option) > _LONGEST_OPTION:
+        return "choose the columns of numbers with columns= (--columns), or name it in time= or pivot="
+    return f"choose the columns of numbers with columns= ({option})"
+
+
+def numeric_columns(table: pd.DataFrame, special: Collection[str | None]) -> list[str]:
+    """The columns that can be features, except special ones."""
+    kinds = [name for name in table.columns if name not in special and _is_numeric(table[name])]
+    return [name for name in kinds if not table[name].isna().all()]
+
+
+def columns_option(names: Sequence[str]) -> str:
+    """The option of the command line that chooses these columns."""
+    quoted = ['"' + name.replace('"', '""') + '"' if set(name) & set(',"') else name for name in names]
+    return f"--columns {shlex.quote(','.join(quoted))}"
