@@ -37,6 +37,27 @@ class Column:
 
 
 @dataclass(frozen=True, eq=False)
+class Inserted:
+    """New rows, in the order in which they are to stand.
+
+    Attributes:
+        after: (M,) the row after which each is to stand; -1: before the first.
+        like: (M,) a row that each resembles.
+        time: place of the column of times.
+        stamps: (M,) what stands in it.
+        columns: numbers of columns, NaN for an empty cell; ``rows`` count the new rows.
+        copied: places of columns that hold what they hold in ``like``.
+    """
+
+    after: NDArray[np.int64]
+    like: NDArray[np.int64]
+    time: int
+    stamps: Sequence[str]
+    columns: Sequence[Column]
+    copied: frozenset[int]
+
+
+@dataclass(frozen=True, eq=False)
 class CsvText:
     """The text of a file and where its rows stand in it; blank lines are no rows.
 
@@ -93,18 +114,23 @@ class CsvText:
                 return spans
             start = match.end() + 1
 
-    def filled(self, columns: Sequence[Column]) -> bytes:
-        """The bytes of the file with the new numbers in their cells."""
-        styles = self._styles(columns)
+    def filled(self, columns: Sequence[Column], inserted: Inserted | None = None) -> bytes:
+        """The bytes of the file with the new numbers in their cells, and new rows."""
+        known = {column.place for column in columns}
+        none = np.zeros(0, dtype=np.int64)
+        others = [c for c in inserted.columns if c.place not in known] if inserted else []
+        styles = self._styles([*columns, *(Column(c.place, none, np.zeros(0), c.decimal) for c in others)])
         by_row: dict[int, dict[int, float]] = {}
         for column in columns:
             for row, value in zip(column.rows.tolist(), column.values.tolist(), strict=True):
                 by_row.setdefault(row, {})[column.place] = value
+        edits = [edit for row in sorted(by_row) for edit in self._edits(row, by_row[row], styles)]
+        if inserted is not None:
+            edits = sorted([*edits, *self._insertions(inserted, styles)], key=lambda edit: edit[0])
         pieces, at = [], 0
-        for row in sorted(by_row):
-            for start, end, new in self._edits(row, by_row[row], styles):
-                pieces += [self.text[at:start], new]
-                at = end
+        for start, end, new in edits:
+            pieces += [self.text[at:start], new]
+            at = end
         return "".join([*pieces, self.text[at:]]).encode(self.encoding)
 
     def _edits(
@@ -114,12 +140,49 @@ class CsvText:
         for place in sorted(values):
             if place < len(spans):
                 start, end = spans[place]
-                yield start, end, styles[place].cell(self.text[start:end], values[place], self.separator)
+                raw = self.text[start:end]
+                yield start, end, self._apart(place, styles[place].cell(raw, values[place], self.separator))
         short = range(len(spans), max(values) + 1)
         if short:  # the row ends before its last columns
             end = self.rows[row][1]
             new = {place: styles[place].cell("", values[place], self.separator) for place in values}
             yield end, end, "".join(self.separator + new.get(place, "") for place in short)
+
+    def _insertions(self, inserted: Inserted, styles: Mapping[int, NumberStyle]) -> Iterator[tuple[int, int, str]]:
+        numbers = {column.place: column.values for column in inserted.columns}
+        newline = _NEWLINE.search(self.text, self.rows[0][1] if self.rows[0][1] < len(self.text) else 0)
+        end_of_line = newline[0] if newline else "\n"
+        for k, (after, like) in enumerate(zip(inserted.after.tolist(), inserted.like.tolist(), strict=True)):
+            fields = []
+            for place, (start, end) in enumerate(self.fields(like)):
+                raw = self.text[start:end]
+                if place == inserted.time:
+                    fields.append(self._like(place, raw, inserted.stamps[k]))
+                elif place in numbers and np.isfinite(numbers[place][k]):
+                    new = styles[place].cell(raw, float(numbers[place][k]), self.separator)
+                    fields.append(self._apart(place, new))
+                elif place in inserted.copied:
+                    fields.append(raw)
+                else:
+                    fields.append(self._like(place, raw, ""))
+            line = ("" if self.separator == " " else self.separator).join(fields)
+            if after < 0:
+                yield self.rows[0][0], self.rows[0][0], line + end_of_line
+            else:
+                yield self.rows[after][1], self.rows[after][1], end_of_line + line
+
+    def _apart(self, place: int, new: str) -> str:
+        """The new text of a cell with a blank before it, where blanks separate columns."""
+        return f" {new}" if self.separator == " " and place and not new[:1].isspace() else new
+
+    def _like(self, place: int, raw: str, text: str) -> str:
+        """Text in the quotation marks, or as wide as the cell, that ``raw`` is."""
+        if self.separator == " ":
+            return self._apart(place, (text or "NaN").rjust(len(raw)))
+        blanks = raw[: len(raw) - len(raw.lstrip(" "))]
+        if raw.lstrip().startswith(_QUOTE) or self.separator in text:
+            return f"{blanks}{_QUOTE}{text}{_QUOTE}"
+        return blanks + text
 
     def _styles(self, columns: Sequence[Column]) -> dict[int, NumberStyle]:
         """The style of each column, by the cells that get no new number."""

@@ -14,7 +14,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .._errors import InputError
-from . import array_cells, csv_cells, grid_cells, grids, parquet_cells, reading, regular, tables
+from . import array_cells, csv_cells, grid_cells, grid_rows, grids, parquet_cells, reading, regular, tables
+from .absent import NewRows, absent_stamps, new_rows, with_stamps
 from .block_grid import BlockGrid
 from .csv_format import PLAIN, CsvOptions, open_bytes
 from .csv_reading import CsvTable
@@ -45,8 +46,11 @@ class GappyFile:
             the file has none (a pivoted table without that row).
         empty: Like ``source.values``: the cell is there, and no value in it, or one outside its limits.
         sizes: How many cells each variable (column) of the file has, in the order in which they are counted.
+        num_rows: How many rows the file has, or how many times its grid.
         limits: By column, as they were applied.
         csv: How the text of a .csv file is written.
+        table: What a table holds; None for other formats.
+        time, pivot: Its columns of times and of pivot values.
     """
 
     path: Path
@@ -54,8 +58,12 @@ class GappyFile:
     cells: NDArray[np.int64]
     empty: NDArray[np.bool_]
     sizes: Mapping[str, int]
+    num_rows: int
     limits: Limits
     csv: CsvTable | None = None
+    table: pd.DataFrame | None = None
+    time: str | None = None
+    pivot: str | None = None
 
     def on_grid(self, grid: BlockGrid) -> GappyFile:
         """The same file with its rows moved to the nearest frames of the grid, as ``read`` does with ``step``."""
@@ -67,6 +75,21 @@ class GappyFile:
         names, bases = (tuple(part[j] for j in order) for part in (self.source.names, self.source.bases))
         source = replace(self.source, values=self.source.values[..., order], names=names, bases=bases)
         return replace(self, source=source, cells=self.cells[..., order], empty=self.empty[..., order])
+
+    def with_absent(self, grid: BlockGrid) -> GappyFile:
+        """The same file with a row for each frame of the grid that it lacks between its first and its last row.
+
+        Their entries, and those of a pivoted table that have no row, count as empty cells.
+
+        Raises:
+            InputError: Rows of another step than the grid's.
+        """
+        stamps = absent_stamps(self.source, grid)
+        source = with_stamps(self.source, stamps) if len(stamps) else self.source
+        none = np.full((len(stamps), source.values.shape[1]), -1)
+        cells = np.concatenate([self.cells, none])
+        empty = np.isnan(source.values) & ((cells < 0) | np.concatenate([self.empty, none < 0]))
+        return replace(self, source=source, cells=cells, empty=empty)
 
     def write(self, out: Path, values: FloatArray, force: bool = False) -> Filled:
         """Write the file again with ``values`` (like ``source.values``) in its empty cells and nothing else changed.
@@ -83,9 +106,12 @@ class GappyFile:
             raise InputError(f"{out}: the ending must be that of the source, '{ending}', got '{ending_of(out)}'")
         chosen = self.empty & np.isfinite(values)
         values, notes = within_limits(self.source, np.where(chosen, values, np.nan), self.limits)
-        cells = self._by_variable(chosen, values)
+        cells = self._by_variable(chosen & (self.cells >= 0), values)
+        added = chosen & (self.cells < 0)
         with whole_file(out, force) as partial:
-            outside = self._fill(ending, partial, cells)
+            outside, rows = self._fill(ending, partial, cells, added, values)
+        if rows:
+            notes.append(f"{counted(rows, 'row')} added for times that were absent.")
         if outside:
             notes.append(
                 f"{counted(outside, 'value')} beyond the range of the file's numbers, written as the last one in it."
@@ -103,17 +129,46 @@ class GappyFile:
             before += size
         return found
 
-    def _fill(self, ending: str, partial: Path, cells: Cells) -> int:
-        if self.csv is not None:
-            with open_bytes(self.path) as file:
-                filled = _filled_csv(file.read(), self.csv, cells)
-            partial.write_bytes(filled if ending == ".csv" else gzip.compress(filled, mtime=0))
-            return 0
-        if ending == ".parquet":
-            return parquet_cells.fill(self.path, partial, cells)
+    def _fill(
+        self, ending: str, partial: Path, cells: Cells, added: NDArray[np.bool_], values: FloatArray
+    ) -> tuple[int, int]:
+        """Write the file; how many values its types could not hold, and how many rows are new."""
         if ending in reading.ARRAYS:
-            return array_cells.fill(self.path, partial, *next(iter(cells.values()), _NONE))
-        return grid_cells.fill(self.path, partial, cells)
+            return array_cells.fill(self.path, partial, *next(iter(cells.values()), _NONE)), 0
+        if self.table is None:
+            if not added.any():
+                return grid_cells.fill(self.path, partial, cells), 0
+            times = self._new_times(added, values)
+            return grid_rows.fill(self.path, partial, cells, times), len(times.new)
+        rows = None
+        if added.any():
+            assert self.time is not None
+            rows = new_rows(self.table, self.source, added, values, self.time, self.pivot)
+        number = 0 if rows is None else len(rows)
+        if self.csv is None:
+            return parquet_cells.fill(self.path, partial, cells, rows), number
+        with open_bytes(self.path) as file:
+            filled = _filled_csv(file.read(), self.csv, cells, rows)
+        partial.write_bytes(filled if ending == ".csv" else gzip.compress(filled, mtime=0))
+        return 0, number
+
+    def _new_times(self, added: NDArray[np.bool_], values: FloatArray) -> grid_rows.NewTimes:
+        """The absent times of a grid that get a value, and those values by variable."""
+        times, container = self.source.times, self.source.container
+        assert times is not None
+        assert container.time_name is not None
+        old, new = np.flatnonzero((self.cells >= 0).all(axis=1)), np.flatnonzero(added.any(axis=1))
+        first, chosen = self.cells[old[0]], np.where(added, values, np.nan)[new]
+        before, found = 0, {}
+        for name, size in self.sizes.items():
+            here = np.flatnonzero((first >= before) & (first < before + size))
+            if len(here):
+                width = size // self.num_rows
+                rows = (self.cells[old, here[0]] - before) // width
+                found[name] = np.full((len(new), width), np.nan)
+                found[name][:, (first[here] - before) % width] = chosen[:, here]
+            before += size
+        return grid_rows.NewTimes(container.time_name, rows, times[old], times[new], container.time_form, found)
 
 
 _NONE: tuple[NDArray[np.int64], FloatArray] = (np.zeros(0, dtype=np.int64), np.zeros(0))
@@ -141,7 +196,7 @@ def open_gappy(
         ending = reading._ending(path)
         container = Container("array", ending, timezone=timezone, time_form=time_form)
         told: dict[str, Any] = {"time": time, "columns": columns, "timezone": timezone}
-        csv = None
+        csv, table = None, None
         if ending in reading.TABLES:
             loaded = reading.load_table(path, ending, text, time=time, columns=columns, pivot=pivot)
             table, csv = loaded.table, loaded.csv
@@ -149,23 +204,24 @@ def open_gappy(
             numbered = _number_table(table, {time, pivot, tables.SEQUENCE, *tables.OFFSETS})
             source, places = (tables.to_source(c, container, pivot=pivot, **told) for c in (table, numbered))
             source = loaded.describe(source)
-            sizes = {str(name): len(table) for name in table.columns}
+            sizes, rows = {str(name): len(table) for name in table.columns}, len(table)
         elif ending in reading.ARRAYS:
             reading._refuse(ending, pivot=pivot, **told)
             array, key = reading._load_numpy(path, ending)
             source = reading._from_numpy(array, key, ending)
             places = replace(source, values=np.arange(array.size, dtype=np.float64).reshape(array.shape))
-            sizes = {"array": array.size}
+            sizes, rows = {"array": array.size}, len(array)
         else:
             reading._refuse(ending, pivot=pivot)
             container = replace(container, kind="grid")
             grid = grids.load(path, ending)
             source, places = (grids.to_source(c, container, **told) for c in (grid, _number_grid(grid)))
             sizes = {str(name): int(grid[name].size) for name in grid.data_vars}
+            rows = int(grid.sizes.get(source.container.time_name, 0))
         cells = np.where(np.isfinite(places.values), places.values, -1).astype(np.int64)
         source = apply_limits(source, limits)
         empty = np.isnan(source.values) & (cells >= 0)
-        return GappyFile(path, source, cells, empty, sizes, limits or {}, csv)
+        return GappyFile(path, source, cells, empty, sizes, rows, limits or {}, csv, table, time, pivot)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -187,8 +243,8 @@ def _number_grid(grid: xr.Dataset) -> xr.Dataset:
     return numbered
 
 
-def _filled_csv(content: bytes, csv: CsvTable, cells: Cells) -> bytes:
-    """The bytes of the file with new numbers in its cells.
+def _filled_csv(content: bytes, csv: CsvTable, cells: Cells, new: NewRows | None) -> bytes:
+    """The bytes of the file with new numbers in its cells, and new rows.
 
     Raises:
         InputError: The text has other rows than the table that was read from it.
@@ -201,5 +257,12 @@ def _filled_csv(content: bytes, csv: CsvTable, cells: Cells) -> bytes:
             f"cannot tell where the {rows} rows of the table stand in the text: save it as a plain .csv first"
         )
     places = {name: place for place, name in enumerate(form.names)}
-    marks = {name: csv.marks.get(name, form.decimal) for name in cells}
-    return text.filled([csv_cells.Column(places[name], *new, marks[name]) for name, new in cells.items()])
+    marks = {name: csv.marks.get(name, form.decimal) for name in places}
+    columns = [csv_cells.Column(places[name], *cell, marks[name]) for name, cell in cells.items()]
+    if new is None:
+        return text.filled(columns)
+    count = np.arange(len(new))
+    numbers = [csv_cells.Column(places[name], count, values, marks[name]) for name, values in new.values.items()]
+    copied = frozenset(places[name] for name in new.constant)
+    stamps = [str(stamp) for stamp in new.stamps]
+    return text.filled(columns, csv_cells.Inserted(new.after, new.like, places[new.time], stamps, numbers, copied))

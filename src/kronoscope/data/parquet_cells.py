@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -13,33 +14,105 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from .._errors import InputError
+from .absent import NewRows
 from .packing import to_dtype
 from .sequences import FloatArray
 
 Cells = tuple[NDArray[np.int64], FloatArray]
 
 
-def fill(path: Path, partial: Path, columns: Mapping[str, Cells]) -> int:
+_NO_ROWS = np.zeros(0, dtype=np.int64)
+
+
+def fill(path: Path, partial: Path, columns: Mapping[str, Cells], rows: NewRows | None = None) -> int:
     """Write ``path`` to ``partial`` with new numbers in the given rows of columns; how many its types could not hold.
+
+    Args:
+        path: the source.
+        partial: what is written.
+        columns: rows and numbers by column.
+        rows: new rows.
 
     The row groups, compression and dictionary encoding of each column are those of the file.
     """
     outside = 0
     with pq.ParquetFile(path) as file:
-        whole = {name: _holds_whole_numbers(file, name, rows) for name, (rows, _) in columns.items()}
-        with pq.ParquetWriter(partial, file.schema_arrow, **options_of(file)) as writer:
+        changed = {name: at for name, (at, _) in columns.items()}
+        names = [*columns, *(name for name in (rows.values if rows else ()) if name not in columns)]
+        whole = {name: _holds_whole_numbers(file, name, changed.get(name, _NO_ROWS)) for name in names}
+        schema = file.schema_arrow if rows is None else _with_length(file.schema_arrow, len(rows))
+        with pq.ParquetWriter(partial, schema, **options_of(file)) as writer:
             before = 0
             for number in range(file.num_row_groups):
                 group = file.read_row_group(number)
-                for name, (rows, values) in columns.items():
-                    here = (rows >= before) & (rows < before + len(group))
+                length = len(group)
+                for name, (at, values) in columns.items():
+                    here = (at >= before) & (at < before + length)
                     if here.any():
                         new = np.rint(values[here]) if whole[name] else values[here]
-                        group, lost = _with_cells(group, name, rows[here] - before, new)
+                        group, lost = _with_cells(group, name, at[here] - before, new)
                         outside += lost
-                before += len(group)
+                if rows is not None:
+                    group, lost = _with_rows(file, group, rows, before, whole)
+                    outside += lost
+                before += length
                 writer.write_table(group, row_group_size=max(1, len(group)))
     return outside
+
+
+def _with_length(schema: pa.Schema, added: int) -> pa.Schema:
+    """The schema with the number of rows that pandas notes in it."""
+    metadata = dict(schema.metadata or {})
+    if b"pandas" not in metadata:
+        return schema
+    noted = json.loads(metadata[b"pandas"])
+    for index in noted.get("index_columns", []):
+        if isinstance(index, dict) and index.get("kind") == "range":
+            index["stop"] += added * index["step"]
+    return schema.with_metadata({**metadata, b"pandas": json.dumps(noted).encode()})
+
+
+def _with_rows(
+    file: pq.ParquetFile, group: pa.Table, rows: NewRows, before: int, whole: Mapping[str, bool]
+) -> tuple[pa.Table, int]:
+    """The row group with the new rows that belong into it, and how many numbers its types could not hold."""
+    first = before == 0
+    here = np.flatnonzero((rows.after >= before) & (rows.after < before + len(group)) | (first & (rows.after < 0)))
+    if not len(here):
+        return group, 0
+    # the order of old rows (by number) and new ones (by the row that they follow)
+    key = np.concatenate([np.arange(len(group)), np.maximum(rows.after[here] - before, -1) + 0.5])
+    order = np.argsort(key, kind="stable")
+    columns, outside = [], 0
+    for field in group.schema:
+        column = group.column(field.name).combine_chunks()
+        column = column.cast(field.type.value_type) if pa.types.is_dictionary(field.type) else column
+        new, lost = _new_cells(file, field.name, column, rows, here, whole)
+        outside += lost
+        joined = pa.concat_arrays([column, new]).take(pa.array(order))
+        columns.append(joined.dictionary_encode().cast(field.type) if pa.types.is_dictionary(field.type) else joined)
+        if not field.nullable and joined.null_count:
+            raise InputError(f"the column '{field.name}' may not be empty, so no row can be added for absent times")
+    return pa.Table.from_arrays(columns, schema=_with_length(group.schema, len(rows))), outside
+
+
+def _new_cells(
+    file: pq.ParquetFile, name: str, column: pa.Array, rows: NewRows, here: NDArray[np.int64], whole: Mapping[str, bool]
+) -> tuple[pa.Array, int]:
+    """What a column holds in the new rows."""
+    if name == rows.time:
+        stamps = rows.stamps[here]
+        return pa.array(stamps.astype(object) if stamps.dtype == object else stamps).cast(column.type), 0
+    if name in rows.values:
+        values = rows.values[name][here]
+        known = np.isfinite(values)
+        new, outside = numbers_of(column.type, np.where(known, np.rint(values) if whole[name] else values, 0.0))
+        return pc.if_else(pa.array(known), new, pa.scalar(None, column.type)), outside
+    if name in rows.constant:
+        source = file.read([name]).column(name).combine_chunks().cast(column.type)
+        return source.take(pa.array(rows.like[here])), 0
+    return pa.nulls(len(here), column.type), 0
 
 
 def options_of(file: pq.ParquetFile) -> dict[str, Any]:

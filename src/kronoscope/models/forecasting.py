@@ -154,6 +154,8 @@ def impute(
         InputError: A file unlike the run's, or one without a missing value.
     """
     opened = open_like(model, path, on_note)
+    if opened.source.values.ndim == 2 and opened.source.times is not None:
+        opened = opened.with_absent(_grid(model))
     source = opened.source
     if not opened.empty.any():
         raise InputError(f"{path}: no value is missing")
@@ -168,6 +170,10 @@ def impute(
     result = np.full(source.values.shape, np.nan)
     part = None if starts is None else starts[chosen]
     known = np.isfinite(blocks[chosen])
+    bare = int((~known.any(axis=(1, 2))).sum())
+    if bare and on_note is not None:
+        what = "a draw from the run" if draw else "the mean of the run"
+        on_note(f"{bare} of {len(chosen)} blocks hold no value at all: filled with {what}.")
     found = _conditionals(model, known, blocks[chosen], part, method, num_calls, seed, progress)
     for number, given in zip(chosen, found, strict=True):
         filled = given.sample_values(1)[0] if draw else given.mean_values()
