@@ -10,6 +10,7 @@ from model_cases import PROCESS, SIGMA, fitted, seeded, values
 
 import kronoscope as ks
 from kronoscope import data, sampling
+from kronoscope.models.learnt import learnt_law
 
 MASK = torch.tensor([[1, 1], [1, 0], [1, 1], [0, 0]]).bool()
 SHIFTED = ks.GaussianSequence(ks.kernels.PowerExponential(3.0), SIGMA, times=4, mean=torch.full((4, 2), 0.7))
@@ -43,6 +44,17 @@ def test_the_law_is_that_of_the_process(plain):
     assert law.raised == 0
     assert torch.allclose(law.data.covariance(), SHIFTED.covariance(), atol=1e-9)
     assert torch.allclose(law.data.mean, SHIFTED.mean, atol=1e-9)
+
+
+def test_the_law_of_data_far_from_zero_keeps_its_accuracy():
+    """Mean 1e8 in float64: the round-off of a call, 1e-8 of the score, is stated and covers the error of the law."""
+    far = ks.GaussianSequence(ks.kernels.PowerExponential(3.0), SIGMA, times=4, mean=torch.full((4, 2), 1e8))
+    precision = torch.linalg.inv(math.exp(-0.01) * far.covariance() - math.expm1(-0.01) * torch.eye(8).double())
+    offset = 1e8 * math.exp(-0.005) * precision.sum(dim=1)
+    law = learnt_law(lambda x, t: (offset - x.flatten(1) @ precision).view_as(x), 0.01, 4, 2)
+    assert torch.allclose(law.data.mean, far.mean, rtol=1e-14, atol=0)
+    assert float((law.data.covariance() - far.covariance()).abs().max()) < 100 * law.round_off
+    assert 1e-10 < law.round_off < 1e-6
 
 
 def test_directions_lost_under_the_noise_are_counted(plain):

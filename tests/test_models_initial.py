@@ -6,7 +6,7 @@ from model_cases import PROCESS, seeded
 
 import kronoscope as ks
 from kronoscope import InputError, estimators, metrics
-from kronoscope.models.initial import ESTIMATORS, law_of
+from kronoscope.models.initial import ESTIMATORS, _read, law_of
 from kronoscope.processes import DenseGaussian
 
 NONE = {"max_steps": 0, "held_out_draws": 64}
@@ -35,6 +35,17 @@ def test_untrained_from_a_compiled_network_it_computes_that_networks_score(gates
     model = learnt(compiled)
     assert metrics.score_kl(model.score, PROCESS, linear=True).value < 5e-3
     assert model.record["initial"]["from"] == "a compiled network"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_law_of_a_compiled_network_of_data_far_from_zero_is_read_off_it(dtype):
+    sigma = torch.tensor([[25.0, 10.0], [10.0, 25.0]])
+    process = ks.GaussianSequence(ks.kernels.PowerExponential(8.0), sigma, 8, torch.full((8, 2), 280.0))
+    law, source = _read(ks.compile_score(process, "spectral", dtype=dtype), values(), 1e-2)
+    accuracy = 1e-4 if dtype == torch.float32 else 1e-11
+    assert source == "a compiled network"
+    torch.testing.assert_close(law.mean, process.mean, rtol=0, atol=accuracy)
+    torch.testing.assert_close(law.covariance(), process.covariance(), rtol=0, atol=10 * accuracy)
 
 
 def test_it_reads_the_compiled_weights_and_not_the_process_they_were_made_for():

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 import torch
 
-from kronoscope import diffusion, metrics, sampling
+from kronoscope import compiler, diffusion, metrics, sampling
 from kronoscope.kernels import PowerExponential
 from kronoscope.processes import DenseGaussian, GaussianSequence
 
@@ -225,6 +225,18 @@ def test_law_of_a_float32_network():
     got = sampling.law(table, network, 3, 2, dtype=torch.float32)
     want = sampling.law(table, process.score, 3, 2)
     torch.testing.assert_close(got.covariance(), want.covariance(), rtol=0, atol=1e-5)
+
+
+def test_law_of_a_float32_network_far_from_zero():
+    """Data of 280 +- 5: the mean to 1e-7 of itself (read around zero it was off by 2e-6), the law to 1e-10 nats."""
+    sigma = torch.tensor([[25.0, 10.0], [10.0, 25.0]])
+    process = GaussianSequence(PowerExponential(8.0), sigma, 8, torch.full((8, 2), 280.0))
+    compiled = compiler.compile_score(process, "spectral", dtype=torch.float32)
+    table = sampling.dpm_solver(32, 1e-2, 6.0)
+    got = sampling.law(table, compiled.score, 8, 2, dtype=torch.float32)
+    want = sampling.law(table, process.score, 8, 2)
+    torch.testing.assert_close(got.mean, want.mean, rtol=1e-7, atol=0)
+    assert metrics.gaussian_kl(got, want) < 1e-10
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from .scores import dense_size, evaluate
 CHECKS = 4  # random sequences on which the map is verified
 JITTER = 64.0  # units in the last place by which their copies are moved: enough to draw their round-off anew
 BEYOND_ROUND_OFF = 30.0  # how far, squared, a map read with round-off may miss: the reading itself carries some
+FLOAT32_LIKE = 1e-3  # relative: a miss that a score which computes in float32 could have
 BATCH = 1024
 
 
@@ -173,9 +174,11 @@ def _refuse_bent(
     eps = torch.finfo(dtype).eps
     bent = shared > eps * size**2 and shared > BEYOND_ROUND_OFF * noise
     if bent or noise > eps**0.5 * size**2:
+        error = math.sqrt(max(shared, noise)) / size
+        coarse = dtype == torch.float64 and error < FLOAT32_LIKE
         raise InputError(
-            f"score must be affine in x, but at t = {t:.4g} it misses its own affine map by a relative "
-            f"{math.sqrt(max(shared, noise)) / size:.1e} on random sequences"
+            f"score must be affine in x, but at t = {t:.4g} it misses its own affine map by a relative {error:.1e} on "
+            "random sequences" + ("; if it computes in float32, give dtype=torch.float32" if coarse else "")
         )
 
 

@@ -146,12 +146,23 @@ def _of_weights(compiled: CompiledScore, min_time: float) -> _ReadLaw:
         raise InputError(
             f"initial must cover t = {min_time:g}, where training begins, got t up to {options.max_time:g}"
         )
-    dtype = torch.float64 if options.gates == "modulated" else torch.float32  # products of ReLU are not quite linear
-    matrix, offset = diffusion.affine_map(compiled.score, time, network.num_frames, network.num_features, dtype=dtype)
-    marginal = -torch.linalg.inv(0.5 * (matrix + matrix.mT))
-    scale, noise = float(diffusion.alpha(time)) ** 2, float(diffusion.sigma_squared(time))
-    mean = -torch.linalg.solve(matrix, offset) / float(diffusion.alpha(time))
-    if not bool(compiled.process.mean.any()):
+    # Products of ReLU are not quite linear: their error passes for round-off of float32.
+    dtype = network.enter.dtype if options.gates == "modulated" else torch.float32
+    law = compiled.process
+    shrink, noise = float(diffusion.alpha(time)), float(diffusion.sigma_squared(time))
+    identity = torch.eye(law.mean.numel(), dtype=torch.float64)
+    read = diffusion.read_affine_map(
+        compiled.score,
+        time,
+        network.num_frames,
+        network.num_features,
+        dtype=dtype,
+        center=shrink * law.mean,
+        spread=torch.linalg.cholesky(shrink**2 * law.covariance().cpu() + noise * identity),
+    )
+    marginal = -torch.linalg.inv(0.5 * (read.matrix + read.matrix.mT))
+    mean = (read.center - torch.linalg.solve(read.matrix, read.value)) / shrink
+    if not bool(law.mean.any()):
         mean = torch.zeros_like(mean)  # what is there is the gates' error
-    covariance = (marginal - noise * torch.eye(len(marginal), dtype=torch.float64)) / scale
+    covariance = (marginal - noise * identity) / shrink**2
     return _ReadLaw(mean.reshape(network.num_frames, network.num_features), covariance)

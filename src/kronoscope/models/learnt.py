@@ -15,6 +15,7 @@ from ..processes import DenseGaussian
 
 PROBES = 3
 FLOOR = 1e-2
+FAR = 10.0  # standard deviations of the mean from zero, beyond which the map is read again around the mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,7 @@ class LearntLaw:
         floor: 1e-2 sigma^2 / alpha^2: directions in which the data vary less are lost under the noise of t0.
         raised: How many of the N d eigenvalues were raised.
         lowest: The lowest eigenvalue before that; negative where the score contradicts its own noise.
+        round_off: Of one score call at t0, relative, root mean square: to so much the law is known.
     """
 
     time: float
@@ -38,6 +40,7 @@ class LearntLaw:
     floor: float
     raised: int
     lowest: float
+    round_off: float = 0.0
 
 
 def is_affine(score: ScoreFunction, t: float, num_frames: int, num_features: int, device: torch.device) -> bool:
@@ -66,17 +69,15 @@ def learnt_law(
     Raises:
         InputError: The score is not affine, or its matrix is not positive definite: then it is the score of no law.
     """
-    matrix, offset = diffusion.affine_map(score, t, num_frames, num_features, device=device)
-    precision = -0.5 * (matrix + matrix.T)
-    asymmetry = float((matrix - matrix.T).norm() / (2 * precision.norm()))
-    values, vectors = torch.linalg.eigh(precision)
-    if float(values[0]) <= 0:
-        raise InputError(
-            f"the score at t = {t:g} is that of no law: -ds/dx must be positive definite, "
-            f"but has the eigenvalue {float(values[0]):.3g}; train for longer"
-        )
+    read = diffusion.read_affine_map(score, t, num_frames, num_features, device=device)
+    values, vectors, mean = _decomposed(read, t)
+    if float((values * (vectors.T @ mean).square()).mean()) > FAR**2:
+        spread = vectors / values.sqrt()
+        read = diffusion.read_affine_map(score, t, num_frames, num_features, device=device, center=mean, spread=spread)
+        values, vectors, mean = _decomposed(read, t)
+    matrix, mean = read.matrix, mean.reshape(num_frames, num_features)
+    asymmetry = float((matrix - matrix.T).norm() / (matrix + matrix.T).norm())
     noise, shrink = -math.expm1(-t), math.exp(-t)
-    mean = (vectors @ ((vectors.T @ offset) / values)).reshape(num_frames, num_features)
     variances = (1 / values - noise) / shrink
     floor = FLOOR * noise / shrink
     kept = variances.clamp_min(floor)
@@ -88,7 +89,19 @@ def learnt_law(
         floor,
         int((variances < floor).sum()),
         float(variances.min()),
+        read.round_off / float(values.sum().sqrt()),
     )
+
+
+def _decomposed(read: diffusion.AffineMap, t: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues and eigenvectors of B = -ds/dx, symmetrised, and the m with B (m - center) = s(center)."""
+    values, vectors = torch.linalg.eigh(-0.5 * (read.matrix + read.matrix.T))
+    if float(values[0]) <= 0:
+        raise InputError(
+            f"the score at t = {t:g} is that of no law: -ds/dx must be positive definite, "
+            f"but has the eigenvalue {float(values[0]):.3g}; train for longer"
+        )
+    return values, vectors, read.center + vectors @ ((vectors.T @ read.value) / values)
 
 
 def with_floor(law: DenseGaussian, t: float, num_features: int) -> DenseGaussian:

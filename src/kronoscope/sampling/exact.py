@@ -13,6 +13,8 @@ from .._typing import ScoreFunction
 from ..processes import DenseGaussian, GaussianLaw
 from .tables import SamplerTable
 
+SINGULAR = 1e-6  # of the largest standard deviation: a smaller one says nothing of the scale of a sequence
+
 
 def law(
     table: SamplerTable,
@@ -27,7 +29,8 @@ def law(
     """Exact mean and covariance of the sequences that ``sample`` generates with an affine score.
 
     With D_k = A_k x_k + m_k a row of the table is x' = F x + c D_prev + b m + g z, F = a I + b A: linear in
-    the pair (x, D_prev), whose joint mean and covariance are carried from N(0, I) in float64.
+    the pair (x, D_prev), whose joint mean and covariance are carried from N(0, I) in float64. The map of a step is
+    read around the mean of x_k and at its scale: in float32 each step carries the round-off of one score call.
 
     Args:
         table: The sampler.
@@ -47,16 +50,15 @@ def law(
     if denoise:
         table = table.with_denoising()
     size = diffusion.dense_size(num_frames, num_features)
-    identity = torch.eye(size, dtype=torch.float64)
+    identity, shape = torch.eye(size, dtype=torch.float64), (num_frames, num_features)
     mean, mean_previous = torch.zeros(2, size, dtype=torch.float64)
     cov, cross, cov_previous = identity, torch.zeros_like(identity), torch.zeros_like(identity)
     rows = zip(table.times, table.from_state, table.from_denoised, table.from_previous, table.noise, strict=True)
     for t, a, b, c, g in rows:
-        matrix, offset = _denoiser_map(score, t, num_frames, num_features, dtype, device)
+        matrix, denoised_mean = _denoiser_map(score, t, shape, mean, cov, dtype, device)
         forward = a * identity + b * matrix
         mixed = c * forward @ cross
         half = forward @ cov + c * cross.T  # Cov(x', x)
-        denoised_mean = matrix @ mean + offset
         mean, mean_previous = a * mean + b * denoised_mean + c * mean_previous, denoised_mean
         after = forward @ cov @ forward.T + mixed + mixed.T + c * c * cov_previous + g * g * identity
         cov_previous = matrix @ cov @ matrix.T
@@ -87,10 +89,28 @@ def law_error(table: SamplerTable, process: GaussianLaw) -> float:
 
 
 def _denoiser_map(
-    score: ScoreFunction, t: float, num_frames: int, num_features: int, dtype: torch.dtype, device: torch.device | str
+    score: ScoreFunction,
+    t: float,
+    shape: tuple[int, int],
+    mean: Tensor,
+    cov: Tensor,
+    dtype: torch.dtype,
+    device: torch.device | str,
 ) -> tuple[Tensor, Tensor]:
-    """Matrix and offset of x -> E[x_0 | x] = (x + sigma^2 s)/alpha."""
-    matrix, offset = diffusion.affine_map(score, t, num_frames, num_features, dtype=dtype, device=device)
+    """Matrix of x -> E[x_0 | x] = (x + sigma^2 s)/alpha and its value at the mean of x."""
+    read = diffusion.read_affine_map(score, t, *shape, dtype=dtype, device=device, center=mean, spread=_spread(cov))
     alpha, variance = float(diffusion.alpha(t)), float(diffusion.sigma_squared(t))
-    identity = torch.eye(len(offset), dtype=torch.float64)
-    return (identity + variance * matrix) / alpha, variance * offset / alpha
+    at_mean = read.value + read.matrix @ (mean - read.center)
+    identity = torch.eye(len(mean), dtype=torch.float64)
+    return (identity + variance * read.matrix) / alpha, (mean + variance * at_mean) / alpha
+
+
+def _spread(cov: Tensor) -> Tensor:
+    """A root of the covariance to read a map with; near singular ones give standard deviations, none of them zero."""
+    root, info = torch.linalg.cholesky_ex(cov)
+    diagonal = root.diagonal()
+    if not int(info) and float(diagonal.min()) > SINGULAR * float(diagonal.max()):
+        return root
+    deviations = cov.diagonal().clamp_min(0).sqrt()
+    largest = float(deviations.max())
+    return deviations.clamp_min(SINGULAR * largest) if largest > 0 else torch.ones_like(deviations)
