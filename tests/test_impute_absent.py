@@ -115,6 +115,29 @@ def test_rows_of_a_file_in_no_order_stand_after_the_one_before_them(tmp_path):
     assert (tmp_path / "b.csv").read_text().splitlines() == expected
 
 
+@pytest.mark.parametrize(("calendar", "left"), [("none", 2), ("day", 5)])
+def test_days_on_which_clocks_change_keep_what_they_have(tmp_path, calendar, left):
+    stamps = pd.date_range("2024-10-01 04:00", "2024-11-10 04:00", freq="h", tz="UTC").tz_convert("America/New_York")
+    table = pd.DataFrame({"when": stamps.tz_localize(None), "x": 0.5})
+    day = stamps.strftime("%m-%d %H")
+    gone = day.isin(["10-05 07", "11-02 23", "11-03 15", "11-03 16", "11-03 04"]) | (day == "11-03 01")
+    first_of_two = np.flatnonzero(day == "11-03 01")[0]
+    gone[first_of_two] = False  # the clock shows 01:00 twice: one row is there, and no one can say which
+    table[~gone].to_csv(tmp_path / "a.csv", index=False)
+    opened = data.open_gappy(tmp_path / "a.csv", time="when", timezone="America/New_York")
+    opened = opened.with_absent(data.BlockGrid.of(opened.source.times, 24, calendar, True))
+    note = f"{left} times without a row on days on which the clocks change not added."
+    assert opened.source.notes[-1] == note
+    opened.write(tmp_path / "b.csv", np.full(opened.source.values.shape, 0.5))
+    written = pd.read_csv(tmp_path / "b.csv", parse_dates=["when"])["when"]
+    expected = table["when"][(day != "11-03 01") | ~gone] if calendar == "none" else table["when"][~gone | ~odd(stamps)]
+    assert written.tolist() == expected.tolist()
+
+
+def odd(stamps):
+    return (stamps.month == 11) & (stamps.day == 3)
+
+
 def test_columns_apart_by_blanks_stay_in_line(tmp_path):
     lines = ["  n   when    x note", *(f"{h:3d} {20240100 + h} {h / 2:4.1f} w{h}" for h in range(1, 10))]
     text = "\n".join(lines) + "\n"

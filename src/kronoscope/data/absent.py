@@ -20,10 +20,12 @@ Whole = NDArray[np.int64]
 _QUARTER = 900 * 10**9
 
 
-def absent_stamps(source: Source, grid: BlockGrid) -> Times:
+def absent_stamps(source: Source, grid: BlockGrid) -> tuple[Times, int]:
     """The frames of the grid's blocks between the first and the last row that no row stands at.
 
-    A clock time that is shown twice when clocks go back is not among them where the source cannot tell the two apart.
+    Returns:
+        The times, and how many others have no row: those in no block, because clocks change on their day, and those
+        that a clock shows twice, whose rows cannot be told apart.
 
     Raises:
         InputError: rows of another step than the grid's, or so far apart that the frames between do not fit in memory.
@@ -32,21 +34,29 @@ def absent_stamps(source: Source, grid: BlockGrid) -> Times:
     places = grid.place(source.times, len(source.values))
     present = np.unique(places.whole[places.on_grid])
     if source.times is None or not len(present):
-        return grid.shown(np.zeros(0, dtype=np.int64))
+        return grid.shown(np.zeros(0, dtype=np.int64)), 0
     unit = grid.unit if grid.calendar == "none" else math.gcd(grid.unit, _QUARTER)  # days begin at other phases
     check_size((int(present[-1]) - int(present[0])) / unit * source.values.shape[1], "the series with absent times")
     frames = np.arange(int(present[0]), int(present[-1]) + 1, unit, dtype=np.int64)
-    frames = frames[~np.isin(frames, present)]
-    if grid.calendar != "none" and len(frames):
-        frames = frames[grid.place_whole(frames).on_grid]
+    frames = frames[~np.isin(frames, places.whole)]
+    if not len(frames):
+        return grid.shown(frames), 0
+    at = grid.place_whole(frames)
+    left = int((at.odd & ((frames - present[0]) % grid.unit == 0)).sum())
+    frames = frames[at.on_grid]
     stamps = grid.shown(frames)
     form = source.container.time_form
-    if isinstance(stamps, pd.DatetimeIndex) and stamps.tz is not None and form is not None and not form.zone:
+    if (
+        isinstance(stamps, pd.DatetimeIndex)
+        and stamps.tz is not None
+        and form is not None
+        and form.kind != "unix"
+        and not form.zone
+    ):
         wall = stamps.tz_localize(None)
-        known = wall.tz_localize(stamps.tz, ambiguous="NaT", nonexistent="NaT").notna()
-        told = form.kind == "unix" or bool(known.all())
-        return stamps if told else stamps[known]
-    return stamps
+        is_told = np.asarray(wall.tz_localize(stamps.tz, ambiguous="NaT", nonexistent="NaT").notna())
+        return stamps[is_told], left + int((~is_told).sum())
+    return stamps, left
 
 
 def with_stamps(source: Source, stamps: Times) -> Source:

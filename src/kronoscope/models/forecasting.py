@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,17 @@ def open_like(model: Model, path: Path, on_note: Note | None = None) -> data.Gap
     if told.get("step") is not None:
         opened = opened.on_grid(_grid(model))
     opened, notes = _matched(model, path, opened)
-    if on_note is not None:
-        for note in (*opened.source.notes, *notes):
-            on_note(note)
+    _say((*opened.source.notes, *notes), on_note)
     if opened.source.values.ndim == 3 and opened.source.values.shape[1] != model.num_frames:
         came = opened.source.values.shape[1]
         raise InputError(f"{path}: the sequences must have the {model.num_frames} frames of the run, got {came}")
     return opened
+
+
+def _say(notes: Sequence[str], on_note: Note | None) -> None:
+    if on_note is not None:
+        for note in notes:
+            on_note(note)
 
 
 def _matched(model: Model, path: Path, opened: data.GappyFile) -> tuple[data.GappyFile, list[str]]:
@@ -155,7 +159,9 @@ def impute(
     """
     opened = open_like(model, path, on_note)
     if opened.source.values.ndim == 2 and opened.source.times is not None:
+        noted = len(opened.source.notes)
         opened = opened.with_absent(_grid(model))
+        _say(opened.source.notes[noted:], on_note)
     source = opened.source
     if not opened.empty.any():
         raise InputError(f"{path}: no value is missing")
@@ -171,9 +177,9 @@ def impute(
     part = None if starts is None else starts[chosen]
     known = np.isfinite(blocks[chosen])
     bare = int((~known.any(axis=(1, 2))).sum())
-    if bare and on_note is not None:
+    if bare:
         what = "a draw from the run" if draw else "the mean of the run"
-        on_note(f"{bare} of {len(chosen)} blocks hold no value at all: filled with {what}.")
+        _say([f"{bare} of {len(chosen)} blocks hold no value at all: filled with {what}."], on_note)
     found = _conditionals(model, known, blocks[chosen], part, method, num_calls, seed, progress)
     for number, given in zip(chosen, found, strict=True):
         filled = given.sample_values(1)[0] if draw else given.mean_values()
