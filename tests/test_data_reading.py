@@ -191,11 +191,11 @@ def test_bad_grids(tmp_path):
 
     x = X[0]
     refused(
-        "must increase, but 2020-01-01 00:00:00 comes after",
+        "the time 2020-01-01 00:00:00 occurs more than once",
         nc(xr.Dataset({"a": ("time", np.arange(3.0))}, {"time": TIMES[[0, 1, 0]]})),
         frames=2,
     )
-    refused("order .sequence, time, feature., got .time, lat, lon.", nc(xr.Dataset({"a": (("time", "lat", "lon"), X)})))
+    refused("one long series needs frames=", nc(xr.Dataset({"a": (("time", "lat", "lon"), X)})))
     refused(
         r"choose one of them with columns= .--columns a.",
         nc(xr.Dataset({"a": (("time", "site"), x), "b": (("time", "site"), x)})),

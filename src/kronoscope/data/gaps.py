@@ -19,6 +19,7 @@ from .absent import NewRows, absent_stamps, new_rows, with_stamps
 from .block_grid import BlockGrid
 from .csv_format import PLAIN, CsvOptions, open_bytes
 from .csv_reading import CsvTable
+from .grid_layout import with_time_coordinates
 from .limits import Limits, apply_limits, within_limits
 from .sequences import Container, FloatArray, Source, counted, ending_of
 from .time_forms import TimeForm
@@ -217,7 +218,7 @@ def open_gappy(
         else:
             reading._refuse(ending, pivot=pivot)
             container = replace(container, kind="grid")
-            grid = grids.load(path, ending)
+            grid = with_time_coordinates(grids.load(path, ending), time)
             source, places = (grids.to_source(c, container, **told) for c in (grid, _number_grid(grid)))
             sizes = {str(name): int(grid[name].size) for name in grid.data_vars}
             rows = int(grid.sizes.get(source.container.time_name, 0))

@@ -1,18 +1,21 @@
-"""xarray sources (.nc, .zarr, arrays in memory): what their dimensions mean, and how to build them again.
+"""xarray sources (.nc, .zarr, arrays in memory) as sequences or one long series, and how to build them again.
 
 | variables | dimensions | read as |
 |---|---|---|
-| one | three | (sequence, time, feature), as they stand |
-| one | two, the second is time or the first "sequence" | (sequence, time), one feature |
-| one | two | a long series (time, feature) |
-| several, alike | two | (sequence, time), one feature a variable |
+| one | time, then others | a long series, one feature for each combination of the others |
+| one | two or more, the second is time or the first "sequence" | (sequence, time, features), at least one feature |
+| one | three, none is time | (sequence, time, feature) |
+| one | two, none is time | a long series (time, feature) |
+| several, alike | two, the second is time or the first "sequence" | (sequence, time), one feature a variable |
 | several, alike | one | a long series (time), one feature a variable |
 
-A dimension is time if ``time`` names it, if it is called "time", or if its coordinate holds times or time spans.
+A dimension is time if ``time`` names it or one of its coordinates, if a coordinate of it holds clock times or time
+spans, or if it is called "time" (:mod:`grid_layout`).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -28,6 +31,8 @@ from .._errors import InputError
 from .calendars import decodable, numbers_note
 from .chunks import read_values, share_of_record
 from .feature_columns import columns_option
+from .grid_layout import Layout, layout_of, with_time_coordinates
+from .grid_order import order_of_all, order_of_each
 from .grid_variables import choose_variables
 from .sequences import Container, Coordinate, FloatArray, Source, Starts, Step, decoded_text, first_line, list_names
 from .sizes import check_size
@@ -121,37 +126,30 @@ def to_source(
     """
     if columns is not None and (not columns or len(set(columns)) < len(columns)):
         raise InputError("columns must name at least one column, and none twice")
-    data = _with_text(data)
+    data = with_time_coordinates(_with_text(data), time)
     names, described = choose_variables(data, columns)
-    dims = tuple(str(dim) for dim in data[names[0]].dims)
-    timed = [_is_time(data, dim, time) for dim in dims]
-    if time is not None and not any(timed):
-        raise InputError(f"time names '{time}', but these values have only the dimensions {list_names(dims)}")
+    layout = layout_of(data, tuple(str(dim) for dim in data[names[0]].dims), time)
     attrs = {name: _plain(data[name].attrs) for name in names}
     container = replace(container, attrs=_plain(data.attrs), variable_attrs=attrs, dtype=_dtype(data, names))
-    sequences = len(dims) == 2 and (timed[1] or dims[0] == "sequence")
-    data, shared = _share(data, dims, sequences or len(dims) == 3, frames, max_sequences)
-    counted = [numbers_note(data[dim]) for dim in dims[:2] if dim in data.coords]
-    notes = [*described, *filter(None, counted), *shared]
-    _check_kept(data, names, dims, columns)
-    if len(names) == 1 and len(dims) in (2, 3) and not sequences:
+    data, shared = _share(data, layout, frames, max_sequences)
+    counted = [numbers_note(data[name]) for name in (layout.sequence, layout.clock) if name in data.coords]
+    notes = [*described, *layout.notes, *filter(None, counted), *shared]
+    _check_kept(data, names, layout, columns)
+    if layout.features:
+        if len(names) > 1:
+            option = columns_option(names[:1])
+            raise InputError(
+                f"several variables over ({', '.join(layout.dims)}): choose one of them with columns= ({option})"
+            )
         variable = None if names[0] == _NAMELESS else names[0]
-        data, values, features = _with_features(data, names[0], columns)
         container = replace(container, variable=variable, variable_attrs={variable or _NAMELESS: attrs[names[0]]})
-    elif len(dims) == 2 and timed[0] and not sequences:
-        option = columns_option(names[:1])
-        raise InputError(f"several variables over ({', '.join(dims)}): choose one of them with columns= ({option})")
-    elif len(dims) in (1, 2):
-        values, features = np.stack([read_values(data[name], name) for name in names], axis=-1), tuple(names)
+        values, features, container = _with_features(data, names[0], layout, columns, container)
     else:
-        raise InputError(f"values must have 1 to 3 dimensions, got ({', '.join(dims)})")
-    if values.ndim == 2:
-        source = _long(data, dims, values, features, container, timezone)
-        return replace(source, notes=(*notes, *source.notes))
-    called = [dim == time or "time" in dim.lower() for dim in dims]
-    if any(called) and not called[1]:
-        raise InputError(f"the dimensions must be in the order (sequence, time, feature), got ({', '.join(dims)})")
-    source = _stacked(data, dims, values, features, container, timezone)
+        arrays = [read_values(data[name].transpose(*layout.dims), name) for name in names]
+        values, features = np.stack(arrays, axis=-1), tuple(names)
+        container = replace(container, dims=layout.dims)
+    build_source = _long if layout.sequence is None else _stacked
+    source = build_source(data, layout, values, features, container, timezone)
     return replace(source, notes=(*notes, *source.notes))
 
 
@@ -166,11 +164,10 @@ def _with_text(data: xr.Dataset) -> xr.Dataset:
     return data.assign_coords(text) if text else data
 
 
-def _share(
-    data: xr.Dataset, dims: tuple[str, ...], sequences: bool, frames: int | None, most: int | None
-) -> tuple[xr.Dataset, list[str]]:
+def _share(data: xr.Dataset, layout: Layout, frames: int | None, most: int | None) -> tuple[xr.Dataset, list[str]]:
     """The part of a large record that ``max_sequences`` asks for, not yet read."""
-    length = data.sizes[dims[0]]
+    first, sequences = layout.dims[0], layout.sequence is not None
+    length = data.sizes[first]
     rows = (
         None
         if most is None or (frames is None and not sequences)
@@ -178,24 +175,18 @@ def _share(
     )
     if rows is None:
         return data, []
-    return data.isel({dims[0]: rows}), [f"{len(rows)} of {length} entries of '{dims[0]}' read, spread over the record."]
+    return data.isel({first: rows}), [f"{len(rows)} of {length} entries of '{first}' read, spread over the record."]
 
 
-def _check_kept(data: xr.Dataset, names: list[str], dims: tuple[str, ...], columns: Sequence[str] | None) -> None:
+def _check_kept(data: xr.Dataset, names: list[str], layout: Layout, columns: Sequence[str] | None) -> None:
     """Refuse what would not fit, by what of it is asked for."""
     size = sum(data[name].size for name in names)
-    if columns is not None and len(names) == 1 and list(columns) != names:
-        size = size // data.sizes[dims[-1]] * len(columns)
+    if columns is not None and len(names) == 1 and len(layout.features) == 1 and list(columns) != names:
+        size = size // data.sizes[layout.features[0]] * len(columns)
     try:
         check_size(size, "what is asked for")
     except InputError as error:
         raise InputError(f"{error}; ask for less with max_sequences and columns (--max-sequences, --columns)") from None
-
-
-def _is_time(data: xr.Dataset, dim: str, time: str | None) -> bool:
-    if time is not None:
-        return dim == time or (time in data.coords and data[time].dims == (dim,))
-    return dim == "time" or (dim in data.coords and data[dim].dtype.kind in "mM")
 
 
 def _dtype(data: xr.Dataset, names: list[str]) -> str:
@@ -204,108 +195,115 @@ def _dtype(data: xr.Dataset, names: list[str]) -> str:
 
 
 def _with_features(
-    data: xr.Dataset, name: str, columns: Sequence[str] | None
-) -> tuple[xr.Dataset, FloatArray, tuple[str, ...]]:
-    """One variable whose last dimension holds the features, which ``columns`` may choose by label."""
-    dim = data[name].dims[-1]
-    labels = [str(label) for label in data[dim].values] if dim in data.coords else None
-    features = labels or [f"feature_{j}" for j in range(data.sizes[dim])]
+    data: xr.Dataset, name: str, layout: Layout, columns: Sequence[str] | None, container: Container
+) -> tuple[FloatArray, tuple[str, ...], Container]:
+    """The values of one variable whose last dimensions hold the features, which ``columns`` may choose by label."""
+    labels = [_labels(data, dim) for dim in layout.features]
+    if len(labels) > 1 or labels[0] is not None:
+        numbered = (label or range(data.sizes[dim]) for label, dim in zip(labels, layout.features))
+        features = ["_".join(map(str, parts)) for parts in itertools.product(*numbered)]
+    else:
+        features = [f"feature_{j}" for j in range(data.sizes[layout.features[0]])]
     if len(set(features)) < len(features):
-        raise InputError(f"the coordinate '{dim}' gives two features the same name")
+        raise InputError(f"the coordinates of {list_names(layout.features)} give two features the same name")
+    chosen = None
     if columns is not None and list(columns) != [name]:
         missing = [column for column in columns if column not in features]
         if missing:
             raise InputError(f"there is no feature '{missing[0]}'; there are {list_names(features)}")
-        data = data.isel({dim: [features.index(column) for column in columns]})
+        chosen = [features.index(column) for column in columns]
         features = list(columns)
-    return data, read_values(data[name], name), tuple(features)
+    dims, shape = layout.features, tuple(data.sizes[dim] for dim in layout.features)
+    if chosen is not None and len(dims) == 1:
+        data = data.isel({dims[0]: chosen})
+    values = read_values(data[name].transpose(*layout.dims), name)
+    values = values.reshape(*values.shape[: -len(dims)], -1)
+    coords = _coordinates(data, dims)
+    if chosen is not None and len(dims) > 1:
+        values, dims, shape = values[..., chosen], ("feature",), (len(chosen),)
+        coords = (Coordinate("feature", ("feature",), features, "str"),)
+    container = replace(container, dims=(*layout.dims[: -len(layout.features)], *dims), coords=coords)
+    return values, tuple(features), replace(container, feature_shape=shape if len(dims) > 1 else ())
+
+
+def _labels(data: xr.Dataset, dim: str) -> list[str] | None:
+    return [str(label) for label in data[dim].values] if dim in data.coords else None
 
 
 def _long(
     data: xr.Dataset,
-    dims: tuple[str, ...],
+    layout: Layout,
     values: FloatArray,
     features: tuple[str, ...],
     container: Container,
     timezone: str | None,
 ) -> Source:
-    times, form, keep, notes, _ = _dates(data, dims[0], timezone, container.time_form)
-    container = replace(container, time_form=form)
-    if times is not None and len(times) > 1:
-        ahead = np.diff(np.asarray(times.asi8 if isinstance(times, pd.DatetimeIndex) else times)) > 0
-        if not ahead.all():
-            at = int(np.argmin(ahead))
-            raise InputError(f"the coordinate '{dims[0]}' must increase, but {times[at + 1]} comes after {times[at]}")
-    sample = "sequence" if "sequence" not in dims else "sample"
-    container = replace(container, dims=(sample, *dims), coords=_coordinates(data, dims[1:]), time_name=dims[0])
+    times, form, keep, notes, _ = _dates(data, layout.time, layout.clock, timezone, container.time_form)
+    sample = "sequence" if "sequence" not in container.dims else "sample"
+    container = replace(
+        container, time_form=form, dims=(sample, *container.dims), time_name=layout.clock or layout.time
+    )
     return Source(values[keep], features, container, features, times, notes=tuple(notes))
 
 
 def _stacked(
     data: xr.Dataset,
-    dims: tuple[str, ...],
+    layout: Layout,
     values: FloatArray,
     features: tuple[str, ...],
     container: Container,
     timezone: str | None,
 ) -> Source:
-    dated = dims[0] in data.coords and data[dims[0]].dtype.kind == "M"
-    starts, sample_attrs = None, None
-    if dated:
-        starts, _, keep, _, sample_attrs = _dates(data, dims[0], timezone)
+    sequence, clock = layout.sequence, layout.clock
+    starts: Starts = None
+    step: Step = None
+    sample_attrs = None
+    notes: list[str] = []
+    if sequence is not None and sequence in data.coords and data[sequence].dtype.kind == "M":
+        starts, _, keep, notes, sample_attrs = _dates(data, sequence, sequence, timezone)
         if not keep.all():
-            raise InputError(f"some times of '{dims[0]}' occur twice in {timezone}")
-    elif timezone is not None:
-        raise InputError(f"timezone needs clock times, but the dimension '{dims[0]}' has none")
-    container = replace(
-        container,
-        dims=dims,
-        coords=_coordinates(data, dims[1:]),
-        time_name=dims[1],
-        step=_step(data, dims[1]),
-        sample_attrs=sample_attrs,
-    )
-    return Source(values, features, container, features, starts=starts)
+            raise InputError(f"some times of '{sequence}' occur twice in {timezone}")
+    own = clock is not None and data[clock].ndim == 2
+    if timezone is not None and starts is None and not own:
+        raise InputError(f"timezone needs clock times, but the dimension '{sequence}' has none: leave out --timezone")
+    if clock is not None:
+        order = order_of_each(data, layout, timezone) if own else order_of_all(data, clock, len(values))
+        if order is not None:
+            values = np.take_along_axis(values, order.rows[..., None], axis=1)
+            step, starts = order.step, order.starts if own and starts is None else starts
+    container = replace(container, time_name=clock or layout.time, step=step, sample_attrs=sample_attrs)
+    return Source(values, features, container, features, starts=starts, notes=tuple(notes))
 
 
 def _dates(
-    data: xr.Dataset, dim: str, timezone: str | None, form: TimeForm | None = None
+    data: xr.Dataset, dim: str, clock: str | None, timezone: str | None, form: TimeForm | None = None
 ) -> tuple[Starts, TimeForm | None, np.ndarray, list[str], dict[str, Any]]:
-    """The coordinate of ``dim`` as times in the zone, how it writes them, the rows to keep, notes, its attributes."""
+    """The times of ``dim`` in the zone, how they are written, the rows to keep, notes, and attributes."""
     everything = np.ones(data.sizes[dim], dtype=bool)
-    if dim not in data.coords:
+    if clock is None:
         if timezone is not None:
-            raise InputError(f"timezone needs clock times, but the dimension '{dim}' has no coordinate")
+            raise InputError(
+                f"timezone needs clock times, but the dimension '{dim}' has no coordinate: leave out --timezone"
+            )
         return None, None, everything, [], {}
-    attrs = _plain(data[dim].attrs)
-    if data[dim].dtype.kind == "m":
-        seconds = data[dim].values.astype("timedelta64[ns]").astype(np.int64) / 1e9
+    coordinate = data[clock]
+    attrs = _plain(coordinate.attrs)
+    if coordinate.dtype.kind == "m":
+        seconds = coordinate.values.astype("timedelta64[ns]").astype(np.int64) / 1e9
         return seconds, TimeForm("number", "", "float64"), everything, [], attrs
-    form = TimeForm("number", "", "float64") if numbers_note(data[dim]) else form
-    read = parse(pd.Series(data[dim].values), dim, form)
+    form = TimeForm("number", "", "float64") if numbers_note(coordinate) else form
+    read = parse(pd.Series(coordinate.values), clock, form)
     times, notes = read.times, list(read.notes)
     written_zone = attrs.pop("timezone", None)  # ours: such stamps are universal time
     if not isinstance(times, pd.DatetimeIndex):
         if timezone is not None:
-            raise InputError(f"timezone needs clock times, but the coordinate '{dim}' holds numbers")
+            raise InputError(
+                f"timezone needs clock times, but the coordinate '{clock}' holds numbers: leave out --timezone"
+            )
         return times, read.form, everything, notes, attrs
     times = times.tz_localize("UTC") if written_zone and times.tz is None else times
     shown, keep, more = in_zone(times, timezone or written_zone)
     return shown, read.form, keep, [*notes, *more], attrs
-
-
-def _step(data: xr.Dataset, dim: str) -> Step:
-    """The step of a time coordinate within sequences; None where there is none or it is uneven."""
-    if dim not in data.coords or data.sizes[dim] < 2:
-        return None
-    values = data[dim].values
-    if values.dtype.kind in "mM":
-        gaps = np.diff(values.astype(f"{values.dtype.kind}8[ns]").astype(np.int64))
-        return pd.Timedelta(int(gaps[0]), unit="ns") if gaps[0] > 0 and np.ptp(gaps) == 0 else None
-    if values.dtype.kind not in "iuf":
-        return None
-    gaps = np.diff(values.astype(np.float64))
-    return float(gaps.mean()) if gaps[0] > 0 and np.ptp(gaps) <= 1e-6 * gaps[0] else None
 
 
 def _coordinates(data: xr.Dataset, dims: tuple[str, ...]) -> tuple[Coordinate, ...]:
@@ -360,7 +358,9 @@ def build(
     if starts is not None:
         coords[dims[0]] = _start_coordinate(starts, dims[0], container)
     values = values.astype(container.dtype)
-    if len(dims) == 3:
+    if container.feature_shape:
+        values = values.reshape(*values.shape[:2], *container.feature_shape)
+    if len(dims) > 2:
         name = container.variable if grid else "values"
         attrs = container.variable_attrs.get(name or _NAMELESS, {})
         array = xr.DataArray(values, coords, dims, name, attrs)

@@ -50,6 +50,7 @@ class Container:
         variable: a grid's only variable, if its features are a dimension; None for one without a name.
         attrs: a grid's attributes; variable_attrs: those of each variable.
         coords: a grid's coordinates that do not depend on the sequence.
+        feature_shape: sizes of the last dimensions of a grid, where its features are spread over several; else empty.
         sample_attrs: attributes of the coordinate that dates the sequences; None without one.
     """
 
@@ -67,6 +68,7 @@ class Container:
     variable_attrs: dict[str, dict[str, Any]] = field(default_factory=dict)
     coords: tuple[Coordinate, ...] = ()
     sample_attrs: dict[str, Any] | None = None
+    feature_shape: tuple[int, ...] = ()
 
     def to_json(self) -> str:
         """One line of JSON; a step in clock time is written in nanoseconds."""
@@ -87,6 +89,7 @@ class Container:
             plain["dims"] = tuple(plain["dims"])
             form = plain.get("time_form")
             plain["time_form"] = None if form is None else TimeForm(**form)
+            plain["feature_shape"] = tuple(plain.get("feature_shape", ()))
             coords = [c | {"dims": tuple(c["dims"])} for c in plain["coords"]]
             plain["coords"] = tuple(Coordinate(**c) for c in coords)
             return cls(**plain)
