@@ -105,6 +105,7 @@ def test_from_irregular_file_to_forecast_and_gaps(tmp_path):
     assert ((ahead["when"] - table["when"].max()) > pd.Timedelta("-5min")).all()
     assert run(["impute", folder, source, "--out", str(tmp_path / "filled.csv")]) == 0
     filled = pd.read_csv(tmp_path / "filled.csv")
+    filled = filled[filled["when"].isin(pd.read_csv(source)["when"])].reset_index(drop=True)  # without added frames
     told_apart = pd.read_csv(source)["a"].isna().to_numpy()
     assert 0 < filled["a"].isna().sum() < told_apart.sum()  # rows that share a frame with a nearer one stay empty
     np.testing.assert_array_equal(filled["a"][~told_apart], pd.read_csv(source)["a"][~told_apart])
