@@ -21,8 +21,9 @@ from typing import Any
 import torch
 
 import kronoscope as ks
-from kronoscope.experiments.planted import Autoregression, planted, spatial_covariance
 from kronoscope.kernels import PowerExponential
+from kronoscope_evidence.trials.planted import Autoregression, planted
+from kronoscope_evidence.yardstick import spatial_covariance
 
 NULL_RUNS, POWER_RUNS, DRAWS = 2000, 200, 199
 NULL_SIZE = (100, 50, 16, 3)  # real and generated each, held out, frames, features; three times as many if consecutive

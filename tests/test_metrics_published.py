@@ -10,8 +10,8 @@ from statsmodels.tsa.stattools import acf
 
 from kronoscope import metrics
 from kronoscope._errors import InputError
-from kronoscope.experiments.planted import Autoregression
 from kronoscope.metrics import learners, summaries
+from kronoscope_evidence.trials.planted import Autoregression
 
 
 def draw(n=60, frames=8, features=3, seed=0):

@@ -11,8 +11,10 @@ from .study import Study
 
 MODULES = {
     "depth": "solver.depth",
+    "conditionals": "trials.conditionals",
     "heads": "solver.heads",
     "krylov": "solver.krylov",
+    "metric-trial": "trials.metric_trial",
     "noise-depth": "solver.noise_depth",
     "width-depth": "solver.width_depth",
 }

@@ -53,12 +53,6 @@ class Reproduction:
 
 
 REPRODUCTIONS: dict[str, Reproduction] = {
-    "metric-trial": Reproduction(
-        "metric_trial", "Which number shows which defect, at what rate of false alarms.", (90, 2)
-    ),
-    "conditionals": Reproduction(
-        "conditionals", "Missing entries are filled in with intervals that hold what they promise.", (6, 0.5)
-    ),
     "jacobian": Reproduction(
         "jacobian", "A trained network's Jacobian shows the covariance that it learnt; nulls show none.", (9, 1.5), True
     ),

@@ -1,13 +1,11 @@
-"""The grades of conditional sampling: on laws whose grades are known, and the page in its quick form."""
-
-import json
+"""The grades of conditional sampling, on distributions whose grades are known, and the study in its quick size."""
 
 import pytest
 import scipy.stats
 import torch
 
-from kronoscope import experiments
-from kronoscope.experiments import conditionals
+import kronoscope_evidence as evidence
+from kronoscope_evidence.trials import conditionals
 
 
 def test_scores_of_draws_are_those_of_the_normal_law():
@@ -19,7 +17,7 @@ def test_scores_of_draws_are_those_of_the_normal_law():
     phi, density = scipy.stats.norm.cdf(y), scipy.stats.norm.pdf(y)
     expected = (y * (2 * phi - 1) + 2 * density - 1 / 3.141592653589793**0.5).mean()
     hidden = torch.ones(5, 2, dtype=torch.bool)
-    crps, energy, distance, *shares = conditionals._score(drawn, truth, drawn.flip(0) + 0.0, hidden)
+    crps, energy, distance, *shares = conditionals.score_draws(drawn, truth, drawn.flip(0) + 0.0, hidden)
     assert crps == pytest.approx(expected, rel=0.02)
     assert energy > 0
     assert distance < 0.01
@@ -32,19 +30,16 @@ def test_exact_draws_are_covered_as_promised_by_their_ranks():
     g = torch.Generator().manual_seed(1)
     values = torch.randn(200, 400, 1, generator=g, dtype=torch.float64)
     hidden = torch.ones(400, 1, dtype=torch.bool)
-    shares = conditionals._score(values[1:], values[0], values[1:], hidden)[3:]
+    shares = conditionals.score_draws(values[1:], values[0], values[1:], hidden)[3:]
     for level, share in zip(conditionals.LEVELS, shares):
         assert abs(share - level) < 4 * (level * (1 - level) / 400) ** 0.5
 
 
-def test_the_page_says_that_the_exact_path_is_dense_conditioning(tmp_path):
-    folder = tmp_path / "out"
-    page = experiments.reproduce("conditionals", folder, quick=True)
-    told = json.loads((folder / "results.json").read_text())
-    assert told["exact_path_gap"] < 1e-8
-    grades = {one["method"]: one for one in told["grades"]}
-    assert set(grades) == set(conditionals.METHODS)
-    exact, mmps, marginal = (grades[m]["crps"]["value"] for m in ("exact", "mmps", "marginal"))
-    assert exact < marginal
-    assert mmps < marginal
-    assert "Can the samplers fill in what is missing?" in page.read_text()
+def test_the_exact_path_is_dense_conditioning(tmp_path):
+    page = evidence.reproduce("conditionals", tmp_path / "out", quick=True)
+    result = evidence.load(page.parent / "results.json").result
+    assert result.gap < 1e-8
+    assert {grade.method for grade in result.grades} == set(conditionals.METHODS)
+    (exact,), (mmps,), (marginal,) = (result.of(name).values() for name in ("exact", "mmps", "marginal"))
+    assert exact.crps.value < marginal.crps.value
+    assert mmps.crps.value < marginal.crps.value

@@ -1,4 +1,4 @@
-"""Laws that are known exactly, and generators with one planted defect each: what audits and metrics are tried on."""
+"""Known distributions, and generators with one planted defect each, on which audits and metrics are tried."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch
 from scipy.signal import lfilter
 from torch import Tensor
 
-from ..estimators import Separable
-from ..kernels import PowerExponential
-from ..processes import GaussianSequence
+from kronoscope.estimators import Separable
+from kronoscope.kernels import PowerExponential
+from kronoscope.processes import GaussianSequence
+
+from ..yardstick import spatial_covariance
 
 DEGREES = 5  # of freedom of the heavy-tailed innovations
 WARM_UP = 60  # frames: 0.8^60 = 1.5e-6
@@ -35,13 +37,6 @@ class Defect:
     name: str
     real: Draw
     generated: Generate
-
-
-def spatial_covariance(features: int) -> Tensor:
-    """The yardstick's Sigma: A A^T / d + 0.3 I with A from seed 0, scaled to mean variance 1."""
-    a = torch.randn(features, features, generator=torch.Generator().manual_seed(0)).double()
-    covariance = a @ a.T / features + 0.3 * torch.eye(features, dtype=torch.float64)
-    return covariance * features / covariance.trace()
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ class Autoregression:
         return torch.from_numpy(filtered)[:, WARM_UP:]
 
     def independent(self, n: int, generator: torch.Generator) -> Tensor:
-        """n sequences that know nothing of each other, (n, frames, features)."""
+        """n independent sequences, (n, frames, features)."""
         return self.series(n, self.frames, generator)
 
     def consecutive(self, n: int, generator: torch.Generator) -> Tensor:
@@ -80,7 +75,7 @@ class Autoregression:
 
 
 def planted(frames: int = 32, features: int = 4) -> tuple[Defect, ...]:
-    """Nothing wrong first, then every defect; real sequences follow the yardstick's law wherever the defect allows.
+    """No defect first, then every defect; real sequences follow the yardstick wherever the defect allows.
 
     The yardstick: exponential kernel, lengthscale 8, and ``spatial_covariance``.
     """
