@@ -6,7 +6,34 @@ Everything is loaded on first use, so that ``import kronoscope`` and ``kronoscop
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import (
+        audit,
+        compiler,
+        data,
+        diffusion,
+        estimators,
+        experiments,
+        iterations,
+        kernels,
+        metrics,
+        models,
+        nn,
+        probes,
+        processes,
+        report,
+        sampling,
+        training,
+        video,
+    )
+    from ._errors import DivergenceError, InputError
+    from .compiler import compile_score
+    from .diffusion import score_from
+    from .models.fit import fit
+    from .models.model import Model, load
+    from .processes import GaussianSequence
 
 __version__ = "0.1.0"
 
@@ -20,6 +47,7 @@ _SUBMODULES = (
     "iterations",
     "kernels",
     "metrics",
+    "models",
     "nn",
     "probes",
     "processes",
@@ -39,7 +67,34 @@ _NAMES = {
     "score_from": "diffusion",
 }
 
-__all__ = ["__version__", *_SUBMODULES, *_NAMES]
+__all__ = [
+    "DivergenceError",
+    "GaussianSequence",
+    "InputError",
+    "Model",
+    "__version__",
+    "audit",
+    "compile_score",
+    "compiler",
+    "data",
+    "diffusion",
+    "estimators",
+    "experiments",
+    "fit",
+    "iterations",
+    "kernels",
+    "load",
+    "metrics",
+    "models",
+    "nn",
+    "probes",
+    "processes",
+    "report",
+    "sampling",
+    "score_from",
+    "training",
+    "video",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,6 @@
 """Covariance functions of sequence times, their algebra and their decay patterns."""
 
-from .algebra import Product, Scaled, Sum
-from .base import Decay, Kernel, StationaryKernel
+from .base import Decay, Kernel, Product, Scaled, StationaryKernel, Sum
 from .compact import Wendland, White
 from .exponential import PowerExponential
 from .expression import parse

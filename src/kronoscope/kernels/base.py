@@ -1,4 +1,7 @@
-"""What a kernel is: a covariance function k(h, h') of sequence times, with an algebra of its own."""
+"""Covariance functions k(h, h') of sequence times, and their sums, products and multiples.
+
+A sum, a product and a positive multiple are positive semi-definite because their parts are (Schur for the product).
+"""
 
 from __future__ import annotations
 
@@ -87,13 +90,9 @@ class Kernel(ABC):
     def __add__(self, other: Kernel) -> Kernel:
         if not isinstance(other, Kernel):
             return NotImplemented
-        from .algebra import Sum
-
         return Sum(self, other)
 
     def __mul__(self, other: Kernel | float) -> Kernel:
-        from .algebra import Product, Scaled
-
         if isinstance(other, Kernel):
             return Product(self, other)
         if isinstance(other, (int, float)):
@@ -122,3 +121,99 @@ class StationaryKernel(Kernel):
 def written(value: object) -> str:
     """``value`` as a Python literal, if it is a real number of any kind."""
     return repr(float(value)) if isinstance(value, Real) and type(value) is not int else repr(value)
+
+
+@dataclass(frozen=True, repr=False)
+class Sum(Kernel):
+    """k1(h, h') + k2(h, h'). Decays as the slower of the two."""
+
+    first: Kernel
+    second: Kernel
+
+    @property
+    def is_stationary(self) -> bool:
+        return self.first.is_stationary and self.second.is_stationary
+
+    @property
+    def decay(self) -> Decay:
+        return _slower(self.first.decay, self.second.decay)
+
+    def __repr__(self) -> str:
+        return f"{self.first!r} + {_operand(self.second, Sum)}"
+
+    def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
+        return self.first(h, h_prime) + self.second(h, h_prime)
+
+
+@dataclass(frozen=True, repr=False)
+class Product(Kernel):
+    """k1(h, h') k2(h, h'). Decays at least as fast as the faster of the two."""
+
+    first: Kernel
+    second: Kernel
+
+    @property
+    def is_stationary(self) -> bool:
+        return self.first.is_stationary and self.second.is_stationary
+
+    @property
+    def decay(self) -> Decay:
+        first, second = self.first.decay, self.second.decay
+        return second if _slower(first, second) is first else first
+
+    def __repr__(self) -> str:
+        return f"{_operand(self.first, Sum)} * {_operand(self.second, Sum, Product, Scaled)}"
+
+    def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
+        return self.first(h, h_prime) * self.second(h, h_prime)
+
+
+@dataclass(frozen=True, repr=False)
+class Scaled(Kernel):
+    """factor k(h, h'), factor > 0."""
+
+    kernel: Kernel
+    factor: float
+
+    def __post_init__(self) -> None:
+        _checks.positive("factor", self.factor)
+
+    @property
+    def is_stationary(self) -> bool:
+        return self.kernel.is_stationary
+
+    @property
+    def decay(self) -> Decay:
+        return self.kernel.decay
+
+    def __repr__(self) -> str:
+        return f"{written(self.factor)} * {_operand(self.kernel, Sum, Product, Scaled)}"
+
+    def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
+        return self.factor * self.kernel(h, h_prime)
+
+
+def _operand(kernel: Kernel, *enclosed: type[Kernel]) -> str:
+    """``kernel`` written out, in parentheses where it would otherwise be read back in another order."""
+    return f"({kernel!r})" if isinstance(kernel, enclosed) else repr(kernel)
+
+
+# The exponential family is one class: inside it the exponent decides, then the scale.
+_SPEED = {
+    "none": 0,
+    "polynomial": 1,
+    "stretched-exponential": 2,
+    "exponential": 2,
+    "super-exponential": 2,
+    "gaussian": 2,
+    "compact": 3,
+    "white": 4,
+}
+
+
+def _speed(decay: Decay) -> tuple[int, float, float]:
+    return _SPEED[decay.kind], decay.rate or 0.0, -(decay.scale or 0.0)
+
+
+def _slower(a: Decay, b: Decay) -> Decay:
+    return a if _speed(a) <= _speed(b) else b

@@ -13,8 +13,7 @@ import warnings
 from functools import cache
 
 from .._errors import InputError
-from .algebra import Product, Scaled, Sum
-from .base import Kernel
+from .base import Kernel, Product, Scaled, Sum
 
 _MAX_LENGTH = 10_000
 _MAX_DEPTH = 100
