@@ -21,6 +21,7 @@ NAMES = (
     "audit",
     "compiler",
     "compiler-speed",
+    "forgeries",
 )
 COLUMNS = ("name", "value", "unit", "baseline", "ratio", "floor", "note")
 

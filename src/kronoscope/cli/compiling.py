@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "compile_process", "verify"]
 PROCESS, NETWORK = "Process", "Network"
+WORTH_SAYING = 20.0  # seconds
 
 
 @app.command(name="compile")
@@ -52,6 +53,7 @@ def compile_process(
         typer.Option(min=0, help="Lags to keep. [default: as few as the tolerance allows]", rich_help_panel=NETWORK),
     ] = None,
     max_depth: Annotated[int, typer.Option(min=1, help="Most blocks.", rich_help_panel=NETWORK)] = 4096,
+    force: Annotated[bool, typer.Option("--force", help="Replace a compiled score that is there already.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the score of a Gaussian process as the weights of a transformer, with a certificate."""
@@ -59,10 +61,10 @@ def compile_process(
 
     from .. import compiler, kernels, processes
 
-    if out.exists():
-        raise InputError(f"{out} exists; --out makes a new folder")
+    compiler.check_target(out, force)
     if spatial is not None and features is not None:
         raise InputError("--spatial says how many features there are: leave out --features")
+    _say_minutes("decomposing the covariances", compiler.check_matrices(frames, features or 1), quiet)
     sigma = torch.eye(features or 1, dtype=torch.float64) if spatial is None else _matrix(spatial)
     process = processes.GaussianSequence(kernels.parse(kernel), sigma, times=frames)
     compiled = compiler.compile_score(
@@ -75,12 +77,20 @@ def compile_process(
         max_lag=max_lag,
         max_depth=max_depth,
     )
-    compiler.save(compiled, out)
-    told = compiled.certificate
+    _say_minutes("measuring the error of the network", compiled.seconds_to_measure(), quiet)
+    certificate = compiled.certificate
+    worst = certificate.worst
+    if worst.value - 4 * worst.standard_error > certificate.bound:
+        raise InputError(
+            f"nothing is written: the network's error at t = {worst.time:.3g} is {worst.value:.3g}, above its bound of "
+            f"{certificate.bound:.3g}; a larger --min-time or another --iteration may do"
+        )
+    compiler.save(compiled, out, force)
     say(
-        f"{told.depth} blocks, {told.num_heads} heads, width {told.width}, {told.parameters:,} weights\n"
-        f"relative score error: proven at most {told.bound:.3g}, measured {told.worst.value:.3g}\n"
-        f"score KL: {told.score_kl:.3g} nats\nfolder: {out}",
+        f"{certificate.depth} blocks, {certificate.num_heads} heads, width {certificate.width}, "
+        f"{certificate.parameters:,} parameters\n"
+        f"relative score error: proven at most {certificate.bound:.3g}, measured {worst.value:.3g}\n"
+        f"score KL: {certificate.score_kl:.3g} nats\nfolder: {out}",
         quiet,
     )
 
@@ -88,14 +98,18 @@ def compile_process(
 @app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="A folder that kronoscope compile made.", show_default=False)],
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of the random sequences, to repeat a check. [default: new each time]"),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Compile the process of FOLDER again, measure everything again; exit code 1 where anything disagrees."""
+    """Check the seals of FOLDER, compile it again, try its weights on random sequences; exit code 1 if one fails."""
     from .. import compiler
 
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; verify takes one that kronoscope compile made")
-    wrong = compiler.verify(folder)
+    wrong = compiler.verify(folder, seed)
     for line in wrong:
         say(f"disagrees: {line}", quiet)
     if wrong:
@@ -103,18 +117,34 @@ def verify(
     say(f"verified: {folder}", quiet)
 
 
+def _say_minutes(what: str, seconds: float, quiet: bool) -> None:
+    if seconds > WORTH_SAYING:
+        say(f"{what} takes about {max(1, round(seconds / 60))} min", quiet)
+
+
 def _matrix(path: Path) -> Tensor:
-    """A square matrix from a file."""
+    """A square matrix of real numbers from a file."""
     import numpy as np
     import torch
 
+    from .. import compiler
+
+    if path.suffix.lower() not in (".npy", ".csv"):
+        raise InputError(f"{path}: the ending must be .npy or .csv, got {path.suffix!r}")
+    if not path.is_file():
+        raise InputError(f"{path} is no file; --spatial takes an .npy or .csv file")
     try:
         if path.suffix.lower() == ".npy":
-            found = np.load(path, allow_pickle=False)
-        elif path.suffix.lower() == ".csv":
-            found = np.loadtxt(path, delimiter=",", ndmin=2)
+            values = np.load(path, mmap_mode="r", allow_pickle=False)  # the file must be as long as its header says
         else:
-            raise InputError(f"{path}: the ending must be .npy or .csv, got {path.suffix!r}")
-        return torch.from_numpy(np.asarray(found, dtype=np.float64))
+            values = np.loadtxt(path, delimiter=",", ndmin=2)
+        if values.ndim != 2 or values.shape[0] != values.shape[1]:
+            raise InputError(f"{path} must hold a square matrix, got shape {values.shape}")
+        if values.dtype.kind not in "biuf":
+            raise InputError(f"{path} must hold real numbers, got {values.dtype}")
     except (ValueError, TypeError, EOFError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path} holds no matrix of numbers: {str(error).splitlines()[0]}") from None
+    compiler.check_matrices(1, len(values))
+    return torch.from_numpy(np.array(values, dtype=np.float64))

@@ -2,11 +2,13 @@
 
 from .certificate import Certificate, ErrorAtTime
 from .compiled import CompiledScore, compile_score
-from .folder import load, save, verify
+from .cost import check_matrices
+from .folder import check_target, load, save
 from .lowering import ITERATIONS, Lowered
 from .options import Options
 from .planning import Plan, plan
 from .reading import read
+from .verifying import verify
 
 __all__ = [
     "ITERATIONS",
@@ -16,6 +18,8 @@ __all__ = [
     "Lowered",
     "Options",
     "Plan",
+    "check_matrices",
+    "check_target",
     "compile_score",
     "load",
     "plan",

@@ -24,6 +24,25 @@ def depth(lowered: Lowered, ranges: Ranges | None) -> int:
     return lowered.num_iterations * each + (lowered.basis is not None)
 
 
+def num_heads(lowered: Lowered, heads: str) -> int:
+    """M of the block that has most: two tables a term at most, or one head for each hinge of the lag."""
+    operator = lowered.operator
+    if heads == "table" or lowered.basis is not None or operator is None or operator.lags is None:
+        return 2 * max(len(terms.temporal) for terms in (operator, lowered.basis) if terms is not None)
+    knots = len(operator.lags.knots)
+    return {"affine": knots, "arc": knots // 2, "trapezoid": 4 * (knots - 2)}[heads]
+
+
+def num_parameters(lowered: Lowered, heads: str, ranges: Ranges | None) -> int:
+    """How many parameters the network has, from above, before it is built."""
+    (frames, features), width = lowered.shape, _Assembly(lowered, heads, ranges, torch.float64).layout.width
+    tabled = heads == "table" or lowered.basis is not None
+    attention = 2 * num_heads(lowered, heads) * width * (features + (frames if tabled else 3))
+    hidden = 6 * features * (len(lowered.terms) if ranges is not None else 1)
+    blocks = 1 if ranges is None else ranges.layers + 2
+    return attention * (3 if lowered.basis is not None else 1) + blocks * 2 * hidden * width + frames * width
+
+
 def assemble(lowered: Lowered, heads: str, ranges: Ranges | None, dtype: torch.dtype) -> ReLUTransformer:
     """The network.
 

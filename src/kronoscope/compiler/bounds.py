@@ -114,7 +114,10 @@ def choose_ranges(lowered: Lowered, tolerance: float, share: float, layers: int 
     blocks = lowered.num_iterations * (MOST_LAYERS + 2)
     most = f"{MOST_LAYERS} product layers, {blocks} blocks in all, are"
     wanted = most if layers is None else f"product_layers={layers} is"
-    raise InputError(f"{wanted} too few: the error of a product would leave the range that the next one takes")
+    raise InputError(
+        f"tolerance {tolerance:g} is out of reach with gates='relu': {wanted} too few: the error of a product would "
+        "leave the range that the next one takes"
+    )
 
 
 def _products(lowered: Lowered, ranges: Ranges) -> tuple[float, float]:
@@ -137,31 +140,35 @@ def _ranges(lowered: Lowered, tolerance: float, layers: int) -> Ranges | None:
     """Ranges for m layers, or None where the products' errors would use up the slack."""
     spread, bias = _deviations(lowered)
     terms, entries = lowered.terms, lowered.shape[0] * lowered.shape[1]
-    deviations, largest_gate = 6.0, _gate_bounds(lowered)
+    wide, largest_gate = 6.0, _gate_bounds(lowered)
     wanted = (TAIL_SHARE * tolerance) ** 2 / 2
     while True:
-        values = tuple(bias[n] + SLACK * deviations * spread[n] if n != gates.MEAN else bias[n] for n in terms)
-        output = SLACK * deviations * spread[gates.SOLUTION]
+        values = tuple(bias[n] + SLACK * wide * spread[n] if n != gates.MEAN else bias[n] for n in terms)
+        output = SLACK * wide * spread[gates.SOLUTION]
         ranges = Ranges(layers, tuple(largest_gate[n] for n in terms), values, output)
         probability = _outside(lowered, ranges)
         square = math.sqrt(3 * probability) + output**2 * entries * probability / _least_energy(lowered)
         if square <= wanted:
             break
-        deviations += 0.25
+        wide += 0.25
     growth = largest_amplification(lowered.builder, lowered.num_iterations, condition_number(lowered))
     error = _product_error(lowered, ranges, growth)
     reached = {gates.SOLUTION: error, gates.MOMENTUM: 2 * error, gates.PRODUCT: _operator_norm(lowered) * error}
-    fits = all(reached[n] <= (SLACK - 1) * deviations * spread[n] for n in reached)
+    fits = all(reached[n] <= (SLACK - 1) * wide * spread[n] for n in reached)
     return ranges if fits else None
 
 
 def _outside(lowered: Lowered, ranges: Ranges) -> float:
     """Union bound over all Gaussian entries of the exact iteration that any entry is beyond its range."""
-    spread, _ = _deviations(lowered)
     entries = lowered.shape[0] * lowered.shape[1]
-    deviations = ranges.output / (SLACK * spread[gates.SOLUTION])
     gaussian = sum(lowered.num_iterations if n != gates.RIGHT_SIDE else 1 for n in lowered.terms if n != gates.MEAN) + 1
-    return entries * gaussian * math.erfc(deviations / math.sqrt(2))
+    return entries * gaussian * math.erfc(deviations(lowered, ranges) / math.sqrt(2))
+
+
+def deviations(lowered: Lowered, ranges: Ranges) -> float:
+    """How many standard deviations of an entry the ranges leave beyond its known part."""
+    spread, _ = _deviations(lowered)
+    return ranges.output / (SLACK * spread[gates.SOLUTION])
 
 
 def _deviations(lowered: Lowered) -> tuple[dict[str, float], dict[str, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -45,6 +46,12 @@ class Certificate:
             "monte carlo".
         score_kl: 1/2 int E|s - s*|^2 dt from min_time to max_time, nats a sequence.
         score_kl_standard_error: Of ``score_kl``: samples or round-off, and what the quadrature over t misses.
+        coefficients: Shape (iterations, frames, gates) of the table c(t) by which time multiplies. It comes from a
+            formula in float64 outside of the network: neither ``parameters`` nor ``weight_norm`` counts it. Its
+            divisions, for "spectral" every 1/(alpha^2 lambda + sigma^2), are not done by ReLU layers, whatever
+            ``gates`` is.
+        stored_coefficients: Float64 numbers that the formula starts from (buffers of the network).
+        coefficient_norm: Largest absolute entry of c(t) at the times of ``measured``.
         weights_sha256: Of the weights as a safetensors file.
         configuration_sha256: Of the options and the process as they are written beside the weights.
     """
@@ -62,6 +69,9 @@ class Certificate:
     num_hidden: int
     parameters: int
     weight_norm: float
+    coefficients: tuple[int, int, int]
+    stored_coefficients: int
+    coefficient_norm: float
     num_iterations: int
     product_layers: int | None
     num_lags: int
@@ -78,7 +88,7 @@ class Certificate:
     @property
     def worst(self) -> ErrorAtTime:
         """The largest measured error."""
-        return max(self.measured, key=lambda one: one.value)
+        return max(self.measured, key=lambda at: at.value)
 
     def to_json(self) -> str:
         """Canonical JSON: the same certificate is always the same text."""
@@ -95,11 +105,32 @@ class Certificate:
             record = json.loads(text)
             if not isinstance(record, dict) or set(record) != {field.name for field in fields(cls)}:
                 raise ValueError("its fields are not those of a certificate")
-            record["measured"] = tuple(ErrorAtTime(**one) for one in record["measured"])
-            record["condition_numbers"] = tuple((float(t), float(kappa)) for t, kappa in record["condition_numbers"])
-            return cls(**record)
-        except (ValueError, TypeError) as error:
+            record["measured"] = tuple(ErrorAtTime(**entry) for entry in record["measured"])
+            record["condition_numbers"] = tuple((t, kappa) for t, kappa in record["condition_numbers"])
+            record["coefficients"] = tuple(record["coefficients"])
+            certificate = cls(**record)
+            certificate._check()
+            return certificate
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"certificate is damaged: {error}") from None
+
+    def _check(self) -> None:
+        """Refuse fields of other types than those that a compilation writes."""
+        for name in ("depth", "num_heads", "width", "num_hidden", "parameters", "num_iterations", "num_lags",
+                     "stored_coefficients"):  # fmt: skip
+            if type(getattr(self, name)) is not int:
+                raise ValueError(f"{name} must be a whole number, got {getattr(self, name)!r}")
+        for name in ("iteration", "gates", "heads", "dtype", "measured_kind", "weights_sha256", "configuration_sha256"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
+        numbers = [self.tolerance, self.min_time, self.max_time, self.weight_norm, self.bound, self.score_kl]
+        numbers += [self.score_kl_standard_error, self.coefficient_norm, *self.bound_parts.values()]
+        numbers += [number for at in self.measured for number in (at.time, at.value, at.standard_error)]
+        numbers += [number for pair in self.condition_numbers for number in pair]
+        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+            raise ValueError("one of its numbers is none, or not finite")
+        if not self.measured or "round-off" not in self.bound_parts:
+            raise ValueError("it has no measured errors, or a bound without round-off")
 
 
 def canonical(record: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,22 +11,25 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from .. import _checks
+from .. import _checks, diffusion
 from .._errors import InputError
 from .._typing import DiffusionTime
 from ..nn import MergedTransformer, ReLUTransformer, merged
 from ..processes import GaussianLaw
-from . import bounds
+from . import bounds, cost
 from .assembly import assemble
 from .certificate import Certificate
+from .gates import Gates
 from .lowering import Lowered
-from .measuring import measure
+from .measuring import LARGEST_EXACT, NODES_PER_CLOCK_UNIT, measure
+from .operators import KroneckerTerms
 from .options import Options
 from .planning import Plan, plan
-from .reading import read
+from .reading import is_separable, read
 from .storing import configuration_bytes
 
 SAMPLES_AT_EACH_TIME = 16
+GATES_AT_ONCE = 2**26
 
 
 def compile_score(
@@ -53,7 +57,11 @@ def compile_score(
             layers).
         tolerance: Of the proven bound: relative root-mean-square score error under p_t, for every t in the range.
         min_time, max_time: The diffusion times that the network is for.
-        gates: How time multiplies: "modulated" (scale by the condition) or "relu" (layers of ReLU, as in [F]).
+        gates: How time multiplies: "modulated" (scale by the condition) or "relu" (layers of ReLU, as in [F]). Either
+            way the coefficients themselves, functions of t alone, come from a table c(t) that is computed in float64
+            outside of the ReLU layers; ReLU layers then multiply them with the stream, and that product is all that
+            "relu" replaces. For "spectral" the table holds every 1/(alpha_t^2 lambda + sigma_t^2), N d numbers at each
+            t. The certificate says how large it is.
         heads: How heads hold the kernel: "affine" (2J + 3 heads), "arc" (J + 1), "trapezoid" (4 (2J + 1)) or "table"
             (any matrix; N coordinates of the stream). The last two iterations always use tables.
         max_lag: J; None is the smallest that the tolerance allows.
@@ -84,16 +92,26 @@ def compile_score(
     return compile_options(process, options)
 
 
-def compile_options(process: GaussianLaw, options: Options) -> CompiledScore:
-    """The same from options: validate, lower, assemble; the certificate is measured when it is asked for."""
+def compile_options(process: GaussianLaw, options: Options, basis: KroneckerTerms | None = None) -> CompiledScore:
+    """The same from options: validate, lower, assemble; the certificate is measured when it is asked for.
+
+    Args:
+        process: What to compile.
+        options: The arguments of :func:`compile_score`.
+        basis: Eigenvectors to use instead of those found here (see ``planning.plan``).
+    """
     refusals = options.refusals()
     found = None
     lowerable = options.without_faults()
-    if lowerable is not None:
-        found = plan(read(process), lowerable, refusals)
-    if refusals or found is None:
-        raise InputError("compile_score cannot do this:\n" + "\n".join(f"- {reason}" for reason in refusals))
-    network = assemble(found.lowered, options.heads, found.ranges, getattr(torch, options.dtype))
+    with cost.failures_named("process"):
+        cost.check_matrices(process.num_frames, process.num_features, joint=not is_separable(process))
+        if lowerable is not None:
+            found = plan(read(process), lowerable, refusals, basis)
+        if refusals or found is None:
+            raise InputError("compile_score cannot do this:\n" + "\n".join(f"- {reason}" for reason in refusals))
+        dtype = getattr(torch, options.dtype)
+        cost.check_network(found.lowered, options.heads, found.ranges, dtype)
+        network = assemble(found.lowered, options.heads, found.ranges, dtype)
     return CompiledScore(process, options, found, network)
 
 
@@ -144,7 +162,31 @@ class CompiledScore:
                 f"got {float(time.min()):g} to {float(time.max()):g}"
             )
         _checks.finite("x", x.detach())
-        return self._fast()(x.to(self.network.enter.dtype), time).to(x.dtype)
+        network, rounded = self._fast(), x.to(self.network.enter.dtype)
+        if time.ndim == 0 or len(x) < 2:
+            return network(rounded, time).to(x.dtype)
+        parts = zip(rounded.split(self._batch), time.split(self._batch))
+        return torch.cat([network(part, moments) for part, moments in parts]).to(x.dtype)
+
+    @property
+    def _batch(self) -> int:
+        """Sequences at once whose gates, which every time has of its own, fit into memory."""
+        lowered = self.plan.lowered
+        gates = len(lowered.terms) * (1 if lowered.diagonal is None else lowered.diagonal.numel())
+        return max(1, GATES_AT_ONCE // (gates * self.network.depth))
+
+    def seconds_to_measure(self) -> float:
+        """About how long :attr:`certificate` takes on first access.
+
+        Raises:
+            InputError: Hours.
+        """
+        lowered, options = self.plan.lowered, self.options
+        clock = diffusion.clock(torch.tensor([max(options.min_time, 1e-6), options.max_time], dtype=torch.float64))
+        entries = self.process.mean.numel()
+        at_each = 2 * entries if options.gates == "modulated" and entries <= LARGEST_EXACT else SAMPLES_AT_EACH_TIME
+        sequences = math.ceil(2 + NODES_PER_CLOCK_UNIT * float(clock[1] - clock[0])) * at_each
+        return cost.check_measuring(lowered, options.heads, self.plan.ranges, sequences)
 
     def _fast(self) -> MergedTransformer:
         """The merged network of the weights of this moment: rebuilt when one of them has changed."""
@@ -163,6 +205,7 @@ class CompiledScore:
             self.score, self.process, lowered.spectrum, options.min_time, options.max_time,
             options.gates == "modulated", self.network.enter.dtype, SAMPLES_AT_EACH_TIME,
         )  # fmt: skip
+        shape, largest = self._coefficients([at.time for at in measured.errors])
         return Certificate(
             iteration=options.iteration,
             gates=options.gates,
@@ -177,10 +220,13 @@ class CompiledScore:
             num_hidden=sizes.num_hidden,
             parameters=sizes.parameters,
             weight_norm=sizes.weight_norm,
+            coefficients=shape,
+            stored_coefficients=sum(buffer.numel() for buffer in self.network.buffers()),
+            coefficient_norm=largest,
             num_iterations=lowered.num_iterations,
             product_layers=self.plan.ranges.layers if self.plan.ranges else None,
             num_lags=lowered.num_lags,
-            condition_numbers=tuple((one.time, bounds.exact_condition(lowered, one.time)) for one in measured.errors),
+            condition_numbers=tuple((at.time, bounds.exact_condition(lowered, at.time)) for at in measured.errors),
             bound=self.plan.bound,
             bound_parts=dict(self.plan.parts),
             measured=measured.errors,
@@ -190,6 +236,15 @@ class CompiledScore:
             weights_sha256=hashlib.sha256(self.weights()).hexdigest(),
             configuration_sha256=hashlib.sha256(configuration_bytes(self.process, self.options)).hexdigest(),
         )
+
+    def _coefficients(self, times: list[float]) -> tuple[tuple[int, int, int], float]:
+        """Shape (iterations, frames, gates) of c(t), and its largest absolute entry over times."""
+        formula, shape, largest = self.network.condition, (0, 0, 0), 0.0
+        assert isinstance(formula, Gates)
+        for t in times:
+            table = formula.table_at(torch.tensor([t], dtype=torch.float64))
+            shape, largest = (table.shape[1], table.shape[2], table.shape[3]), max(largest, float(table.abs().max()))
+        return shape, largest
 
     def weights(self) -> bytes:
         """All parameters and buffers as a safetensors file."""

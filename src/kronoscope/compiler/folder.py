@@ -1,44 +1,54 @@
-"""A compiled score as a folder, and the check that nothing in it is other than it was.
+"""A compiled score as a folder whose files are all sealed.
 
 configuration.json    options, kind of process, kernels by their repr: canonical JSON
 process.safetensors   times, spatial covariances, mean, ...
 weights.safetensors   the network
-certificate.json      the certificate and its own hash: canonical JSON
+certificate.json      the certificate, the hashes of the other files in it, and its own hash: canonical JSON
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
+from .. import _files
 from .._errors import InputError
+from .bases import stored_basis
 from .certificate import Certificate, canonical
+from .comparing import tensor_differences
 from .compiled import CompiledScore, compile_options
 from .options import Options
 from .storing import FORMAT, configuration_text, process_bytes, rebuild
 
 CONFIGURATION, PROCESS = "configuration.json", "process.safetensors"
 WEIGHTS, CERTIFICATE = "weights.safetensors", "certificate.json"
-MEASURED_AGREEMENT = 1e-6  # relative, of figures measured again
-PROVEN_AGREEMENT = 1e-9
+FILES = (CONFIGURATION, PROCESS, WEIGHTS, CERTIFICATE)
+LARGEST_TEXT = 2**24  # bytes of a JSON file
+
+Files = dict[str, bytes]
 
 
-def save(compiled: CompiledScore, folder: str | os.PathLike[str]) -> None:
-    """Write weights, process, options and certificate; each file under a temporary name, then renamed.
+def save(compiled: CompiledScore, folder: str | os.PathLike[str], force: bool = False) -> None:
+    """Write weights, process, options and certificate into a temporary folder beside ``folder``, then rename it.
+
+    Args:
+        compiled: What to write.
+        folder: A new or empty folder; nothing of it is there until all of it is.
+        force: Replace a compiled score, whole or partial, that is there already.
 
     Raises:
-        InputError: The folder cannot be written, or a kernel is not one that ``kernels.parse`` reads back.
+        InputError: The folder cannot be written, holds something already (with ``force``: something that is no part of
+            a compiled score), or a kernel is not one that ``kernels.parse`` reads back.
     """
+    path = Path(folder)
+    check_target(path, force)
     certificate = compiled.certificate.to_json()
     files = {
         CONFIGURATION: configuration_text(compiled.process, compiled.options).encode(),
@@ -46,17 +56,33 @@ def save(compiled: CompiledScore, folder: str | os.PathLike[str]) -> None:
         WEIGHTS: compiled.weights(),
         CERTIFICATE: _sealed(certificate).encode(),
     }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _files.cannot_write(path, error) from None
+    with _files.replacing(path) as new:
+        new.mkdir()
+        for name, content in files.items():
+            (new / name).write_bytes(content)
+
+
+def check_target(folder: str | os.PathLike[str], force: bool = False) -> None:
+    """Refuse a folder that :func:`save` must not write to, before anything is computed.
+
+    Raises:
+        InputError: It is a file, or holds something (with ``force``: something that :func:`save` did not write).
+    """
     path = Path(folder)
-    for name, content in files.items():
-        temporary = path / f"{name}.partial"
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(content)
-            os.replace(temporary, path / name)
-        except OSError as error:
-            with contextlib.suppress(OSError):  # the folder itself may be what is wrong
-                temporary.unlink(missing_ok=True)
-            raise InputError(f"{path / name} cannot be written: {error.strerror}") from None
+    if not path.is_dir():
+        if path.exists() or path.is_symlink():
+            raise InputError(f"{path} cannot be written: it exists and is no folder")
+        return
+    names = sorted(entry.name for entry in path.iterdir())
+    strange = [name for name in names if name.removesuffix(".partial") not in FILES]
+    if names and not force:
+        raise InputError(f"{path} exists and is not empty; --force (in Python force=True) replaces a compiled score")
+    if strange:
+        raise InputError(f"{path} holds {strange[0]}, which is no part of a compiled score: it is not replaced")
 
 
 def load(folder: str | os.PathLike[str]) -> CompiledScore:
@@ -66,98 +92,102 @@ def load(folder: str | os.PathLike[str]) -> CompiledScore:
         InputError: A file is missing, damaged, or not the one that the certificate was written for.
     """
     path = Path(folder)
-    files = {name: _read(path, name) for name in (CONFIGURATION, PROCESS, WEIGHTS, CERTIFICATE)}
-    wrong = [*_seal_broken(files), *_hashes_broken(files)]
+    files = open_folder(path)
+    wrong = damage(files)
     if wrong:
         raise InputError(f"{path} is damaged: {wrong[0]}")
-    compiled = _recompiled(files)
-    try:
-        compiled.network.load_state_dict(_tensors(WEIGHTS, files[WEIGHTS]))
-    except RuntimeError as error:
-        raise InputError(f"{path / WEIGHTS} holds another network: {str(error).splitlines()[0]}") from None
+    compiled, weights = recompiled(files), tensors(WEIGHTS, files[WEIGHTS])
+    expected = compiled.network.state_dict()
+    if any(name not in weights or weights[name].shape != tensor.shape or weights[name].dtype != tensor.dtype
+           for name, tensor in expected.items()) or len(weights) > len(expected):  # fmt: skip
+        raise InputError(f"{path / WEIGHTS} holds another network: {tensor_differences(compiled, weights)[0]}")
+    compiled.network.load_state_dict(weights)
     return compiled
 
 
-def verify(folder: str | os.PathLike[str]) -> list[str]:
-    """Rebuild the process, compile again, measure the stored weights again, and say where anything disagrees.
+def open_folder(path: Path) -> Files:
+    """The bytes of all four files.
 
-    Returns:
-        Disagreements in words; empty if there is none. One changed byte in any file is one.
+    Raises:
+        InputError: One is missing or no ordinary file, or the folder was written by another version.
     """
-    path, wrong, files = Path(folder), [], {}
-    for name in (CONFIGURATION, PROCESS, WEIGHTS, CERTIFICATE):
+    missing = [name for name in FILES if not (path / name).is_file()]
+    if len(missing) == len(FILES):
+        raise InputError(f"{path} is no compiled score: it has no {', '.join(FILES)}")
+    if missing:
+        raise InputError(
+            f"{path} is a partial compiled score: it has no {', '.join(missing)}; kronoscope compile ... --out {path} "
+            "--force writes it again"
+        )
+    files = {}
+    for name in FILES:
         try:
-            files[name] = _read(path, name)
-        except InputError as error:
-            wrong.append(str(error))
-    if wrong:
-        return wrong
-    wrong += [*_seal_broken(files), *_hashes_broken(files)]
-    try:
-        compiled, stored = _recompiled(files), _certificate(files)
-        fresh = _same_network(compiled, _tensors(WEIGHTS, files[WEIGHTS]))
-        wrong += fresh
-        if not fresh:
-            wrong += _differences(stored, compiled.certificate)
-    except InputError as error:
-        wrong.append(str(error))
-    return wrong
+            if name.endswith(".json") and (path / name).stat().st_size > LARGEST_TEXT:
+                raise InputError(f"{path / name} is damaged: a compiled score has less than 16 MB of text")
+            files[name] = (path / name).read_bytes()
+        except OSError as error:
+            raise InputError(f"{path / name} cannot be read: {error.strerror}") from None
+    written = _record(CONFIGURATION, files[CONFIGURATION]).get("format")
+    if written != FORMAT:
+        raise InputError(
+            f"{path / CONFIGURATION} has the format {_shown(written)}; this version reads {FORMAT!r}: compile it again"
+        )
+    return files
 
 
-def _same_network(compiled: CompiledScore, weights: dict[str, Tensor]) -> list[str]:
-    """The recompiled network against the stored one; afterwards ``compiled`` has the stored weights.
+def damage(files: Files) -> list[str]:
+    """Every file whose bytes are not those that its seal was written for."""
+    return [*_seal_broken(files), *_hashes_broken(files)]
 
-    Eigenvectors may come out with other signs elsewhere, so the comparison is of what the two compute.
+
+def recompiled(files: Files) -> CompiledScore:
+    """A fresh compilation of the configuration, in the basis of the stored weights.
+
+    Raises:
+        InputError: The files describe no compilation.
     """
-    process, generator = compiled.process, torch.Generator().manual_seed(0)
-    x = process.sample(4, generator=generator).cpu()
-    times = [max(compiled.options.min_time, 1e-6), compiled.options.max_time]
-    expected = [compiled.score(x, t) for t in times]
+    record = _record(CONFIGURATION, files[CONFIGURATION])
     try:
-        compiled.network.load_state_dict(weights)
-    except RuntimeError as error:
-        return [f"{WEIGHTS} holds another network: {str(error).splitlines()[0]}"]
-    tolerance = max(compiled.plan.parts["round-off"], PROVEN_AGREEMENT)
-    for t, value in zip(times, expected):
-        gap = float((compiled.score(x, t) - value).norm() / value.norm())
-        if not gap <= tolerance:
-            return [f"{WEIGHTS} computes another score than the recompiled network: off by {gap:.1e} at t = {t:g}"]
-    return []
+        options = Options(**record["options"])
+        process = rebuild(record["process"], tensors(PROCESS, files[PROCESS]))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{CONFIGURATION} is damaged: {error}") from None
+    try:
+        basis = stored_basis(
+            tensors(WEIGHTS, files[WEIGHTS]), options.iteration, (process.num_frames, process.num_features)
+        )
+    except InputError as error:
+        raise InputError(f"{WEIGHTS} holds another network: {error}") from None
+    return compile_options(process, options, basis)
 
 
-def _differences(stored: Certificate, fresh: Certificate) -> list[str]:
-    """Fields of two certificates that disagree; measured figures may differ by round-off."""
-    wrong = []
-    one, other = json.loads(stored.to_json()), json.loads(fresh.to_json())
-    for name, value in one.items():
-        measured = name in ("measured", "score_kl", "score_kl_standard_error")
-        agreement = MEASURED_AGREEMENT if measured else PROVEN_AGREEMENT
-        if not _agree(value, other[name], agreement, noise=stored.bound_parts["round-off"] if measured else 0.0):
-            wrong.append(f"{CERTIFICATE} says {name} = {_short(value)}, computed again it is {_short(other[name])}")
-    return wrong
+def certificate_of(files: Files) -> Certificate:
+    """The stored certificate.
+
+    Raises:
+        InputError: It is none.
+    """
+    record = _record(CERTIFICATE, files[CERTIFICATE])
+    return Certificate.from_json(json.dumps(record.get("certificate")))
 
 
-def _agree(one: Any, other: Any, relative: float, noise: float) -> bool:
-    """Whether two pieces of JSON are equal up to the round-off of their numbers."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_agree(one[k], other[k], relative, noise) for k in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(_agree(a, b, relative, noise) for a, b in zip(one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=relative, abs_tol=max(noise, 1e-300))
-    return bool(one == other)
+def tensors(name: str, content: bytes) -> dict[str, Tensor]:
+    """The arrays of a safetensors file.
 
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    Raises:
+        InputError: It is damaged.
+    """
+    try:
+        return load_tensors(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{name} is damaged: {' '.join(str(error).split())}") from None
 
 
 def _sealed(certificate: str) -> str:
     return canonical({"certificate": json.loads(certificate), "sha256": _digest(certificate.encode())})
 
 
-def _seal_broken(files: dict[str, bytes]) -> list[str]:
+def _seal_broken(files: Files) -> list[str]:
     """Whether the certificate is byte for byte what its own hash says."""
     try:
         sealed = _sealed(canonical(_record(CERTIFICATE, files[CERTIFICATE])["certificate"]))
@@ -166,10 +196,10 @@ def _seal_broken(files: dict[str, bytes]) -> list[str]:
     return [] if sealed.encode() == files[CERTIFICATE] else [f"{CERTIFICATE} is not what its own hash says"]
 
 
-def _hashes_broken(files: dict[str, bytes]) -> list[str]:
+def _hashes_broken(files: Files) -> list[str]:
     """Files that the certificate was not written for."""
     try:
-        stored = _certificate(files)
+        stored = certificate_of(files)
     except InputError as error:
         return [str(error)]
     wrong = []
@@ -180,45 +210,20 @@ def _hashes_broken(files: dict[str, bytes]) -> list[str]:
     return wrong
 
 
-def _recompiled(files: dict[str, bytes]) -> CompiledScore:
-    record = _record(CONFIGURATION, files[CONFIGURATION])
-    if record.get("format") != FORMAT:
-        raise InputError(f"{CONFIGURATION} is of the format {record.get('format')!r}; this version reads {FORMAT!r}")
-    try:
-        options = Options(**record["options"])
-        process = rebuild(record["process"], _tensors(PROCESS, files[PROCESS]))
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{CONFIGURATION} is damaged: {error}") from None
-    return compile_options(process, options)
-
-
-def _certificate(files: dict[str, bytes]) -> Certificate:
-    record = _record(CERTIFICATE, files[CERTIFICATE])
-    return Certificate.from_json(json.dumps(record.get("certificate")))
-
-
 def _record(name: str, content: bytes) -> dict[str, Any]:
     try:
         record = json.loads(content)
-    except ValueError as error:
-        raise InputError(f"{name} is damaged: {error}") from None
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise InputError(f"{name} is damaged: {reason}") from None
     if not isinstance(record, dict):
         raise InputError(f"{name} is damaged: it holds no record")
     return record
 
 
-def _tensors(name: str, content: bytes) -> dict[str, Tensor]:
-    try:
-        return load_tensors(content)
-    except (SafetensorError, ValueError) as error:
-        raise InputError(f"{name} is damaged: {error}") from None
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        return (path / name).read_bytes()
-    except OSError:
-        raise InputError(f"{path} is no compiled score: it has no {name}") from None
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _digest(content: bytes) -> str:

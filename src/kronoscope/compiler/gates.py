@@ -66,12 +66,15 @@ class Gates(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         """t (batch,), float64."""
-        gates = self.gates(t) * self.factor[:, None] - self.offset
-        condition = gates.flatten(3)  # (batch, iterations, frames, terms x features)
+        condition = self.table_at(t)
         if condition.shape[1] == 1:
             return condition
         last = condition[:, -1:].expand(-1, self.after, -1, -1)
         return torch.cat([condition.repeat_interleave(self.repeats, dim=1), last], dim=1)
+
+    def table_at(self, t: Tensor) -> Tensor:
+        """c(t) of every iteration once, (batch, iterations or 1, frames or 1, terms x features)."""
+        return (self.gates(t) * self.factor[:, None] - self.offset).flatten(3)
 
     def gates(self, t: Tensor) -> Tensor:
         """(batch, iterations, frames or 1, terms, features or 1): one iteration where all are alike."""

@@ -109,6 +109,10 @@ class KroneckerTerms:
         values, vectors = torch.linalg.eigh(self.dense())
         return KroneckerTerms.of_dense(vectors, self.shape[1]), values.reshape(self.shape)
 
+    def rounded(self, dtype: torch.dtype) -> KroneckerTerms:
+        """The map whose T_r and V_r are rounded to ``dtype``; without its lags."""
+        return KroneckerTerms(self.temporal.to(dtype).double(), self.spatial.to(dtype).double())
+
     def diagonal(self) -> Tensor:
         """(frames, features)."""
         return torch.einsum("rii,raa->ia", self.temporal, self.spatial)

@@ -10,6 +10,7 @@ from .lowering import ITERATIONS
 GATES = ("modulated", "relu")
 HEADS = ("affine", "arc", "trapezoid", "table")
 DTYPES = ("float32", "float64")
+MOST_LAYERS = 64
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Options:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and value >= least):
                 found.append(f"{name} must be a whole number of at least {least}, got {value!r}")
+            elif name == "product_layers" and value is not None and value > MOST_LAYERS:
+                found.append(f"product_layers must be at most {MOST_LAYERS}, where products are exact, got {value!r}")
         if self.product_layers is not None and self.gates == "modulated":
             found.append("product_layers belongs to gates='relu': modulation multiplies exactly")
         return [reason for reason in found if reason]

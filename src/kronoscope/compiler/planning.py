@@ -24,6 +24,9 @@ from .reading import Reading
 
 SHARE = 0.25
 MOST_HEADS = 8192
+MOST_BLOCKS = 2**20
+MOST_ITERATIONS = 2**22  # of a bound that is a sum over them
+MOST_STEPS = 4096  # of a bound that is read off a grid: its cost grows with the square, with gates="relu" the cube
 SHALLOW = ("chebyshev", "preconditioned-chebyshev", "spectral")  # the others are never shallower than the first
 MOST_ROUNDING = 0.5  # of the tolerance: beyond it nothing is left to share out
 _EPS = torch.finfo(torch.float64).eps
@@ -43,22 +46,21 @@ class Plan:
         return math.fsum(self.parts.values())
 
 
-def plan(reading: Reading, options: Options, refusals: list[str]) -> Plan | None:
+def plan(reading: Reading, options: Options, refusals: list[str], basis: KroneckerTerms | None = None) -> Plan | None:
     """Decide everything, or add to ``refusals`` why it cannot be; None after a refusal.
 
     Args:
         reading: The process.
         options: Options without refusals of their own.
         refusals: Reasons, in words for people.
+        basis: Eigenvectors to use instead of those found here: signs, and rotations within an eigenspace, are free.
+            It must fit the iteration; whether it is a basis of eigenvectors is for the caller to check.
     """
     try:
-        found = _sized(reading, options, refusals)
+        found = _sized(reading, options, refusals, basis)
     except InputError as error:
         found = None
-        refusals.append(
-            f"tolerance {options.tolerance:g} is out of reach with gates='relu': {error}; "
-            f"{_shallower(reading, options)}"
-        )
+        refusals.append(f"{error}; {_shallower(reading, options)}")
     if found is None:
         return None
     too_deep = _too_deep(found, options)
@@ -70,9 +72,9 @@ def plan(reading: Reading, options: Options, refusals: list[str]) -> Plan | None
     return None if refusals else found
 
 
-def _sized(reading: Reading, options: Options, refusals: list[str]) -> Plan | None:
+def _sized(reading: Reading, options: Options, refusals: list[str], basis: KroneckerTerms | None) -> Plan | None:
     """The plan, however deep and inexact it turns out; InputError where no number of product layers does."""
-    form = _unsized(reading, options, refusals)
+    form = _unsized(reading, options, refusals, basis)
     if form is None:
         return None
     share = SHARE * options.tolerance
@@ -86,11 +88,12 @@ def _sized(reading: Reading, options: Options, refusals: list[str]) -> Plan | No
 
 def _too_deep(found: Plan, options: Options) -> str:
     """How deep, if deeper than is allowed."""
-    depth = assembly.depth(found.lowered, found.ranges)
-    if depth <= options.max_depth:
+    depth, most = assembly.depth(found.lowered, found.ranges), min(options.max_depth, MOST_BLOCKS)
+    if depth <= most:
         return ""
+    allowed = f"at most {most}" if most < options.max_depth else f"{most}"
     return (
-        f"max_depth is {options.max_depth}, but {options.iteration} needs {depth} blocks for tolerance "
+        f"max_depth is {allowed}, but {options.iteration} needs {depth} blocks for tolerance "
         f"{options.tolerance:g} at condition number {bounds.condition_number(found.lowered):.4g}"
     )
 
@@ -115,7 +118,7 @@ def _shallower(reading: Reading, options: Options) -> str:
         if iteration == options.iteration:
             continue
         try:
-            found = _sized(reading, other, faults)
+            found = _sized(reading, other, faults, None)
         except InputError:
             continue
         if found is not None and not (faults or _too_deep(found, other) or _out_of_reach(found, other)):
@@ -139,6 +142,7 @@ def _with_iterations(form: Lowered, options: Options, reserved: float, refusals:
     for _ in range(6):
         left = room - rounding / (1 + delta)
         count = int(iterations_needed(form.builder, kappa, left if left > 0 else room))
+        _refuse_unprovable(form, options, count, kappa)
         sized = replace(form, num_iterations=count)
         before, rounding = rounding, bounds.round_off(sized, options.heads, None, dtype) * (1 + 1e-9)
         if rounding <= before:
@@ -146,11 +150,23 @@ def _with_iterations(form: Lowered, options: Options, reserved: float, refusals:
     return sized
 
 
-def _unsized(reading: Reading, options: Options, refusals: list[str]) -> Lowered | None:
+def _refuse_unprovable(form: Lowered, options: Options, count: int, kappa: float) -> None:
+    """Refuse iterations whose proof would take hours or more memory than there is."""
+    most = MOST_ITERATIONS
+    if form.builder == "chebyshev-steps":
+        most = MOST_STEPS if options.gates == "modulated" else MOST_STEPS // 2
+    if form.builder != "gradient-descent" and count > most:
+        raise InputError(
+            f"{options.iteration} needs {count} iterations for tolerance {options.tolerance:g} at condition number "
+            f"{kappa:.4g}, and its error is proven for at most {most}"
+        )
+
+
+def _unsized(reading: Reading, options: Options, refusals: list[str], basis: KroneckerTerms | None) -> Lowered | None:
     """The lowered form but for the number of iterations."""
     floor = math.expm1(options.min_time)
     if options.iteration in BASED:
-        return _based(reading, options, floor, refusals)
+        return _based(reading, options, floor, refusals, basis)
     exact = reading.covariance.eigenvalues().flatten()
     lowest = max(0.0, float(exact.min()) - _slack(exact))
     if lowest + floor <= 0:
@@ -228,20 +244,24 @@ def _kept(
     return operator, distance, knots // 2 - 1
 
 
-def _based(reading: Reading, options: Options, floor: float, refusals: list[str]) -> Lowered | None:
+def _based(
+    reading: Reading, options: Options, floor: float, refusals: list[str], basis: KroneckerTerms | None
+) -> Lowered | None:
     """Solvers in another basis: the exact eigenvectors, or the cosine transform times the eigenvectors of C(0)."""
     if options.max_lag is not None:
         refusals.append(f"max_lag belongs to heads of the lag, and iteration={options.iteration!r} has none")
-    covariance = reading.covariance
+    covariance, dtype = reading.covariance, getattr(torch, options.dtype)
     frames = covariance.shape[0]
     if options.iteration == "spectral":
-        basis, diagonal = covariance.eigenvectors()
+        vectors, diagonal = covariance.eigenvectors()
+        basis = (basis or vectors).rounded(dtype)  # as the weights hold it: a stored basis gives the same plan again
         spectrum, operator, ends = diagonal.flatten(), None, torch.ones(2, dtype=torch.float64)
         diagonal = diagonal.clamp(min=0.0)
     else:
-        marginal = torch.einsum("r,rab->ab", covariance.temporal[:, 0, 0], covariance.spatial)
-        _, vectors = torch.linalg.eigh(0.5 * (marginal + marginal.mT))
-        basis = KroneckerTerms(cosine_basis(frames)[None], vectors[None])
+        if basis is None:
+            _, features = torch.linalg.eigh(marginal_covariance(covariance))
+            basis = KroneckerTerms(cosine_basis(frames)[None], features[None])
+        basis = basis.rounded(dtype)
         operator = covariance.in_basis(basis)
         spectrum, diagonal = covariance.eigenvalues().flatten(), operator.diagonal()
     if max(0.0, float(spectrum.min()) - _slack(spectrum)) + floor <= 0:
@@ -254,6 +274,12 @@ def _based(reading: Reading, options: Options, floor: float, refusals: list[str]
         options.iteration, 1, operator, basis, diagonal, mean, ends, frames - 1, 0.0, False,
         spectrum.clamp(min=0.0), options.min_time, options.max_time,
     )  # fmt: skip
+
+
+def marginal_covariance(covariance: KroneckerTerms) -> Tensor:
+    """C(0), of the features within the first frame: (features, features)."""
+    marginal = torch.einsum("r,rab->ab", covariance.temporal[:, 0, 0], covariance.spatial)
+    return 0.5 * (marginal + marginal.mT)
 
 
 def cosine_basis(frames: int) -> Tensor:

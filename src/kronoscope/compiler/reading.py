@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._errors import InputError
 from ..processes import BlockToeplitzSequence, GaussianLaw, GaussianSequence, KroneckerSum, SeparableGaussian
 from .operators import KroneckerTerms, LagTables, distance_bound
 
 TOEPLITZ_ROUND_OFF = 1e-12
+LARGEST_ENTRY = 1e100  # of covariances and means: squares of its sums must stay finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +85,36 @@ class Reading:
 
 
 def read(process: GaussianLaw) -> Reading:
-    """Any Gaussian law; what has no structure that attention can use becomes d^2 tables."""
+    """Any Gaussian law; what has no structure that attention can use becomes d^2 tables.
+
+    Raises:
+        InputError: Its covariance or mean is not finite, or larger than 1e100.
+    """
     covariance, times = _covariance(process)
+    for name, values in (
+        ("kernel between frames", covariance.temporal),
+        ("covariance between features", covariance.spatial),
+        ("mean", process.mean),
+    ):
+        bad = int((~(values.abs() <= LARGEST_ENTRY)).sum())
+        if bad:
+            raise InputError(
+                f"process must have a finite {name}, but {bad} of its {values.numel()} values are NaN, infinite or "
+                f"beyond 1e100{_of_kernel(process)}"
+            )
     mean = process.mean.cpu() if bool(process.mean.any()) else None
     at_lags = _at_lags(covariance.temporal)
     irregular = None if at_lags is not None or times is None else times - times[0]
     return Reading(covariance, at_lags, irregular, mean)
+
+
+def is_separable(process: GaussianLaw) -> bool:
+    """Whether the covariance is one Kronecker product, so that nothing of N d rows is decomposed."""
+    return isinstance(process, (GaussianSequence, SeparableGaussian))
+
+
+def _of_kernel(process: GaussianLaw) -> str:
+    return f" (kernel {process.kernel!r})" if isinstance(process, GaussianSequence) else ""
 
 
 def _covariance(process: GaussianLaw) -> tuple[KroneckerTerms, Tensor | None]:

@@ -22,7 +22,7 @@ from ..processes import (
 from .certificate import canonical
 from .options import Options
 
-FORMAT = "kronoscope-compiled-1"
+FORMAT = "kronoscope-compiled-2"
 
 
 def describe(process: GaussianLaw) -> tuple[dict[str, Any], dict[str, Tensor]]:
