@@ -27,9 +27,8 @@ from .. import diffusion
 from ..nn import MergedTransformer
 from ..nn.relu_merged import MergedBlock, Perceptron
 from ..processes import GaussianLaw
+from .measuring import EARLIEST, LARGEST_EXACT
 
-EARLIEST = 1e-6  # where t begins if min_time is 0
-LARGEST_EXACT = 512  # N d up to which all directions are probed
 LEAST_DRAWS, MOST_VALUES = 4, 2**20
 RELU_DRAWS = 128
 TOLERANCE = 1e-9  # of a range, for round-off

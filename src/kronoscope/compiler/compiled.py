@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +20,7 @@ from .assembly import assemble
 from .certificate import Certificate
 from .gates import Gates
 from .lowering import Lowered
-from .measuring import LARGEST_EXACT, NODES_PER_CLOCK_UNIT, measure
+from .measuring import EARLIEST, LARGEST_EXACT, measure
 from .operators import KroneckerTerms
 from .options import Options
 from .planning import Plan, plan
@@ -182,10 +181,10 @@ class CompiledScore:
             InputError: Hours.
         """
         lowered, options = self.plan.lowered, self.options
-        clock = diffusion.clock(torch.tensor([max(options.min_time, 1e-6), options.max_time], dtype=torch.float64))
+        num_times = 2 + len(diffusion.clock_nodes(max(options.min_time, EARLIEST), options.max_time)[0])
         entries = self.process.mean.numel()
         at_each = 2 * entries if options.gates == "modulated" and entries <= LARGEST_EXACT else SAMPLES_AT_EACH_TIME
-        sequences = math.ceil(2 + NODES_PER_CLOCK_UNIT * float(clock[1] - clock[0])) * at_each
+        sequences = num_times * at_each
         return cost.check_measuring(lowered, options.heads, self.plan.ranges, sequences)
 
     def _fast(self) -> MergedTransformer:
