@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 import zipfile
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -228,6 +229,37 @@ def test_parquet_keeps_schema_metadata_and_types(tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(out), expected, check_freq=False)
     assert filled.number == 12
     assert "3 values beyond the range" in filled.notes[0]
+
+
+@pytest.mark.parametrize("kind", ["levels", "nameless index", "numbers as names", "decimal", "int64"])
+def test_parquet_columns_that_pandas_names_otherwise(tmp_path, kind):
+    path, out = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    table = pd.DataFrame({"x": np.arange(12.0), "y": np.arange(12.0) / 4})
+    columns, limits, new = ["x", "y"], None, [2.5, 1 / 3]
+    if kind == "levels":
+        table.columns = pd.MultiIndex.from_product([["temp"], ["x", "y"]])
+        columns = ["temp_x", "temp_y"]
+    elif kind == "nameless index":
+        table.index = pd.Index(np.arange(12) * 2 + 1.5)
+    elif kind == "numbers as names":
+        table.columns = pd.Index([1, 2])
+        columns = ["1", "2"]
+    if kind == "decimal":
+        cents = pa.array([None if k in GAPS else Decimal(k) for k in range(12)], pa.decimal128(7, 2))
+        pq.write_table(pa.table({"x": cents, "y": table["y"]}), path)
+    elif kind == "int64":
+        table["x"] = np.where(np.isin(range(12), GAPS), -999, range(12))
+        limits, new = {"x": (0, None)}, [2.6, 0.5]
+        table.to_parquet(path)
+    else:
+        table.iloc[GAPS, 0] = np.nan
+        table.to_parquet(path)
+    fill(path, out, new, columns=columns, limits=limits)
+    before, after = pq.read_table(path), pq.read_table(out)
+    assert after.schema.equals(before.schema, check_metadata=True)
+    got = pd.read_parquet(out)
+    assert got.index.equals(table.index)
+    assert got.iloc[:, 0].astype(float).tolist() == [{"int64": 3}.get(kind, 2) if k in GAPS else k for k in range(12)]
 
 
 # ---- .nc and .zarr: attributes, encoding, chunks -------------------------------------------------------------------

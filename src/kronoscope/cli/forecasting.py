@@ -89,7 +89,10 @@ def impute(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fill the missing values of SOURCE given the others; what stands there is not touched."""
+    """Fill what is missing in SOURCE given the rest: empty cells, values outside --limits, absent times.
+
+    Nothing else in the file changes.
+    """
     from .. import data, models
 
     model = models.load(run)

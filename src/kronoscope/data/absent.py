@@ -94,6 +94,12 @@ class NewRows:
     def __len__(self) -> int:
         return len(self.after)
 
+    def renamed(self, names: Mapping[str, str]) -> NewRows:
+        """The same with other names of columns."""
+        values = {names[name]: numbers for name, numbers in self.values.items()}
+        constant = frozenset(names[name] for name in self.constant)
+        return replace(self, values=values, time=names[self.time], constant=constant)
+
 
 def new_rows(
     table: pd.DataFrame, source: Source, chosen: NDArray[np.bool_], values: FloatArray, time: str, pivot: str | None

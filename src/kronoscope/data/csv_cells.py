@@ -114,6 +114,12 @@ class CsvText:
                 return spans
             start = match.end() + 1
 
+    def _texts(self, row: int) -> list[str]:
+        line = self.text[slice(*self.rows[row])]
+        if self.separator != " " and _QUOTE not in line:
+            return line.split(self.separator)
+        return [self.text[start:end] for start, end in self.fields(row)]
+
     def filled(self, columns: Sequence[Column], inserted: Inserted | None = None) -> bytes:
         """The bytes of the file with the new numbers in their cells, and new rows."""
         known = {column.place for column in columns}
@@ -189,10 +195,10 @@ class CsvText:
         changed = {column.place: set(column.rows.tolist()) for column in columns}
         cells: dict[int, list[str]] = {place: [] for place in changed}
         for row in range(len(self.rows)):
-            spans = self.fields(row)
+            texts = self._texts(row)
             for place, rows in changed.items():
-                if row not in rows and place < len(spans):
-                    cells[place].append(self.text[slice(*spans[place])])
+                if row not in rows and place < len(texts):
+                    cells[place].append(texts[place])
         return {column.place: NumberStyle.of(cells[column.place], column.decimal) for column in columns}
 
 

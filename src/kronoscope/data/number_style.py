@@ -45,7 +45,7 @@ class NumberStyle:
         whole, scientific, quoted, number, thousands = True, False, 0, 0, ""
         margins: Counter[str] = Counter()
         widths: set[int] = set()
-        for raw in cells:
+        for raw, count in Counter(cells).items():
             widths.add(len(raw))
             text = raw.strip()
             inside = text.strip('"').strip().replace("\u2212", "-")
@@ -60,9 +60,9 @@ class NumberStyle:
             decimals.append(max(0, len(fraction) - exponent))
             scientific |= match[3] is not None
             whole = whole and len(fraction.rstrip("0")) - exponent <= 0
-            quoted += text.startswith('"')
-            margins[raw[: len(raw) - len(raw.lstrip())]] += 1
-            number += 1
+            quoted += count * text.startswith('"')
+            margins[raw[: len(raw) - len(raw.lstrip())]] += count
+            number += count
         if not number:
             return cls(MOST_DECIMALS + 1, 0, False, decimal=decimal)
         margin = margins.most_common(1)[0][0]

@@ -18,6 +18,7 @@ from .._errors import InputError
 from .absent import NewRows
 from .packing import to_dtype
 from .sequences import FloatArray
+from .tables import flat_name
 
 Cells = tuple[NDArray[np.int64], FloatArray]
 
@@ -38,6 +39,9 @@ def fill(path: Path, partial: Path, columns: Mapping[str, Cells], rows: NewRows 
     """
     outside = 0
     with pq.ParquetFile(path) as file:
+        stored = stored_names(file.schema_arrow)
+        columns = {stored[name]: cells for name, cells in columns.items()}
+        rows = None if rows is None else rows.renamed(stored)
         changed = {name: at for name, (at, _) in columns.items()}
         names = [*columns, *(name for name in (rows.values if rows else ()) if name not in columns)]
         whole = {name: _holds_whole_numbers(file, name, changed.get(name, _NO_ROWS)) for name in names}
@@ -59,6 +63,19 @@ def fill(path: Path, partial: Path, columns: Mapping[str, Cells], rows: NewRows 
                 before += length
                 writer.write_table(group, row_group_size=max(1, len(group)))
     return outside
+
+
+def stored_names(schema: pa.Schema) -> dict[str, str]:
+    """The name in the file of each column as pandas names it: levels of an index or of names are stored otherwise."""
+    frame = schema.empty_table().to_pandas()
+    noted = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+    index = [name for name in noted if isinstance(name, str)]
+    columns = [name for name in schema.names if name not in index]
+    names = dict(zip((flat_name(name) for name in frame.columns), columns, strict=True))
+    if index:
+        read = frame.reset_index().columns[: len(index)]
+        names |= dict(zip((flat_name(name) for name in read), index, strict=True))
+    return names
 
 
 def _with_length(schema: pa.Schema, added: int) -> pa.Schema:

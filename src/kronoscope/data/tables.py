@@ -124,7 +124,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     table = pd.read_parquet(path)
     if not isinstance(table.index, pd.RangeIndex):
         table = table.reset_index()
-    table.columns = pd.Index([_flat_name(name) for name in table.columns])
+    table.columns = pd.Index([flat_name(name) for name in table.columns])
     refuse_repeats(list(table.columns))
     objects = [name for name, dtype in table.dtypes.items() if pd.api.types.is_object_dtype(dtype)]
     for name in objects:
@@ -133,7 +133,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def _flat_name(name: object) -> str:
+def flat_name(name: object) -> str:
     """The name of a column as text; levels of names are joined as those of a pivoted table."""
     return "_".join(str(level) for level in name if str(level)) if isinstance(name, tuple) else str(name)
 
