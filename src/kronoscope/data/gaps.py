@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +49,7 @@ class GappyFile:
         empty: Like ``source.values``: the cell is there, and no value in it, or one outside its limits.
         sizes: How many cells each variable (column) of the file has, in the order in which they are counted.
         num_rows: How many rows the file has, or how many times its grid.
+        stride: How many entries of a grid's variable follow each other at one time, in the dimensions behind time.
         limits: By column, as they were applied.
         csv: How the text of a .csv file is written.
         table: What a table holds; None for other formats.
@@ -60,6 +62,7 @@ class GappyFile:
     empty: NDArray[np.bool_]
     sizes: Mapping[str, int]
     num_rows: int
+    stride: int
     limits: Limits
     csv: CsvTable | None = None
     table: pd.DataFrame | None = None
@@ -167,12 +170,13 @@ class GappyFile:
         for name, size in self.sizes.items():
             here = np.flatnonzero((first >= before) & (first < before + size))
             if len(here):
-                width = size // self.num_rows
-                rows = (self.cells[old, here[0]] - before) // width
-                found[name] = np.full((len(new), width), np.nan)
-                found[name][:, (first[here] - before) % width] = chosen[:, here]
+                rows = (self.cells[old, here[0]] - before) // self.stride % self.num_rows
+                outer, inner = divmod(first[here] - before, self.num_rows * self.stride)
+                found[name] = np.full((len(new), size // self.num_rows), np.nan)
+                found[name][:, outer * self.stride + inner % self.stride] = chosen[:, here]
             before += size
-        return grid_rows.NewTimes(container.time_name, rows, times[old], times[new], container.time_form, found)
+        dim = container.dims[1]
+        return grid_rows.NewTimes(dim, container.time_name, rows, times[old], times[new], container.time_form, found)
 
 
 _NONE: tuple[NDArray[np.int64], FloatArray] = (np.zeros(0, dtype=np.int64), np.zeros(0))
@@ -197,7 +201,7 @@ def open_gappy(
         InputError: One line that says what is wrong with the file or an option.
     """
     try:
-        ending = reading._ending(path)
+        ending, stride = reading._ending(path), 1
         container = Container("array", ending, timezone=timezone, time_form=time_form)
         told: dict[str, Any] = {"time": time, "columns": columns, "timezone": timezone}
         csv, table = None, None
@@ -221,11 +225,11 @@ def open_gappy(
             grid = with_time_coordinates(grids.load(path, ending), time)
             source, places = (grids.to_source(c, container, **told) for c in (grid, _number_grid(grid)))
             sizes = {str(name): int(grid[name].size) for name in grid.data_vars}
-            rows = int(grid.sizes.get(source.container.time_name, 0))
+            rows, stride = _times_of(grid, source)
         cells = np.where(np.isfinite(places.values), places.values, -1).astype(np.int64)
         source = apply_limits(source, limits)
         empty = np.isnan(source.values) & (cells >= 0)
-        return GappyFile(path, source, cells, empty, sizes, rows, limits or {}, csv, table, time, pivot)
+        return GappyFile(path, source, cells, empty, sizes, rows, stride, limits or {}, csv, table, time, pivot)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -235,6 +239,17 @@ def _number_table(table: pd.DataFrame, special: set[str | None]) -> pd.DataFrame
     rows = np.arange(len(table), dtype=np.float64)
     names = [name for name in table.columns if name not in special]
     return table.assign(**{name: list(table.columns).index(name) * len(table) + rows for name in names})
+
+
+def _times_of(grid: xr.Dataset, source: Source) -> tuple[int, int]:
+    """How many times a long series has, and how many entries of its variables follow each other at one time."""
+    if source.values.ndim != 2:
+        return 0, 1
+    time = source.container.dims[1]
+    named = (source.container.variable, *source.names)
+    dims = grid[next((name for name in named if name in grid.data_vars), next(iter(grid.data_vars)))].dims
+    behind = dims[dims.index(time) + 1 :]
+    return int(grid.sizes[time]), math.prod(grid.sizes[dim] for dim in behind)
 
 
 def _number_grid(grid: xr.Dataset) -> xr.Dataset:

@@ -38,7 +38,8 @@ class NewTimes:
     """Times that a grid is to get.
 
     Attributes:
-        dim: the dimension of time, the first of every variable of values.
+        dim: the dimension of time.
+        clock: the coordinate that holds the times.
         rows: (T,) places along the dimension whose times are known.
         old, new: times there, and those that the grid lacks.
         form: how the coordinate writes them.
@@ -46,6 +47,7 @@ class NewTimes:
     """
 
     dim: str
+    clock: str
     rows: Whole
     old: Times
     new: Times
@@ -92,7 +94,7 @@ def fill(path: Path, partial: Path, cells: Mapping[str, tuple[Whole, FloatArray]
         numbers, lost = pack(values, stored[filled].dtype, stored[filled].attrs)
         stored[filled].values.reshape(-1)[at] = numbers
         outside += lost
-    times = times.as_stored(stored[times.dim].attrs)
+    times = times.as_stored(stored[times.clock].attrs)
     order = times.order(stored.sizes[times.dim])
     variables: dict[Hashable, xr.Variable] = {}
     for name, variable in stored.variables.items():
@@ -101,7 +103,7 @@ def fill(path: Path, partial: Path, cells: Mapping[str, tuple[Whole, FloatArray]
             continue
         axis = variable.dims.index(times.dim)
         first = np.moveaxis(variable.values, axis, 0)
-        if name == times.dim:
+        if name == times.clock:
             new = _coordinate(first, times)
         elif name in times.values:
             new, lost = _packed(first, times.values[str(name)], variable.attrs)
@@ -149,7 +151,7 @@ def _coordinate(stored: np.ndarray, times: NewTimes) -> np.ndarray:
     if stored.dtype.kind == "f":
         return np.asarray(np.round(found, 9))
     if np.abs(found - np.rint(found)).max() > 1e-6:
-        raise InputError(f"the whole numbers of the coordinate '{times.dim}' cannot hold the times that are absent")
+        raise InputError(f"the whole numbers of the coordinate '{times.clock}' cannot hold the times that are absent")
     return to_dtype(found, stored.dtype)[0]
 
 
