@@ -13,6 +13,7 @@ MODULES = {
     "depth": "solver.depth",
     "conditionals": "trials.conditionals",
     "heads": "solver.heads",
+    "jacobian": "inside.jacobian",
     "krylov": "solver.krylov",
     "metric-trial": "trials.metric_trial",
     "noise-depth": "solver.noise_depth",

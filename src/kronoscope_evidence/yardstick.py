@@ -21,3 +21,8 @@ def spatial_covariance(features: int = FEATURES) -> Tensor:
 def yardstick() -> GaussianSequence:
     """Exponential kernel of lengthscale 8 frames, N = 32, d = 4."""
     return GaussianSequence(PowerExponential(LENGTHSCALE), spatial_covariance(), times=FRAMES)
+
+
+def training_data(n: int) -> Tensor:
+    """``n`` sequences of the yardstick in float32, (n, N, d); the same in every study."""
+    return yardstick().sample(n, generator=torch.Generator().manual_seed(5)).float()

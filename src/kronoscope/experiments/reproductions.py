@@ -53,9 +53,6 @@ class Reproduction:
 
 
 REPRODUCTIONS: dict[str, Reproduction] = {
-    "jacobian": Reproduction(
-        "jacobian", "A trained network's Jacobian shows the covariance that it learnt; nulls show none.", (9, 1.5), True
-    ),
     "dynamics": Reproduction("dynamics", "Modes of larger variance are learnt first.", (8, 1), True),
     "unet": Reproduction(
         "dit_unet", "Whether a DiT or a U-Net is nearer the true dependence in time, in nats.", (47, 2), True

@@ -1,0 +1,1 @@
+"""Studies of trained networks: whether the covariance can be read from their Jacobians, attention and values."""
