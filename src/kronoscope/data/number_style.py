@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Beyond so many decimals a number is written with the digits that tell it from its neighbours.
 MOST_DECIMALS = 15
+_ROUND_OFF_DIGITS = 15
 _GROUPED = re.compile(r"[+-]?\d{1,3}([., \u00a0\u2009\u202f'\u2019])\d{3}(?!\d)")
 _NUMBER = re.compile(r"[+-]?(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?")
 
@@ -55,6 +57,7 @@ class NumberStyle:
             match = _NUMBER.fullmatch(inside if decimal == "." else inside.replace(decimal, "."))
             if match is None or not (match[1] or match[2]):
                 continue
+            match = _without_round_off(match)
             exponent = int(match[3] or 0)
             fraction = match[2] or ""
             decimals.append(max(0, len(fraction) - exponent))
@@ -110,3 +113,14 @@ class NumberStyle:
         if not raw.strip():
             return self.margin + text
         return raw[: len(raw) - len(raw.lstrip())] + text + raw[len(raw.rstrip()) :]
+
+
+def _without_round_off(number: re.Match[str]) -> re.Match[str]:
+    """The number as it was before round-off gave it 15 digits or more: 12.65858 for 12.658579999999999."""
+    digits = (number[1] + (number[2] or "")).lstrip("0")
+    if len(digits) < _ROUND_OFF_DIGITS:
+        return number
+    value = float(number[0])
+    short = f"{value:.{_ROUND_OFF_DIGITS - 3}g}"
+    is_round_off = abs(float(short) - value) <= 4 * sys.float_info.epsilon * abs(value)
+    return (_NUMBER.fullmatch(short) or number) if is_round_off else number
