@@ -197,7 +197,7 @@ def test_bad_options(tmp_path, options, message):
     ("times", "message"),
     [
         (["2020-01-01", "2020-01-02", "2020-01-02", "2020-01-03"], "2020-01-02 00:00:00 occurs more than once"),
-        ([0.0, 1.0, 1.0, 2.0], "1.0 occurs more than once"),
+        ([0.0, 1.0, 1.0, 2.0], "the time 1 occurs more than once; to keep one row a time, give step= .--step 1."),
         ([0.0, 1.0, 2.0, 2.001], "occurs more than once"),
         (
             ["2020-01-01", "yesterday", "x", "y"],

@@ -92,7 +92,10 @@ UNEVEN = {
     "the same holes everywhere": (with_pattern(0, 1, 2, 10, 11, 12), "sequence 0 is uneven .* 10:00:00 comes after"),
     "one late": (one_later, "sequence 7 is uneven in time: in 'time' .* comes after .*, but the step is 1 hour"),
     "a repeat": (with_pattern(0, 1, 2, 2, 3, 4), "02:00:00 in 'time' occurs more than once in sequence 0"),
-    "one frame short": (lambda t: t.drop(index=9), "sequence 0 has 6 and sequence 1 has 5: fill in"),
+    "one frame short": (
+        lambda t: t.drop(index=9),
+        "sequence 0 has 6 and sequence 1 has 5: give missing= .--missing mask",
+    ),
     "other frames": (changed("frame", lambda t: np.tile([0, 1, 2, 3, 5, 4], MACHINES)), "'frame' and 'time' disagree"),
     "other hours": (
         changed("offset_hours", lambda t: np.tile(range(0, 12, 2), MACHINES)),

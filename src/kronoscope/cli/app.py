@@ -12,7 +12,7 @@ from .._errors import InputError
 from .interruptions import Commands
 from .progress import progress, say
 from .ranges import App
-from .text_options import READING, Decimal, Encoding, NaValues, Separator, split_names
+from .text_options import READING, DayFirst, Decimal, Encoding, NaValues, Separator, split_names
 
 app = App(
     cls=Commands,
@@ -110,6 +110,7 @@ def fit(
     decimal: Decimal = None,
     na_values: NaValues = None,
     encoding: Encoding = None,
+    dayfirst: DayFirst = None,
     network: Annotated[
         str, typer.Option(help="unrolled, position, dit, unet, linear or mlp.", rich_help_panel=MODEL)
     ] = "position",
@@ -211,6 +212,7 @@ def fit(
             "decimal": decimal,
             "na_values": na_values or [],
             "encoding": encoding,
+            "dayfirst": dayfirst,
         }
         settings = models.FitSettings(
             network=network,

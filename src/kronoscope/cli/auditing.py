@@ -11,7 +11,7 @@ import typer
 from .._errors import InputError
 from .app import Force, Quiet, Seed, app
 from .progress import progress, say
-from .text_options import READING, Decimal, Encoding, NaValues, Separator, split_names
+from .text_options import READING, DayFirst, Decimal, Encoding, NaValues, Separator, split_names
 
 if TYPE_CHECKING:
     from ..data import SequenceSet
@@ -48,6 +48,7 @@ def audit(
     decimal: Decimal = None,
     na_values: NaValues = None,
     encoding: Encoding = None,
+    dayfirst: DayFirst = None,
     consecutive: Annotated[
         bool | None,
         typer.Option(
@@ -75,6 +76,7 @@ def audit(
             report.check_target(target, force)
     told: dict[str, Any] = {"frames": frames, "time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
     told |= {"separator": separator, "decimal": decimal, "na_values": na_values, "encoding": encoding}
+    told |= {"dayfirst": dayfirst}
     if run is None:
         reading: dict[str, Any] = {**told, "path": str(real), "columns": split_names(columns)}
         truth, learnt = data.read(**reading), None

@@ -34,6 +34,15 @@ Encoding = Annotated[
     str | None,
     typer.Option(help="Of a .csv, such as utf-16-le; default: UTF-8, else cp1252.", rich_help_panel=READING),
 ]
+DayFirst = Annotated[
+    bool | None,
+    typer.Option(
+        "--dayfirst/--monthfirst",
+        help="Whether 03/04/2024 is the 3rd of April, where all times could be read with either; default: refused.",
+        show_default=False,
+        rich_help_panel=READING,
+    ),
+]
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -91,3 +91,9 @@ def columns_option(names: Sequence[str]) -> str:
     """The option of the command line that chooses these columns."""
     quoted = ['"' + name.replace('"', '""') + '"' if set(name) & set(',"') else name for name in names]
     return f"--columns {shlex.quote(','.join(quoted))}"
+
+
+def leave_out_time(names: Collection[str]) -> str:
+    """That rows can count as frames instead of their times."""
+    option = columns_option(list(dict.fromkeys(names)))
+    return f"if the rows stand in order of time, leave out time= (--time) and give columns= ({option})"

@@ -210,7 +210,8 @@ def open_gappy(
             table, csv = loaded.table, loaded.csv
             container = replace(container, kind="table", time_name=time)
             numbered = _number_table(table, {time, pivot, tables.SEQUENCE, *tables.OFFSETS})
-            source, places = (tables.to_source(c, container, pivot=pivot, **told) for c in (table, numbered))
+            told |= {"pivot": pivot, "fill_frames": True}
+            source, places = (tables.to_source(content, container, **told) for content in (table, numbered))
             source = loaded.describe(source)
             sizes, rows = {str(name): len(table) for name in table.columns}, len(table)
         elif ending in reading.ARRAYS:

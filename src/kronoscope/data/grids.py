@@ -37,7 +37,7 @@ from .grid_variables import choose_variables
 from .sequences import Container, Coordinate, FloatArray, Source, Starts, Step, decoded_text, first_line, list_names
 from .sizes import check_size
 from .time_forms import TimeForm
-from .times import in_zone, parse
+from .times import parse
 
 # What xarray calls the variable of a DataArray without a name in a file.
 _NAMELESS = "__xarray_dataarray_variable__"
@@ -301,8 +301,9 @@ def _dates(
                 f"timezone needs clock times, but the coordinate '{clock}' holds numbers: leave out --timezone"
             )
         return times, read.form, everything, notes, attrs
-    times = times.tz_localize("UTC") if written_zone and times.tz is None else times
-    shown, keep, more = in_zone(times, timezone or written_zone)
+    if written_zone and times.tz is None:
+        read = replace(read, times=times.tz_localize("UTC"))
+    shown, keep, more = read.in_zone(timezone or written_zone)
     return shown, read.form, keep, [*notes, *more], attrs
 
 

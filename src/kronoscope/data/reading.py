@@ -25,8 +25,11 @@ from .chunks import evenly
 from .csv_format import PLAIN, TEXTS, CsvOptions
 from .limits import Limits, apply_limits
 from .names import check_names
+from .repeats import refuse_repeated_times
 from .sequences import Container, SequenceSet, Source, ending_of, first_line, list_names
 from .sizes import check_size
+from .step_search import refuse_irregular
+from .time_forms import TimeForm
 
 TABLES = (*TEXTS, ".parquet")
 ARRAYS = (".npy", ".npz")
@@ -51,6 +54,7 @@ def read(
     decimal: str | None = None,
     na_values: Sequence[str] | None = None,
     encoding: str | None = None,
+    dayfirst: bool | None = None,
     grid: BlockGrid | None = None,
 ) -> SequenceSet:
     """Sequences from a .csv, .parquet, .npy, .npz, .nc or .zarr file, complete ones only.
@@ -88,6 +92,7 @@ def read(
             then stands between thousands.
         na_values: texts that mean a missing value in a .csv file, besides the usual ones (empty, NA, NaN, null, ...).
         encoding: of a .csv file; None: by its byte-order mark, else UTF-8, else Windows-1252, which is noted.
+        dayfirst: whether 03/04/2024 is the 3rd of April, where all times of the column could be read with either.
         grid: of an earlier read, whose blocks of a long series this one continues; ``frames``, ``calendar`` and
             ``step`` are then the earlier ones.
 
@@ -100,6 +105,9 @@ def read(
     told: dict[str, Any] = {"time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
     told["share"] = {"frames": frames, "max_sequences": most}
     told["text"] = CsvOptions.checked(separator, decimal, na_values, encoding)
+    if dayfirst not in (None, True, False):
+        raise InputError(f"dayfirst must be True or False, got {dayfirst!r}")
+    told["day_first"], told["fill_frames"] = dayfirst, missing == "mask"
     sources = [_named(one, partial(_source, one, **told)) for one in paths]
     cutting = Cutting(frames, calendar, timezone is not None, step, grid)
     if len(paths) == 1:
@@ -129,20 +137,24 @@ def _source(
     timezone: str | None,
     share: dict[str, Any],
     text: CsvOptions = PLAIN,
+    day_first: bool | None = None,
+    fill_frames: bool = False,
 ) -> Source:
     """What one file holds, not yet cut."""
     ending = _ending(path)
     if columns is not None and (isinstance(columns, str) or not all(isinstance(c, str) for c in columns)):
         raise InputError(f"columns must be a list of names, got {columns!r}")
-    container = Container("array", ending, timezone=timezone)
+    form = None if day_first is None else TimeForm("text", day_first=day_first)
+    container = Container("array", ending, timezone=timezone, time_form=form)
     given = text.given()
     if ending in TABLES:
         loaded = load_table(path, ending, text, time=time, columns=columns, pivot=pivot)
         container = replace(container, kind="table", time_name=time)
-        source = tables.to_source(loaded.table, container, time=time, columns=columns, pivot=pivot, timezone=timezone)
+        named: dict[str, Any] = {"time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
+        source = tables.to_source(loaded.table, container, **named, fill_frames=fill_frames)
         source = loaded.describe(source)
     elif ending in ARRAYS:
-        _refuse(ending, time=time, columns=columns, pivot=pivot, timezone=timezone, **given)
+        _refuse(ending, time=time, columns=columns, pivot=pivot, timezone=timezone, dayfirst=day_first, **given)
         source = _from_numpy(*_load_numpy(path, ending), ending)
     else:
         _refuse(ending, pivot=pivot, **given)
@@ -274,6 +286,8 @@ class Cutting:
         step = None
         if self.step is not None:
             step = regular.check_kind(self.step, source.times if source.values.ndim == 2 else None)
+        else:
+            refuse_repeated_times(source)
         grid = self.grid or BlockGrid.of(source.times, self.frames, self.calendar, self.zoned, step)
         return (source if step is None else regular.on_grid(source, grid)[0]), grid
 
@@ -282,6 +296,8 @@ def _finish(source: Source, cutting: Cutting, limits: Limits | None, missing: st
     frames = cutting.frames
     if source.values.ndim == 2:
         source, grid = cutting.of(source)
+        if cutting.step is None and cutting.grid is None:
+            refuse_irregular(source, grid, missing)
         source = apply_limits(source, limits)
         blocks = cut(source, grid, missing)
         container = replace(source.container, step=blocks.step, timezone=grid.timezone)
@@ -292,7 +308,7 @@ def _finish(source: Source, cutting: Cutting, limits: Limits | None, missing: st
     source = apply_limits(source, limits)
     number = source.values.shape[1]
     if frames is not None and _checks.count("frames", frames) != number:
-        raise InputError(f"frames is {frames}, but the sequences have {number} frames")
+        raise InputError(f"frames is {frames}, but the sequences have {number} frames: leave out frames= (--frames)")
     keep, left_out = usable(source.values, source.names, "sequence", missing)
     if not keep.any():
         raise InputError(f"no sequence is {'complete' if missing == 'drop' else 'with a value'}. {' '.join(left_out)}")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from .._errors import InputError
 from .csv_format import PLAIN, TEXTS, CsvOptions, sniff
 from .csv_reading import CsvTable, read_csv, refuse_repeats
-from .feature_columns import to_numbers
+from .feature_columns import leave_out_time, numeric_columns, to_numbers
+from .repeats import refuse_long_table
 from .sequence_order import SequenceOrder, even_offsets, order_in_time
 from .sequences import (
     Container,
@@ -32,7 +33,7 @@ from .sequences import (
 )
 from .sizes import check_size
 from .time_forms import TimeForm, Times
-from .times import in_zone, parse
+from .times import parse
 
 SEQUENCE = "sequence"
 # Names of the offset column of a generated table, with the nanoseconds of one unit.
@@ -146,8 +147,11 @@ def to_source(
     columns: Sequence[str] | None,
     pivot: str | None,
     timezone: str | None,
+    fill_frames: bool = False,
 ) -> Source:
     """The table as one long series, or as sequences where it has a ``sequence`` column.
+
+    With ``fill_frames`` sequences may lack rows: they get all frames that some sequence has, without values.
 
     Raises:
         InputError: for names that are not there, columns that are no numbers, missing or repeated times.
@@ -161,11 +165,14 @@ def to_source(
     is_sequences = SEQUENCE in table.columns
     if is_sequences:
         special |= {SEQUENCE, *OFFSETS}
+    if not is_sequences and time is not None and pivot is None:
+        refuse_long_table(table, time, special)
     features = _features(table, special, columns)
     if is_sequences:
         if pivot is not None:
             raise InputError(f"pivot is for long tables, but this one has a column '{SEQUENCE}'")
-        return _sequences(table, features, container, time, timezone)
+        full = _with_all_frames(table) if fill_frames and time is None else table
+        return _sequences(full, features, container, time, timezone)
     values = to_numbers(table, features, special, is_text=container.ending in TEXTS)
     if time is None:
         if pivot is not None:
@@ -182,9 +189,9 @@ def _times(
     table: pd.DataFrame, time: str, timezone: str | None, form: TimeForm | None
 ) -> tuple[Times, TimeForm, NDArray[np.bool_], list[str]]:
     """The column as times in the zone, how it writes them, the rows to keep, and notes."""
-    read = parse(table[time], time, form)
+    read = parse(table[time], time, form, leave_out_time(numeric_columns(table, {time, SEQUENCE, *OFFSETS})))
     if isinstance(read.times, pd.DatetimeIndex):
-        times, keep, notes = in_zone(read.times, timezone)
+        times, keep, notes = read.in_zone(timezone)
         return times, read.form, keep, [*read.notes, *notes]
     if timezone is not None:
         raise InputError(f"timezone needs clock times, but the column '{time}' holds numbers: leave out --timezone")
@@ -245,7 +252,8 @@ def _sequences(
         odd = int(np.argmax(sizes != sizes[0]))
         raise InputError(
             f"all sequences must have the same number of frames, but sequence {labels[0]} has {sizes[0]} "
-            f"and sequence {labels[odd]} has {sizes[odd]}: fill in the missing rows, or leave that sequence out"
+            f"and sequence {labels[odd]} has {sizes[odd]}: give missing= (--missing mask --network unrolled"
+            f"{' without --time' if time else ''}), which learns around the missing rows"
         )
     shape = (len(labels), int(sizes[0]))
     offset_name = _offset_name(table, features, shape, time)
@@ -272,6 +280,24 @@ def _sequences(
         rows, starts, step = in_time.rows, in_time.starts, in_time.step or step
     container = replace(container, step=step)
     return Source(values[rows], tuple(features), container, tuple(features), None, starts, tuple(notes))
+
+
+def _with_all_frames(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of sequences with a row, empty if need be, for every frame that some sequence has."""
+    sizes = table[SEQUENCE].value_counts(dropna=False)
+    if table[SEQUENCE].isna().any() or sizes.nunique() == 1:
+        return table
+    offset = next((name for name in OFFSETS if name in table.columns), None)
+    frames = table.groupby(SEQUENCE, sort=False).cumcount() if offset is None else table[offset]
+    keys = pd.MultiIndex.from_arrays([table[SEQUENCE], frames])
+    if frames.isna().any() or keys.has_duplicates:
+        return table
+    every = pd.MultiIndex.from_product([table[SEQUENCE].unique(), np.sort(frames.unique())])
+    full = table.set_axis(keys).reindex(every)
+    full[SEQUENCE] = every.get_level_values(0)
+    if offset is not None:
+        full[offset] = every.get_level_values(1)
+    return full.reset_index(drop=True)
 
 
 def _check_agree(in_time: SequenceOrder, by_offset: NDArray[np.int64], step: Step, offset_name: str, time: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import warnings
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ _UNIX_UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _UNIT_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _ZONE = re.compile(r"(?:(?<=\d)|(?<=[ Mm]))( ?(?:[Zz]|UTC|GMT)|[+-]\d{2}(?::?\d{2})?)\s*$")
 _CHECKED = 200
+# Months as people write them, which pandas does not recognise.
+_MONTHS = ("%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%m/%Y", "%m.%Y", "%m-%Y", "%Y/%m", "%Y.%m", "%YM%m")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class TimeForm:
         storage: the column's dtype: "int64", "float64" or "text".
         zone: of text: "" without a zone, a fixed ending such as "Z" or "+01:00", or "%z" or "%:z" where offsets vary.
         decimals: of text: digits of a second's fraction.
+        day_first: of text: whether the day comes before the month; None where that is no question.
     """
 
     kind: str = "clock"
@@ -60,6 +64,7 @@ class TimeForm:
     storage: str = ""
     zone: str = ""
     decimals: int = 0
+    day_first: bool | None = None
 
     @property
     def has_fixed_zone(self) -> bool:
@@ -219,7 +224,18 @@ def text_form(text: pd.Series, times: pd.DatetimeIndex) -> TimeForm:
 
 
 def guess_patterns(text: str) -> list[str]:
-    """The one or two strptime patterns that a time as text may follow: month first, then day first."""
+    """The strptime patterns that a time as text may follow: month first, day first, or a year of two digits first."""
+    half_day = re.fullmatch(r"(.*\d)(\s?)[AaPp][Mm]", text)
+    if half_day:
+        return [f"{p.replace('%H', '%I')}{half_day[2]}%p" for p in guess_patterns(half_day[1]) if "%H" in p]
+    if re.match(r"\d{4}-\d\d-\d\d_\d\d:", text):  # as WRF writes them
+        return [p.replace(" ", "_") for p in guess_patterns(text.replace("_", " "))]
+    short = re.match(r"(\d{1,2})([./-])(\d{1,2})\2(\d{2})(?!\d)", text)
+    if short:
+        long = "{2}{1}{0}{1}20{3}".format(*short.groups()) + text[short.end() :]
+        rest = [p.partition("%Y")[2] for p in guess_patterns(long)][:1]
+        dates = [order.replace("-", short[2]) for order in ("%m-%d-%y", "%d-%m-%y", "%y-%m-%d")]
+        return [date + end for date in dates for end in rest]
     guesses = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -228,7 +244,23 @@ def guess_patterns(text: str) -> list[str]:
                 guesses.append(guess_datetime_format(text, dayfirst=day_first))
             except ValueError:
                 continue
-    return list(dict.fromkeys(filter(None, guesses)))
+    found = [guess for guess in dict.fromkeys(guesses) if guess and not re.match("%Y.%d", guess)]
+    return found or [pattern for pattern in _MONTHS if _follows(text, pattern)]
+
+
+def day_comes_first(pattern: str) -> bool | None:
+    """Whether a pattern has the day before the month; None where both are not numbers, or the year comes first."""
+    if pattern.lower().startswith("%y") or not {"%d", "%m"} <= set(re.findall("%.", pattern)):
+        return None
+    return pattern.index("%d") < pattern.index("%m")
+
+
+def _follows(text: str, pattern: str) -> bool:
+    try:
+        dt.datetime.strptime(text, pattern)
+    except ValueError:
+        return False
+    return True
 
 
 def _written_patterns(text: str) -> list[str]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import re
 import zoneinfo
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from .._errors import InputError
+from .clock_zones import ABBREVIATION, require_zone
 from .sequences import FloatArray, counted
-from .time_forms import TimeForm, Times, guess_patterns, offset_of, read_numbers, text_form
+from .time_forms import TimeForm, Times, day_comes_first, guess_patterns, offset_of, read_numbers, text_form
 
 # A clock time that ends in a zone: 2013-01-01T06:00:00Z, 2013-01-01 06:00-05:00.
 _ZONED = r"[T ]\d{1,2}:?\d{2}.*?(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)\s*$"
@@ -27,9 +29,19 @@ class Reading:
     times: Times
     form: TimeForm
     notes: tuple[str, ...] = ()
+    abbreviations: NDArray[np.object_] | None = None
+
+    def in_zone(self, timezone: str | None) -> tuple[pd.DatetimeIndex, NDArray[np.bool_], list[str]]:
+        """Clock times shown in a zone: see :func:`in_zone`. Abbreviations of it tell apart the hour that repeats."""
+        assert isinstance(self.times, pd.DatetimeIndex)
+        if self.abbreviations is None:
+            return in_zone(self.times, timezone)
+        zone = None if timezone is None else str(check_zone(timezone))
+        times = require_zone(self.times, self.abbreviations, zone)
+        return times, np.ones(len(times), dtype=bool), []
 
 
-def parse(column: pd.Series, name: str, form: TimeForm | None = None) -> Reading:
+def parse(column: pd.Series, name: str, form: TimeForm | None = None, otherwise: str = "") -> Reading:
     """A column of times; the one reader of times of every format and command.
 
     Text is read as ISO 8601, or in one other format throughout the column. A column that reads both with the day
@@ -40,7 +52,9 @@ def parse(column: pd.Series, name: str, form: TimeForm | None = None) -> Reading
     Args:
         column: The column.
         name: Its name, for messages.
-        form: How the record to which this column belongs writes its times. Numbers are then read in that form.
+        form: How the record to which this column belongs writes its times. Numbers are then read in that form, and text
+            with the day or the month first.
+        otherwise: What else the user may do where the first row is not a time.
 
     Raises:
         InputError: for missing, infinite or unreadable times, by row (rows count from 1).
@@ -60,11 +74,26 @@ def parse(column: pd.Series, name: str, form: TimeForm | None = None) -> Reading
             numbers = _numbers(pd.to_numeric(text), name)
             times, form = read_numbers(numbers, "text", name, form)
         else:
-            index = _in_nanoseconds(_read_text(text, name), text, name)
-            form = text_form(text, index)
+            day_first = None if form is None else form.day_first
+            text, abbreviations = _without_abbreviations(text)
+            index, pattern = _read_text(text, name, day_first, otherwise)
+            index = _in_nanoseconds(index, text, name)
+            if abbreviations is not None:
+                return Reading(
+                    index, TimeForm("text", "", "text", day_first=day_comes_first(pattern)), (), abbreviations
+                )
+            form = replace(text_form(text, index), day_first=day_comes_first(pattern))
             times = index.tz_convert(check_zone(offset_of(form.zone))) if form.has_fixed_zone else index
     note = form.note(name, times)
     return Reading(times, form, (note,) if note else ())
+
+
+def _without_abbreviations(text: pd.Series) -> tuple[pd.Series, NDArray[np.object_] | None]:
+    """Clock times without the abbreviations of a zone that end them (CET, CEST), and these; UTC and GMT alone stay."""
+    endings = text.str.extract(ABBREVIATION)[0]
+    if endings.isna().any() or set(endings) <= {"UTC", "GMT"}:
+        return text, None
+    return text.str.replace(ABBREVIATION, "", regex=True), endings.to_numpy(dtype=object)
 
 
 def _storage(column: pd.Series) -> str:
@@ -96,7 +125,8 @@ def _in_nanoseconds(index: pd.DatetimeIndex, written: pd.Series, name: str) -> p
     return index.as_unit("ns")
 
 
-def _read_text(text: pd.Series, name: str) -> pd.DatetimeIndex:
+def _read_text(text: pd.Series, name: str, day_first: bool | None, otherwise: str) -> tuple[pd.DatetimeIndex, str]:
+    """The times, and the pattern that they follow."""
     zoned = text.str.contains(_ZONED, regex=True).to_numpy(dtype=bool)
     if zoned.any() and not zoned.all():
         with_zone, without = int(np.argmax(zoned)), int(np.argmin(zoned))
@@ -107,16 +137,29 @@ def _read_text(text: pd.Series, name: str) -> pd.DatetimeIndex:
     utc = bool(zoned.all())
     iso = _in_format(text, "ISO8601", utc)
     if iso is not None:
-        return iso
-    others = (_in_format(text, pattern, utc) for pattern in guess_patterns(text.iloc[0]))
-    readings = [index for index in others if index is not None]
-    if not readings:
-        raise InputError(_unreadable(text, utc, name))
-    if len(readings) == 2 and not readings[0].equals(readings[1]):
+        return iso, ""
+    readings = {pattern: _in_format(text, pattern, utc) for pattern in guess_patterns(text.iloc[0])}
+    possible = {pattern: index for pattern, index in readings.items() if index is not None}
+    if not possible:
+        raise InputError(_unreadable(text, utc, name, otherwise))
+    if day_first is not None:
+        has_order = any(day_comes_first(pattern) is not None for pattern in readings)
+        chosen = [p for p in possible if not has_order or day_comes_first(p) == day_first]
+        if not chosen:
+            other = "month" if day_first else "day"
+            raise InputError(f"the time column '{name}' has the {other} first: give dayfirst= (--{other}first)")
+        possible = {pattern: possible[pattern] for pattern in chosen}
+    pattern, index = next(iter(possible.items()))
+    if not all(index.equals(other) for other in possible.values()):
         raise InputError(
-            f"the time column '{name}' may have the day or the month first ({text.iloc[0][:40]!r}); write YYYY-MM-DD"
+            f"the time column '{name}' may have the day or the month first{_or_year(possible)} ('{text.iloc[0]}'): "
+            "give dayfirst= (--dayfirst or --monthfirst)"
         )
-    return readings[0]
+    return index, pattern
+
+
+def _or_year(patterns: Collection[str]) -> str:
+    return ", or a year of two digits" if any(pattern.startswith("%y") for pattern in patterns) else ""
 
 
 def _in_format(text: pd.Series, pattern: str, utc: bool) -> pd.DatetimeIndex | None:
@@ -126,16 +169,17 @@ def _in_format(text: pd.Series, pattern: str, utc: bool) -> pd.DatetimeIndex | N
         return None
 
 
-def _unreadable(text: pd.Series, utc: bool, name: str) -> str:
+def _unreadable(text: pd.Series, utc: bool, name: str, otherwise: str) -> str:
     """Which row cannot be read, in the words of a message."""
     row = 0
     for pattern in ("ISO8601", *guess_patterns(text.iloc[0])):
         unread = pd.to_datetime(text, format=pattern, utc=utc, errors="coerce").isna().to_numpy()
         row = max(row, int(np.argmax(unread)))
-    like = f" of the form of {text.iloc[0][:40]!r} in row 1" if row else ""
+    like = f" of the form of '{text.iloc[0][:40]}' in row 1" if row else ""
+    advice = "correct or remove that row" if row or not otherwise else otherwise
     return (
-        f"the time column '{name}' holds {text.iloc[row][:40]!r} in row {row + 1}, which is not a time{like}: "
-        "correct or remove that row. Times are read as ISO 8601 (2013-01-31T06:00, 2013-01-31 06:00:00+01:00), in one "
+        f"the time column '{name}' holds '{text.iloc[row][:40]}' in row {row + 1}, which is not a time{like}: "
+        f"{advice}. Times are read as ISO 8601 (2013-01-31T06:00, 2013-01-31 06:00:00+01:00), in one "
         "other format throughout (31.01.2013 06:00), as numbers such as 20130131, or as Unix time"
     )
 
