@@ -87,7 +87,8 @@ def test_a_trained_network_is_measured_at_every_factor(learner):
     own = {name for name in got["longer"] if name.isdigit()}
     assert own == {"1", "4"}
     assert got["standard_errors"].keys() == got["longer"].keys()
-    assert all((error > 0) == (learner == "unet") for error in got["standard_errors"].values())
+    precise = {name: error < 1e-6 * got["longer"][name] for name, error in got["standard_errors"].items()}
+    assert all(known == (learner != "unet") for known in precise.values())  # round-off is all that affine scores have
     process = learning.truth(told["kernel"], 8, 2)
     network = learning.fitted(learning.LEARNERS[learner], process.sample(40, generator=seeded(5)).float(), told).network
     linear = learner != "unet"

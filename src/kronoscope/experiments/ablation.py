@@ -89,7 +89,7 @@ class AblationResult:
 
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
     """Every head of the trained DiT and of the one that saw white noise; then the swaps."""
-    samples = 64 if quick else 256
+    samples = ablation_page.FEWEST_SAMPLES if quick else 256
     nets = {
         kind: network("dit", kind, quick=quick, seed=seed, folder=folder, stage=stage) for kind in ("trained", "white")
     }
@@ -215,7 +215,7 @@ def _score(net: nn.Module) -> ScoreFunction:
     return score
 
 
-def lag_correlations(x: Tensor, last: int, groups: int = 20) -> tuple[Tensor, Tensor]:
+def lag_correlations(x: Tensor, last: int, groups: int = ablation_page.GENERATED_GROUPS) -> tuple[Tensor, Tensor]:
     """tr C(lag) / tr C(0) of sequences (n, N, d) with zero mean, lag 0..last, and standard errors by a jackknife."""
 
     def sums(part: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._intervals import student_reach
 from ..probes import Ablation, Damage
 from ..report import Bar, BarPanel, Column, Estimate, Figure, Line, LinePanel, Number, Report, Section, Table, Verdict
 from ..report.records import Cell
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from .ablation import AblationResult, Swap
 
 FACTOR = 10.0
-REACH = 1.96
+FEWEST_SAMPLES = 64  # sequences that a head is judged by
+GENERATED_GROUPS = 20  # of generated sequences, for the jackknife
+REACH, GENERATED_REACH = student_reach(FEWEST_SAMPLES - 1), student_reach(GENERATED_GROUPS - 1)
 PATHS = {"linear": "linear path", "softmax": "softmax blocks"}
 SWAP_TARGET = {"compiled": 1e-2, "learnt": 0.05}
 GENERATED_TARGET = 0.05
@@ -107,7 +110,7 @@ def _generated(one: Swap) -> list[Number]:
     if one.generated_before is None or one.generated_after is None:
         return []
     (gap, error), (null, null_error) = one.generated_after.gap, one.generated_before.gap
-    moved = gap + REACH * error <= GENERATED_TARGET < null - REACH * null_error
+    moved = gap + GENERATED_REACH * error <= GENERATED_TARGET < null - GENERATED_REACH * null_error
     return [
         Number(
             f"{gap:.3f} ± {error:.3f}",
@@ -190,7 +193,9 @@ def _swaps(result: AblationResult) -> Figure:
             ("generated after the swap", "second", one.generated_after),
         ):
             if found is not None:
-                low, high = ([v + sign * REACH * e for v, e in zip(found.value, found.error)] for sign in (-1, 1))
+                low, high = (
+                    [v + sign * GENERATED_REACH * e for v, e in zip(found.value, found.error)] for sign in (-1, 1)
+                )
                 lines.append(Line(label, role, lags, found.value, low, high))
         panels.append(LinePanel(f"{one.name} network", "lag (frames)", "correlation", lines))
     caption = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._intervals import student_reach
 from ..report import Bar, BarPanel, Column, Figure, Line, LinePanel, Number, Report, Section, Table, Verdict
 from ..report.records import Cell
 from .learning_page import how
@@ -223,7 +224,7 @@ def _profiles(result: AttentionResult) -> Figure:
         for kind in ("trained", "white", "permuted", "other"):
             one = result.of(name, kind)
             if one is not None:
-                reach = [1.96 * error for error in one.profile_error]
+                reach = [student_reach(31) * error for error in one.profile_error]  # of 32 sequences or more
                 low, high = ([v + s * r for v, r in zip(one.profile, reach)] for s in (-1, 1))
                 lines.append(Line(LABELS[kind], ROLES[kind], lags, one.profile, low, high))
         panels.append(LinePanel(label, "signed lag (frames)", "weight over its largest", lines))

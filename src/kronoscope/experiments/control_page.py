@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..metrics import ScoreKL
 from ..report import Bar, BarPanel, Column, Estimate, Facts, Figure, Line, LinePanel, MatrixPanel, Section, Table, Text
 from ..report.records import Cell
 from .control import (
@@ -18,6 +19,7 @@ from .control import (
     temporal_correlation,
 )
 
+SHOWN = 1e-3  # of a score error: a smaller error of it does not change the digits that are shown
 SAMPLER_ROLES = {
     "euler-maruyama": "null",
     "exponential-sde": "baseline",
@@ -47,7 +49,7 @@ def _table(result: ControlResult) -> Table:
     rows: list[list[Cell]] = [
         [
             one.name if one.weights else f"{one.name} (estimator)",
-            Estimate(one.kl.value, one.kl.standard_error) if one.kl.standard_error else one.kl.value,
+            Estimate(one.kl.value, one.kl.standard_error) if _uncertain(one.kl) else one.kl.value,
             None if one.structure is None else result.floors[one.structure],
             round(2 * result.n * one.kl.value),
             one.parameters,
@@ -72,10 +74,16 @@ def _table(result: ControlResult) -> Table:
         "Effective parameters: how many an efficient estimator with the same error would have had to learn."
     )
     note = (
-        "dit: Monte Carlo, ± one standard error. All others: exact by quadrature. position lives in the block-Toeplitz "
+        "dit: Monte Carlo, ± one standard error. All others: by quadrature of an affine map, known to more digits than "
+        "are shown. position lives in the block-Toeplitz "
         "class, whose floor is given; no class is known for dit. Estimators: maximum likelihood on the noised data."
     )
     return Table(columns, rows, caption, note, [one.role for one in ordered])
+
+
+def _uncertain(kl: ScoreKL) -> bool:
+    """Whether the digits that are shown are uncertain."""
+    return kl.standard_error > SHOWN * kl.value
 
 
 def _bars(result: ControlResult) -> Figure:
@@ -100,7 +108,7 @@ def noise_section(result: ControlResult) -> Section:
     for one in result.learners:
         parts = one.kl.by_time
         values = [max(value, 1e-8) for value in parts.integrand]
-        if parts.standard_errors and any(parts.standard_errors):
+        if _uncertain(one.kl):
             pairs = list(zip(values, parts.standard_errors, strict=True))
             lower = [max(value - 2 * error, 1e-8) for value, error in pairs]
             lines.append(Line(one.name, one.role, parts.times, values, lower, [v + 2 * e for v, e in pairs]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from .._intervals import student_reach
 from ..report.numerals import decimal, significant
 from .learning import CONFIDENCE, LEARNERS, Learner, Row
 
@@ -206,4 +207,4 @@ def front(places: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _student(freedom: int) -> float:
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
+    return student_reach(freedom, CONFIDENCE)

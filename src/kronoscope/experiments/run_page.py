@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import data, models
 from .._errors import InputError
+from .._intervals import student_reach
 from ..data.sequences import counted
 from ..diffusion import clock
 from ..report import Facts, Figure, Line, LinePanel, Number, Report, Section, Table, Text, Verdict
@@ -288,7 +289,7 @@ def energy_number(comparison: Comparison) -> Number:
     if rival is None or rival.energy is None or rival.difference is None:
         return Number(value, label, "0 is the same law")
     gap = rival.difference
-    clear = abs(gap.value) > 2 * gap.standard_error
+    clear = abs(gap.value) > student_reach(max(comparison.held_out_blocks - 1, 1)) * gap.standard_error
     standing = "neutral" if not clear else "good" if gap.value < 0 else "bad"
     against = f"{rival.name} {rival.energy.value:.3f}; difference {gap.value:+.3f} ± {gap.standard_error:.3f} (paired)"
     return Number(value, label, against.replace("-", "\N{MINUS SIGN}"), standing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from .._intervals import student_reach
 from ..report import (
     Animation,
     Column,
@@ -23,6 +24,7 @@ from ..report import (
 )
 from ..report.records import Cell
 from .learning_page import how
+from .video_paths import GROUPS
 
 if TYPE_CHECKING:
     from .video import Paths, VideoResult
@@ -35,7 +37,7 @@ ROLES = {
     "generated, early": "baseline",
     "true videos, shuffled": "null",
 }
-NINETY_FIVE = 1.96
+NINETY_FIVE = student_reach(GROUPS - 1)
 
 
 def thing(result: VideoResult) -> str:

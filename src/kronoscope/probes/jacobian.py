@@ -15,6 +15,7 @@ from torch import Tensor
 from .. import _checks, diffusion
 from .._calls import taking
 from .._errors import InputError, KronoscopeError
+from .._intervals import student_reach
 from .._typing import ScoreFunction
 from ..processes import GaussianLaw, GaussianSequence
 
@@ -25,20 +26,48 @@ _STEP = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """An array of numbers with their standard errors."""
+    """An array of numbers with their standard errors.
+
+    Attributes:
+        value, standard_error: Alike.
+        freedom: Degrees of freedom of the standard errors, one less than the groups of a jackknife.
+    """
 
     value: Tensor
     standard_error: Tensor
+    freedom: int
+
+    def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
+        """Lower and upper ends of the central intervals, by Student's t."""
+        reach = student_reach(self.freedom, level) * self.standard_error
+        return self.value - reach, self.value + reach
 
 
 @dataclass(frozen=True)
 class KernelFit:
-    """exp(-(h/lengthscale)^exponent), fitted to a lag profile; standard errors by the jackknife."""
+    """exp(-(h/lengthscale)^exponent), fitted to a lag profile; standard errors by the jackknife.
+
+    Attributes:
+        lengthscale, lengthscale_error: In frames.
+        exponent, exponent_error: Without unit.
+        freedom: Degrees of freedom of the standard errors, one less than the groups of the jackknife.
+    """
 
     lengthscale: float
     lengthscale_error: float
     exponent: float
     exponent_error: float
+    freedom: int
+
+    def lengthscale_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Ends of the central interval of the lengthscale, by Student's t."""
+        reach = student_reach(self.freedom, level) * self.lengthscale_error
+        return self.lengthscale - reach, self.lengthscale + reach
+
+    def exponent_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Ends of the central interval of the exponent, by Student's t."""
+        reach = student_reach(self.freedom, level) * self.exponent_error
+        return self.exponent - reach, self.exponent + reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +138,7 @@ class JacobianProbe:
         last = self.num_frames - 1 if max_lag is None else _checks.count("max_lag", max_lag)
         measured = self._jackknife(lambda value: _fit(_profile(self._frames(value), last)))
         (scale, exponent), (scale_error, exponent_error) = measured.value.tolist(), measured.standard_error.tolist()
-        return KernelFit(scale, scale_error, exponent, exponent_error)
+        return KernelFit(scale, scale_error, exponent, exponent_error, measured.freedom)
 
     def by_mode(self, process: GaussianSequence) -> tuple[Measured, Tensor]:
         """Precision by temporal mode x spatial mode, (N, d), and the truth 1/(alpha_t^2 lam_i sig_j + sigma_t^2).
@@ -147,9 +176,9 @@ class JacobianProbe:
         """A function of A with the standard error that leaving out one group at a time gives."""
         value, count = of(self.value), len(self.groups)
         if count < 2:
-            return Measured(value, torch.full_like(value, math.nan))
+            return Measured(value, torch.full_like(value, math.nan), 1)
         without = torch.stack([of((self.groups.sum(dim=0) - group) / (count - 1)) for group in self.groups])
-        return Measured(value, ((count - 1) * without.var(dim=0, correction=0)).sqrt())
+        return Measured(value, ((count - 1) * without.var(dim=0, correction=0)).sqrt(), count - 1)
 
 
 def jacobian(

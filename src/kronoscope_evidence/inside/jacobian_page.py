@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kronoscope._intervals import student_reach
+from kronoscope.probes.jacobian import GROUPS
 from kronoscope.report import Column, Estimate, Figure, Line, LinePanel, MatrixPanel, Report, Section, Table, Text
 from kronoscope.report.records import Cell
 
@@ -16,7 +18,7 @@ from .networks import LABELS, NULLS, ROLES
 TIME = 0.2
 MOST_GAP, MOST_SCALE_GAP, MOST_EXACT_GAP = 0.03, 0.1, 1e-8
 TIMES_CLOSER = 3.0  # than a null
-REACH = 1.96
+REACH = student_reach(GROUPS - 1)  # of a jackknife over ten groups of sequences
 LEAST_SHOWN = 1e-3
 EXACT_KIND = "exact"
 NAMES = {EXACT_KIND: "exact score", **{kind: f"DiT, {label}" for kind, label in LABELS.items()}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kronoscope._intervals import student_reach
 from kronoscope.report import Bar, BarPanel, Column, Estimate, Figure, Line, LinePanel, Report, Section, Table, Text
 from kronoscope.report.records import Cell
 
@@ -208,7 +209,7 @@ def _coverage(result: Result, cases: list[str]) -> Figure:
         for grade in result.grades:
             if grade.case == case and grade.method != "marginal":
                 share = grade.covered(0.9)
-                value, reach = 100 * share.value, 196 * share.standard_error
+                value, reach = 100 * share.value, 100 * student_reach(result.sequences - 1) * share.standard_error
                 bars.append(Bar(LABELS[grade.method], ROLES[grade.method], value, value - reach, value + reach))
         panels.append(BarPanel(case, "hidden values inside the 90 % interval (%)", bars))
     caption = (
