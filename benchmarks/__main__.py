@@ -1,10 +1,15 @@
-"""``python -m benchmarks [NAME ...]``: run the named benchmarks (all by default) and print their rows."""
+"""``python -m benchmarks [NAME ...] [--OPTION VALUE ...]``: run the named benchmarks, or all, and print their rows.
+
+Options are arguments of a benchmark's ``run``, as in ``python -m benchmarks kills --kills 40 --only fit``. The exit
+code is 1 where a row counts failures.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import time
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -22,22 +27,29 @@ NAMES = (
     "compiler",
     "compiler-speed",
     "forgeries",
+    "kills",
 )
 COLUMNS = ("name", "value", "unit", "baseline", "ratio", "floor", "note")
 
 
 def main(asked: list[str]) -> int:
     """Print one table a benchmark; an unknown name is refused with the list."""
-    unknown = [name for name in asked if name not in NAMES]
-    if unknown:
-        print(f"benchmarks: no {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
+    try:
+        asked, options = _options(asked)
+        unknown = [name for name in asked if name not in NAMES]
+        if unknown:
+            raise ValueError(f"no {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    except ValueError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
         return 2
     console = Console(width=None if sys.stdout.isatty() else 200)
+    failed = 0
     for name in asked or NAMES:
         began = time.monotonic()
         rows = []
-        for row in importlib.import_module(f"benchmarks.{name.replace('-', '_')}").run():
+        for row in importlib.import_module(f"benchmarks.{name.replace('-', '_')}").run(**options):
             rows.append(row)
+            failed += row.get("failed", 0)
             ratio = "" if row.get("ratio") is None else f", ratio {_cell(row['ratio'])}"
             print(f"{name}: {row['name']}: {_cell(row['value'])}{ratio} ({row['note']})", file=sys.stderr, flush=True)
         table = Table(title=f"{name} ({time.monotonic() - began:.0f} s)")
@@ -46,7 +58,17 @@ def main(asked: list[str]) -> int:
         for row in rows:
             table.add_row(*(_cell(row.get(column)) for column in COLUMNS))
         console.print(table)
-    return 0
+    return 1 if failed else 0
+
+
+def _options(asked: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Names of benchmarks, and the options after them: whole numbers, or texts."""
+    first = next((k for k, word in enumerate(asked) if word.startswith("--")), len(asked))
+    names, words = asked[:first], asked[first:]
+    if len(words) % 2 or not all(word.startswith("--") for word in words[::2]):
+        raise ValueError("options come last, each with its value: --NAME VALUE")
+    values = [int(word) if word.isdigit() else word for word in words[1::2]]
+    return names, dict(zip((word[2:].replace("-", "_") for word in words[::2]), values, strict=True))
 
 
 def _cell(value: object) -> str:

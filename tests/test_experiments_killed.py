@@ -162,6 +162,22 @@ def test_a_folder_with_a_strangers_file_is_kept_as_it_is(tiny, monkeypatch, tmp_
     assert before.items() <= measured(out).items()
 
 
+def test_force_deletes_no_file_of_the_user_within_what_is_ours(tiny, tmp_path):
+    out = tmp_path / "out"
+    study(out)
+    for place in ("sweep/notes.txt", "sweep/results/notes.json", "sweep/mine/run.csv"):
+        (out / place).parent.mkdir(exist_ok=True)
+        (out / place).write_text("all of it")
+        before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        with pytest.raises(
+            InputError, match=rf"holds files that are no \w+'s \({place}\), so --force does not replace"
+        ):
+            study(out, force=True)
+        assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        (out / place).unlink()
+    study(out, force=True)
+
+
 def test_a_kill_while_force_deletes_leaves_what_force_can_replace(tiny, monkeypatch, tmp_path):
     out = tmp_path / "out"
     study(out)

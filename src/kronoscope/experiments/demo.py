@@ -52,7 +52,7 @@ def demo(
     """
     began = time.monotonic()
     data.demo_weather_path()
-    path = fresh_folder(Path(folder), {PAGE, RECORDS, RESULTS, DAYS, RUN}, force, "demo")
+    path = fresh_folder(Path(folder), (PAGE, RECORDS, RESULTS, DAYS, RUN), force, "demo")
     sizes = REHEARSAL if quick else {"weather": {}, "control": {}}
     weather = run_weather(path / RUN, seed=seed, stage=stage, **sizes["weather"])
     control = run_control(seed=seed, stage=stage, **sizes["control"])

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 
 from .._errors import InputError
 from .._files import is_temporary, remove, remove_leftovers
+
+# Files that runs and sweeps write within the folders of an experiment.
+_WITHIN = re.compile(
+    r"/(run\.json|result\.json|(weights|checkpoint)\.safetensors|report\.(html|json)|sweep\.json|results/[0-9a-f]{16}\.json)$"
+)
 
 
 def fresh_folder(path: Path, ours: Collection[str], force: bool, what: str) -> Path:
@@ -40,8 +46,14 @@ def fresh_folder(path: Path, ours: Collection[str], force: bool, what: str) -> P
 
 
 def strangers(path: Path, ours: Collection[str]) -> list[str]:
-    """Names of what a folder holds that is neither ours nor left over by a kill, sorted."""
-    return sorted(name for name in os.listdir(path) if name not in ours and not is_temporary(name))
+    """Names of what a folder, or a folder of ours in it, holds that is neither ours nor left over by a kill, sorted."""
+    names = [name for name in os.listdir(path) if name not in ours and not is_temporary(name)]
+    for inner in filter(Path.is_dir, (path / name for name in ours)):
+        files = (file.relative_to(path) for file in inner.rglob("*") if not file.is_dir())
+        names += [
+            str(file) for file in files if not (_WITHIN.search(file.as_posix()) or any(map(is_temporary, file.parts)))
+        ]
+    return sorted(names)
 
 
 def clear(path: Path, ours: Collection[str]) -> None:

@@ -1,0 +1,175 @@
+"""The commands that ``kills`` kills, and what they find in their folder."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+FIT = ("fit", "x.csv", "--frames", "4", "--time", "when", "--test", "0.2", "--max-steps", "12", "--quiet", "--out")
+TINY_STEPS = {"max_steps": 2, "evaluate_every": 2, "held_out_draws": 16}
+TINY_STUDY = {
+    "QUICK_FEATURES": (1, 2),
+    "QUICK_FRAMES": 4,
+    "ESTIMATORS": ("separable",),
+    "QUICK_SEEDS": 1,
+    "QUICK_TRAINING": {"max_steps": 2, "evaluate_every": 2, "held_out_draws": 32, "batch_size": 16},
+    "N": 40,
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to kill.
+
+    Attributes:
+        name: For people.
+        arguments: As typed after ``kronoscope``.
+        outputs: Paths that it writes.
+        files: What is in its folder before, by the names in the stock.
+        folders: Those outputs that are folders of several files, which are written one after the other.
+        keeps_strangers: Whether a file of the user in an output folder stays there.
+        weight: Share of the kills, relative to the others; less for what takes long.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    outputs: tuple[str, ...]
+    files: dict[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+    keeps_strangers: bool = False
+    weight: float = 1.0
+
+
+def _sample(out: str, *more: str) -> tuple[str, ...]:
+    return ("sample", "run", "-n", "7", "--calls", "4", "--quiet", "--out", out, *more)
+
+
+_X, _RUN = {"x.csv": "x.csv"}, {"run": "run"}
+COMMANDS = (
+    Command("fit", (*FIT, "run"), ("run",), _X, ("run",)),
+    Command("fit --force", (*FIT, "run", "--force"), ("run",), {**_X, "run": "old"}, ("run",), True),
+    Command("fit --resume", ("fit", "--resume", "-q", "--out", "run"), ("run",), {**_X, "run": "cut"}, ("run",), True),
+    Command(
+        "fit --resume without a page",
+        ("fit", "--resume", "-q", "--out", "run"),
+        ("run",),
+        {**_X, "run": "pageless"},
+        ("run",),
+        True,
+    ),
+    Command("sample csv", _sample("new.csv"), ("new.csv",), _RUN),
+    Command("sample csv --force", _sample("new.csv", "--force"), ("new.csv",), {**_RUN, "new.csv": "new.csv"}),
+    Command("sample parquet", _sample("new.parquet"), ("new.parquet",), _RUN),
+    Command("sample nc --force", _sample("new.nc", "--force"), ("new.nc",), {**_RUN, "new.nc": "new.nc"}),
+    Command("sample zarr", _sample("new.zarr"), ("new.zarr",), _RUN),
+    Command("sample zarr --force", _sample("new.zarr", "--force"), ("new.zarr",), {**_RUN, "new.zarr": "new.zarr"}),
+    Command(
+        "forecast --force",
+        (
+            "forecast",
+            "run",
+            "x.csv",
+            "--steps",
+            "2",
+            "--origin",
+            "2021-04-29T12:00",
+            "-q",
+            "--out",
+            "new.csv",
+            "--force",
+        ),
+        ("new.csv",),
+        {**_X, **_RUN, "new.csv": "new.csv"},
+    ),
+    Command(
+        "impute --force",
+        ("impute", "run", "gaps.csv", "-q", "--out", "new.csv", "--force"),
+        ("new.csv",),
+        {**_RUN, "gaps.csv": "gaps.csv", "new.csv": "new.csv"},
+    ),
+    Command(
+        "audit --force",
+        ("audit", "x.csv", "new.csv", "--run", "run", "-q", "--out", "a.html", "--json", "a.json", "--force"),
+        ("a.html", "a.json"),
+        {**_X, **_RUN, "new.csv": "new.csv", "a.html": "x.csv", "a.json": "x.csv"},
+    ),
+    Command("report", ("report", "run", "-q"), ("run",), _RUN, ("run",), True),
+    Command("report without records", ("report", "run", "-q"), ("run",), {**_X, "run": "pageless"}, ("run",), True),
+    Command(
+        "compile",
+        ("compile", "--kernel", "PowerExponential(lengthscale=2)", "--frames", "4", "-q", "--out", "compiled"),
+        ("compiled",),
+    ),
+    Command("reproduce", ("reproduce", "dimension", "--quick", "-q", "--out", "study"), ("study",), {}, ("study",)),
+    Command(
+        "reproduce --force",
+        ("reproduce", "dimension", "--quick", "-q", "--out", "study", "--force"),
+        ("study",),
+        {"study": "study"},
+        ("study",),
+    ),
+    Command("demo", ("demo", "--quick", "-q", "--out", "demo"), ("demo",), {}, ("demo",), weight=0.5),
+    Command(
+        "demo --force",
+        ("demo", "--quick", "-q", "--out", "demo", "--force"),
+        ("demo",),
+        {"demo": "demo"},
+        ("demo",),
+        weight=0.5,
+    ),
+)
+
+
+def make_stock(stock: Path, command: Callable[..., None]) -> None:
+    """Make what the commands find: sources, runs in several states, earlier outputs.
+
+    Args:
+        stock: Folder to make them in.
+        command: Runs ``kronoscope`` in a fork, in the folder that is its first argument; ``killed_before`` is the
+            number of the file operation before which it is killed.
+    """
+    _make_small()
+    rng = np.random.default_rng(0)
+    stamps = pd.date_range("2021-03-01", periods=4 * 60, freq="6h")
+    walk = np.cumsum(rng.normal(size=(len(stamps), 2)), axis=0) * 0.2
+    table = pd.DataFrame({"when": stamps, "a": walk[:, 0] + 10, "b": walk[:, 1]})
+    table.to_csv(stock / "x.csv", index=False)
+    table.loc[[9, 10, 50], "a"] = np.nan
+    table.to_csv(stock / "gaps.csv", index=False)
+    command(stock, *FIT, "run")
+    command(stock, *FIT, "old", "--seed", "1")
+    command(stock, *FIT, "cut", killed_before=40)
+    assert (stock / "cut" / "checkpoint.safetensors").exists()
+    _take_page_away(shutil.copytree(stock / "run", stock / "pageless"))
+    for ending in ("csv", "nc", "zarr"):
+        command(stock, "sample", "old", "-n", "40", "--calls", "4", "-q", "--out", f"new.{ending}")
+    command(stock, "reproduce", "dimension", "--quick", "-q", "--seed", "1", "--out", "study")
+    command(stock, "demo", "--quick", "-q", "--seed", "1", "--out", "demo")
+
+
+def _take_page_away(run: Path) -> None:
+    """As if the fit had been killed between its result and its page."""
+    from kronoscope.models import folder
+
+    settings = folder.read_run(run)
+    (run / folder.PAGE).unlink()
+    (run / folder.RECORDS).unlink()
+    folder.write_run(run, settings, (folder.RESULT, folder.WEIGHTS))
+
+
+def _make_small() -> None:
+    """Make the study, the demo and pages so small that they can be made hundreds of times."""
+    importlib.import_module("kronoscope.experiments.run_page").MOST_VALUES = 256
+    study = importlib.import_module("kronoscope.experiments.learning_dimension")
+    for name, value in TINY_STUDY.items():
+        assert name in vars(study)
+        setattr(study, name, value)
+    rehearsal = importlib.import_module("kronoscope.experiments.demo").REHEARSAL
+    rehearsal["weather"].update(num_days=24, training=TINY_STEPS)
+    rehearsal["control"].update(n=40, dit=TINY_STEPS, position=TINY_STEPS, num_generated=16, calls=(4,), num_samples=64)
