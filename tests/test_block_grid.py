@@ -1,6 +1,7 @@
 """Every command gives each time stamp the same block and frame, whatever the file in which the stamp stands."""
 
 import datetime as dt
+import json
 import zoneinfo
 
 import numpy as np
@@ -59,40 +60,41 @@ def write_numbers(path, seconds, style, values):
     return path
 
 
-def frames_of(values):
-    """(row number, frame) of every value of (blocks, N, 1)."""
-    blocks, frames = np.nonzero(np.isfinite(values[..., 0]))
-    return values[blocks, frames, 0].astype(int).tolist(), frames.tolist()
+def check_every_command(paths, options, frame_of):
+    """``frame_of(k)`` is the frame of the stamp that stands k steps after the first row; None in no block.
 
-
-def check_every_command(source, other, options, frame_of, rng):
-    """``frame_of(k)`` is the frame of the stamp that stands k steps after the first row; None in no block."""
-    fitted = data.read(source, missing="mask", **options)
-    assert len(fitted)
-    again = data.BlockGrid.from_plain(fitted.grid.to_plain())
-    assert again == fitted.grid
+    The first path is fitted to; every command then reads each of them.
+    """
+    fitted = data.read(paths[0], missing="mask", **options)
+    grid = data.BlockGrid.from_plain(json.loads(json.dumps(fitted.grid.to_plain())))
+    assert grid == fitted.grid
+    check_frames("fit", fitted.values, frame_of)
     reading = {name: options.get(name) for name in ("time", "timezone")}
-    opened = data.open_gappy(other, time_form=fitted.container.time_form, **reading)
-    if options.get("step"):
-        opened = opened.on_grid(again)
-    audited = data.read(other, missing="mask", grid=again, **options)
-    blocks = data.block_windows(opened.source, again)
-    some = opened.source.values[:, 0]
-    verbs = {"fit": fitted.values, "audit": audited.values, "impute": blocks.values(opened.source)}
-    last = int(some.max())
-    if frame_of(last + 1):
-        window, past = data.last_window(opened.source, again, ahead=None, in_phase=True)
-        verbs["forecast"] = window.values(opened.source)
-        assert past == frame_of(last + 1)
-        if source == other:
-            assert int(np.nanmax(verbs["forecast"])) == last
-    for verb, values in verbs.items():
-        rows, frames = frames_of(values)
-        assert len(rows)
-        assert [frame_of(k) for k in rows] == frames, verb
-    seen = {k for k in some.astype(int).tolist() if frame_of(k) is not None}
-    assert set(frames_of(verbs["impute"])[0]) == seen
-    assert set(frames_of(verbs["audit"])[0]) == seen
+    for path in paths:
+        opened = data.open_gappy(path, time_form=fitted.container.time_form, **reading)
+        if options.get("step"):
+            opened = opened.on_grid(grid)
+        source = opened.source
+        rows = source.values[:, 0].astype(int).tolist()
+        last = max(rows)
+        if frame_of(last + 1):
+            window, past = data.last_window(source, grid, ahead=None, in_phase=True)
+            assert past == frame_of(last + 1)
+            check_frames("forecast", window.values(source), frame_of)
+        imputed = data.block_windows(source, grid).values(source)
+        audited = data.read(path, missing="mask", grid=grid, **options).values
+        standing = {k for k in rows if frame_of(k) is not None}
+        assert set(check_frames("impute", imputed, frame_of)) == standing
+        assert set(check_frames("audit", audited, frame_of)) == standing
+
+
+def check_frames(command, values, frame_of):
+    """Rows that stand in blocks (n, N, 1), each at its frame."""
+    blocks, frames = np.nonzero(np.isfinite(values[..., 0]))
+    rows = values[blocks, frames, 0].astype(int).tolist()
+    assert rows
+    assert [frame_of(k) for k in rows] == frames.tolist(), command
+    return rows
 
 
 def chosen_rows(rng, frames, blocks=4):
@@ -123,8 +125,7 @@ def clock(folder, rng):
         instants = [start + dt.timedelta(seconds=step * int(k)) for k in rows]
         paths.append(write_clock(folder / f"{name}.csv", instants, style, rows))
     options = {"time": "when", "frames": frames}
-    for other in paths:
-        check_every_command(paths[0], other, options, lambda k: k % frames, rng)
+    check_every_command(paths, options, lambda k: k % frames)
 
 
 def numbers(folder, rng):
@@ -136,8 +137,7 @@ def numbers(folder, rng):
     for name, rows in zip("ab", chosen_rows(rng, frames)):
         seconds = [first + step * int(k) for k in rows]
         paths.append(write_numbers(folder / f"{name}.csv", seconds, style, rows))
-    for other in paths:
-        check_every_command(paths[0], other, {"time": "when", "frames": frames}, lambda k: k % frames, rng)
+    check_every_command(paths, {"time": "when", "frames": frames}, lambda k: k % frames)
 
 
 def days(folder, rng):
@@ -167,8 +167,7 @@ def days(folder, rng):
         else:
             paths.append(write_clock(folder / f"{name}.csv", instants, style, rows))
     options = {"time": "when", "frames": frames, "timezone": zone}
-    for other in paths:
-        check_every_command(paths[0], other, options, frame_of, rng)
+    check_every_command(paths, options, frame_of)
 
 
 def stepped(folder, rng):
@@ -186,8 +185,7 @@ def stepped(folder, rng):
     first = pd.read_csv(paths[0])["when"].iloc[0]
     if dt.datetime.fromisoformat(first).date() != start.date():
         return  # the first row fell before midnight, so the grid stands at whole steps from the day before
-    for other in paths:
-        check_every_command(paths[0], other, options, lambda k: k % frames, rng)
+    check_every_command(paths, options, lambda k: k % frames)
 
 
 def daily(times):

@@ -237,6 +237,7 @@ def guess_patterns(text: str) -> list[str]:
         dates = [order.replace("-", short[2]) for order in ("%m-%d-%y", "%d-%m-%y", "%y-%m-%d")]
         return [date + end for date in dates for end in rest]
     guesses = []
+    text = re.sub(r"\b[Pp][Mm]\b", "AM", text)  # pandas recognises the morning only
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for day_first in (False, True):

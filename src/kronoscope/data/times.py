@@ -18,7 +18,7 @@ from .sequences import FloatArray, counted
 from .time_forms import TimeForm, Times, day_comes_first, guess_patterns, offset_of, read_numbers, text_form
 
 # A clock time that ends in a zone: 2013-01-01T06:00:00Z, 2013-01-01 06:00-05:00.
-_ZONED = r"[T ]\d{1,2}:?\d{2}.*?(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)\s*$"
+_ZONED = r"[T ]\d{1,2}[\d:.,]*\s*(?:[AaPp][Mm])?\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)\s*$"
 _YEARS = (1678, 2261)
 
 
@@ -141,7 +141,7 @@ def _read_text(text: pd.Series, name: str, day_first: bool | None, otherwise: st
     readings = {pattern: _in_format(text, pattern, utc) for pattern in guess_patterns(text.iloc[0])}
     possible = {pattern: index for pattern, index in readings.items() if index is not None}
     if not possible:
-        raise InputError(_unreadable(text, utc, name, otherwise))
+        raise InputError(_unreadable(text, name, otherwise))
     if day_first is not None:
         has_order = any(day_comes_first(pattern) is not None for pattern in readings)
         chosen = [p for p in possible if not has_order or day_comes_first(p) == day_first]
@@ -152,8 +152,8 @@ def _read_text(text: pd.Series, name: str, day_first: bool | None, otherwise: st
     pattern, index = next(iter(possible.items()))
     if not all(index.equals(other) for other in possible.values()):
         raise InputError(
-            f"the time column '{name}' may have the day or the month first{_or_year(possible)} ('{text.iloc[0]}'): "
-            "give dayfirst= (--dayfirst or --monthfirst)"
+            f"the time column '{name}' may have the day or the month first{_or_year(possible)} "
+            f"({text.iloc[0][:40]!r}): give dayfirst= (--dayfirst or --monthfirst)"
         )
     return index, pattern
 
@@ -169,16 +169,16 @@ def _in_format(text: pd.Series, pattern: str, utc: bool) -> pd.DatetimeIndex | N
         return None
 
 
-def _unreadable(text: pd.Series, utc: bool, name: str, otherwise: str) -> str:
+def _unreadable(text: pd.Series, name: str, otherwise: str) -> str:
     """Which row cannot be read, in the words of a message."""
     row = 0
     for pattern in ("ISO8601", *guess_patterns(text.iloc[0])):
-        unread = pd.to_datetime(text, format=pattern, utc=utc, errors="coerce").isna().to_numpy()
+        unread = pd.to_datetime(text, format=pattern, utc=True, errors="coerce").isna().to_numpy()
         row = max(row, int(np.argmax(unread)))
-    like = f" of the form of '{text.iloc[0][:40]}' in row 1" if row else ""
+    like = f" of the form of {text.iloc[0][:40]!r} in row 1" if row else ""
     advice = "correct or remove that row" if row or not otherwise else otherwise
     return (
-        f"the time column '{name}' holds '{text.iloc[row][:40]}' in row {row + 1}, which is not a time{like}: "
+        f"the time column '{name}' holds {text.iloc[row][:40]!r} in row {row + 1}, which is not a time{like}: "
         f"{advice}. Times are read as ISO 8601 (2013-01-31T06:00, 2013-01-31 06:00:00+01:00), in one "
         "other format throughout (31.01.2013 06:00), as numbers such as 20130131, or as Unix time"
     )
