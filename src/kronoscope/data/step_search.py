@@ -76,7 +76,7 @@ def advise_step(times: Times) -> str:
 def step_text(step: pd.Timedelta | float) -> str:
     """The step as --step takes it."""
     if not isinstance(step, pd.Timedelta):
-        return f"{step:.10g}"
+        return f"{step:.15g}"
     unit, size = offset_unit(step)
     whole, rest = divmod(nanoseconds(step), size)
     return f"{nanoseconds(step)}ns" if rest else f"{whole}{_UNITS[unit]}"
