@@ -34,7 +34,7 @@ def test_the_table(tmp_path):
 
 
 def test_the_table_sees_what_is_wrong(tmp_path):
-    """Each kind of fault shows: other values, another start, a missing note, no refusal, a way out that is not named."""
+    """Each kind of fault shows: other values, another start, a missing note, no refusal, a way out without a name."""
     plain = file_cases.table(file_cases.PLAIN)
     right = {"make": plain, "options": file_cases.DAILY, "values": file_cases.BOTH, "start": file_cases.NIGHT}
     faults = {
