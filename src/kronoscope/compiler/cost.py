@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 from .. import _checks, _memory
@@ -87,7 +88,8 @@ def failures_named(what: str) -> Iterator[None]:
         InputError: In place of a failed decomposition or allocation.
     """
     try:
-        yield
+        with np.errstate(all="ignore"):  # what is not finite is refused by name, later
+            yield
     except torch.linalg.LinAlgError:
         raise InputError(f"{what} has a covariance whose eigenvalues cannot be computed") from None
     except (MemoryError, RuntimeError) as error:

@@ -191,7 +191,7 @@ def _seal_broken(files: Files) -> list[str]:
     """Whether the certificate is byte for byte what its own hash says."""
     try:
         sealed = _sealed(canonical(_record(CERTIFICATE, files[CERTIFICATE])["certificate"]))
-    except (InputError, KeyError) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         return [f"{CERTIFICATE} is damaged: {error}"]
     return [] if sealed.encode() == files[CERTIFICATE] else [f"{CERTIFICATE} is not what its own hash says"]
 
@@ -212,13 +212,17 @@ def _hashes_broken(files: Files) -> list[str]:
 
 def _record(name: str, content: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(content)
+        record = json.loads(content, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise InputError(f"{name} is damaged: {reason}") from None
     if not isinstance(record, dict):
         raise InputError(f"{name} is damaged: it holds no record")
     return record
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def _shown(value: object) -> str:

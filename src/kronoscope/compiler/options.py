@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from .lowering import ITERATIONS
@@ -11,6 +10,7 @@ GATES = ("modulated", "relu")
 HEADS = ("affine", "arc", "trapezoid", "table")
 DTYPES = ("float32", "float64")
 MOST_LAYERS = 64
+LATEST = 100.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Options:
             found.append(
                 f"min_time must be 0 or greater and less than max_time, got {self.min_time!r} and {self.max_time!r}"
             )
+        elif self.max_time > LATEST:
+            found.append(f"max_time must be at most {LATEST:g}, where nothing but noise is left, got {self.max_time!r}")
         for name, least in (("max_lag", 0), ("max_depth", 1), ("product_layers", 1)):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and value >= least):
@@ -69,4 +71,4 @@ class Options:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300

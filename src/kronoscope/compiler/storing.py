@@ -23,6 +23,13 @@ from .certificate import canonical
 from .options import Options
 
 FORMAT = "kronoscope-compiled-2"
+ARRAYS = {
+    "GaussianSequence": ("times", "spatial_covariance"),
+    "KroneckerSum": ("times", "spatial"),
+    "BlockToeplitzSequence": ("blocks",),
+    "SeparableGaussian": ("temporal", "spatial"),
+    "DenseGaussian": ("covariance",),
+}
 
 
 def describe(process: GaussianLaw) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -50,6 +57,13 @@ def rebuild(description: dict[str, Any], arrays: dict[str, Tensor]) -> GaussianL
     """
     try:
         kind, mean = description["kind"], arrays["mean"]
+        if set(arrays) != {"mean", *ARRAYS[kind]}:
+            raise InputError(
+                f"a {kind} has the arrays mean, {', '.join(ARRAYS[kind])}, got {', '.join(sorted(arrays))}"
+            )
+        for name, array in arrays.items():
+            if array.dtype != torch.float64:
+                raise InputError(f"array {name} must be float64, got {array.dtype}")
         parsed = [kernels.parse(text) for text in description["kernels"]]
         if kind == "GaussianSequence":
             return GaussianSequence(parsed[0], arrays["spatial_covariance"], arrays["times"], mean)
@@ -59,11 +73,9 @@ def rebuild(description: dict[str, Any], arrays: dict[str, Tensor]) -> GaussianL
             return BlockToeplitzSequence(arrays["blocks"], mean)
         if kind == "SeparableGaussian":
             return SeparableGaussian(arrays["temporal"], arrays["spatial"], mean)
-        if kind == "DenseGaussian":
-            return DenseGaussian(arrays["covariance"], mean.shape[1], mean)
+        return DenseGaussian(arrays["covariance"], mean.shape[1], mean)
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise InputError(f"configuration describes no process: {error}") from None
-    raise InputError(f"configuration describes no process: kind {kind!r} is not known")
+        raise InputError(f"configuration describes no process: {' '.join(str(error).split())[:200]}") from None
 
 
 def configuration_text(process: GaussianLaw, options: Options) -> str:
