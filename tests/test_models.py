@@ -267,7 +267,7 @@ def test_a_module_of_ones_own(tmp_path):
             {"network": "transformer"},
             "network must be one of unrolled, position, dit, unet, linear, mlp, or a torch module; got 'transformer'",
         ),
-        ({"network_options": {"depth": 3}}, "network options of 'position': .*unexpected keyword argument 'depth'"),
+        ({"network_options": {"depth": 3}}, "network options of 'position': there is no 'depth'.*; there are width"),
         ({"network_options": {"width": 7, "num_heads": 2}}, "width must be a multiple of num_heads, got 7 and 2"),
         ({"network_options": {"width": "wide"}}, "width must be a whole number, got 'wide'"),
         ({"x": torch.zeros(7, 4, 2)}, "a fit needs at least 8 sequences, got 7"),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,6 +34,8 @@ def non_negative(name: str, value: float) -> float:
 def real(name: str, value: float) -> float:
     """``value`` as a float, if it is a finite number."""
     try:
+        if isinstance(value, str | bytes):
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be a number, got {described(value)}") from None
@@ -67,6 +73,66 @@ def described(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def array(name: str, values: Any, kinds: str = "biuf") -> np.ndarray:
+    """``values`` as an array of numbers or truth values (numpy's ``kinds``), NaN where an entry of a masked array is masked.
+
+    Raises:
+        TypeError: They are no numbers.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        numbers = values.dtype if values.dtype.kind == "f" else np.float64
+        return np.where(np.ma.getmaskarray(values), np.nan, values.data).astype(numbers)
+    try:
+        converted = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    except (TypeError, ValueError, RuntimeError):
+        converted = np.empty(0, dtype=object)
+    if converted.dtype.kind not in kinds:
+        raise TypeError(f"{name} must be an array of numbers, got {described(values)}")
+    return converted
+
+
+def tensor(
+    name: str, values: Any, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> Tensor:
+    """``values`` as a tensor of real numbers: a tensor, a number, or an array of them.
+
+    Raises:
+        InputError: Entries are masked, which a tensor has no place for, or complex.
+        TypeError: They are no numbers.
+    """
+    masked = getattr(values, "mask", None) if isinstance(values, np.ma.MaskedArray) else None
+    if masked is not None and np.any(masked):
+        raise InputError(
+            f"{name} must have no masked entries, got {int(np.sum(masked))} of {values.size}: fill them "
+            f"({name}.filled(...)) or leave them out"
+        )
+    try:
+        converted = torch.as_tensor(values, device=device)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TypeError(f"{name} must be numbers, got {described(values)}") from None
+    if converted.is_complex():
+        raise InputError(f"{name} must be real, got {converted.dtype}")
+    return converted if dtype is None else converted.to(dtype)
+
+
+def module(name: str, value: object) -> None:
+    """Refuse the class of a network where one of its instances is needed.
+
+    Raises:
+        TypeError: ``value`` is a class.
+    """
+    if isinstance(value, type):
+        raise TypeError(
+            f"{name} must be a network, got the class {value.__name__}: build one first, {name}={value.__name__}(...)"
+        )
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean ...?" where a known word is like ``word``, else nothing."""
+    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def finite(name: str, values: Tensor) -> Tensor:
     """``values``, if none is NaN or infinite."""
     bad = ~torch.isfinite(values)
@@ -96,7 +162,7 @@ def diffusion_time(t: DiffusionTime, batch: int, like: Tensor, allow_zero: bool 
 
     Float64 whatever ``like`` is, because expm1(t) at small t decides how exact a score can be.
     """
-    time = torch.as_tensor(t, dtype=torch.float64, device=like.device)
+    time = tensor("t", t, torch.float64, like.device)
     if time.ndim > 1 or (time.ndim == 1 and time.shape[0] not in (1, batch)):
         raise InputError(f"t must be a number or have shape ({batch},), got {tuple(time.shape)}")
     lowest = float(time.min()) if time.numel() else 0.0

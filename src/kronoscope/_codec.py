@@ -54,6 +54,18 @@ def from_plain(kind: type[R], plain: Any) -> R:
         raise InputError(f"this is not a {kind.__name__}: {cattrs.transform_error(error)[0]}") from None
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The plain values that a JSON text holds.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deep; the message is one line.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("its values are nested too deep") from None
+
+
 def to_text(plain: Any) -> str:
     """Plain values as JSON text that ends with a line break."""
     return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from .. import data
+from .. import _checks, data
 from .._errors import InputError
 from .resampling import FEWEST
 
@@ -113,7 +113,9 @@ def _set(name: str, x: Sequences) -> data.SequenceSet:
 def _incomplete(x: Tensor | np.ndarray | xr.DataArray | xr.Dataset) -> bool:
     if isinstance(x, xr.Dataset):
         return any(bool(variable.isnull().any()) for variable in x.data_vars.values())
-    return bool(x.isnull().any()) if isinstance(x, xr.DataArray) else bool(np.isnan(np.asarray(x)).any())
+    if isinstance(x, xr.DataArray):
+        return bool(x.isnull().any())
+    return bool(np.isnan(_checks.array("generated", x)).any())
 
 
 def _alike(real: data.SequenceSet, other: data.SequenceSet, name: str) -> tuple[data.SequenceSet, list[str]]:

@@ -345,7 +345,7 @@ def _options(texts: list[str]) -> dict[str, Any]:
             raise InputError(f"--option must be written NAME=VALUE, got {text!r}")
         try:
             options[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             options[name] = value
     return options
 

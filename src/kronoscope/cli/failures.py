@@ -40,7 +40,8 @@ def failure(error: BaseException) -> tuple[str | None, int]:
 
 def one_line(message: str) -> str:
     """``message`` without line breaks and control characters, which a terminal would obey, and not without end."""
-    line = " ".join(part.strip() for part in message.splitlines() if part.strip())
+    lines = [part.strip() for part in message.splitlines() if part.strip()]
+    line = " ".join(lines).replace(": - ", ": ", 1).replace(" - ", "; ") if "\n- " in message else " ".join(lines)
     plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     return plain if len(plain) <= LONGEST_LINE else f"{plain[:LONGEST_LINE]}..."
 

@@ -19,6 +19,7 @@ from .sequences import first_line, list_names
 from .sizes import check_size
 
 _CHUNK = 2**22
+_LARGE_TEXT, _LARGEST_RATIO = 2**28, 500  # bytes; unpacked over packed
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,10 @@ def _check_unpacked(path: Path) -> None:
         while piece := file.read(_CHUNK):
             size += len(piece)
             check_size(size / 8, "the unpacked text")
+            if size > _LARGE_TEXT and size > _LARGEST_RATIO * path.stat().st_size:
+                raise InputError(
+                    f"it unpacks to more than {_LARGEST_RATIO} times its size, as no table does; unpack it if it is one"
+                )
 
 
 def refuse_repeats(names: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ from .grid_layout import Layout, layout_of, with_time_coordinates
 from .grid_order import order_of_all, order_of_each
 from .grid_variables import choose_variables
 from .sequences import Container, Coordinate, FloatArray, Source, Starts, Step, decoded_text, first_line, list_names
-from .sizes import check_size
+from .sizes import check_size, check_store, check_variables
 from .time_forms import TimeForm
 from .times import parse
 
@@ -53,9 +53,11 @@ def opened(path: Path, ending: str) -> Iterator[xr.Dataset]:
     engine: dict[str, Any] = {"engine": "zarr", "consolidated": False}
     with ExitStack() as stack:
         try:
+            check_store(path, ending)
             if ending == ".nc":
                 engine = {"engine": netcdf_engine(path)}
             raw = stack.enter_context(xr.open_dataset(path, decode_cf=False, **engine))
+            check_variables(len(raw.variables))
             check_size(sum(raw[name].size for name in raw.coords), "the coordinates")
             # Spans of time are decoded along dimensions only: a variable may well be measured in hours.
             spans = {str(name): name in raw.dims for name in raw.variables}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from .limits import Limits, apply_limits
 from .names import check_names
 from .repeats import refuse_repeated_times
 from .sequences import Container, SequenceSet, Source, ending_of, first_line, list_names
-from .sizes import check_size
+from .sizes import check_archive, check_array
 from .step_search import refuse_irregular
 from .time_forms import TimeForm
 
@@ -182,7 +182,8 @@ def from_array(
     """Sequences from an array in memory, by the rules of :func:`read`.
 
     Args:
-        x: (n, N, d), or a long series (T, d), which needs ``frames``; an xarray object as in a .nc file.
+        x: (n, N, d), or a long series (T, d), which needs ``frames``; an xarray object as in a .nc file. Masked
+            entries of a masked array are missing values.
         frames: N.
         limits: physical limits by feature name (``feature_0``, ... where there are no labels).
         missing: "drop" or "mask"; NaN is a missing value.
@@ -195,7 +196,7 @@ def from_array(
         source = grids.to_source(grids.dataset_of(x), Container("grid"))
         check_names(source, option=None)
     elif isinstance(x, torch.Tensor | np.ndarray):
-        source = _from_numpy(x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x, None, None)
+        source = _from_numpy(_checks.array("x", x), None, None, "x")
     else:
         raise TypeError(f"x must be a tensor, a numpy array or an xarray object, got {type(x).__name__}")
     return _finish(source, Cutting(frames), limits, missing)
@@ -222,7 +223,11 @@ def _load_numpy(path: Path, ending: str) -> tuple[np.ndarray, str | None]:
     try:
         with path.open("rb") as file:  # numpy would leave a damaged archive open
             if ending == ".npy":
-                _refuse_huge(file)
+                check_array(file, path.stat().st_size)
+                file.seek(0)
+            elif zipfile.is_zipfile(file):
+                check_archive(file)
+            file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray) != (ending == ".npy"):
                 raise InputError(f"this is no {ending} file but {'an .npy' if ending == '.npz' else 'an .npz'} file")
@@ -231,8 +236,6 @@ def _load_numpy(path: Path, ending: str) -> tuple[np.ndarray, str | None]:
             keys = list(loaded.keys())
             if len(keys) != 1:
                 raise InputError(f"an .npz file must hold one array, but this has {list_names(keys)}")
-            with loaded.zip.open(loaded.zip.namelist()[0]) as member:
-                _refuse_huge(member)
             return loaded[keys[0]], keys[0]
     except InputError:
         raise
@@ -240,32 +243,17 @@ def _load_numpy(path: Path, ending: str) -> tuple[np.ndarray, str | None]:
         raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
 
 
-def _refuse_huge(file: IO[bytes]) -> None:
-    """Refuse an array too large to read, by what its head says; leaves ``file`` at its start if it can."""
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    try:
-        reader = readers.get(np.lib.format.read_magic(file))
-        shape = reader(file)[0] if reader else ()
-    except ValueError:
-        shape = ()  # no array at all, which numpy says better
-    check_size(math.prod(shape), "the array")
-    if file.seekable():
-        file.seek(0)
-
-
-def _from_numpy(array: np.ndarray, key: str | None, ending: str | None) -> Source:
+def _from_numpy(array: np.ndarray, key: str | None, ending: str | None, what: str = "the array") -> Source:
     if array.dtype.kind not in "iuf":
-        raise InputError(f"the array must hold real numbers, got {array.dtype}")
+        raise InputError(f"{what} must hold real numbers, got {array.dtype}")
     if array.ndim not in (2, 3):
-        raise InputError(
-            f"the array must have shape (n, N, d), or (T, d) for one long series, got {tuple(array.shape)}"
-        )
+        raise InputError(f"{what} must have shape (n, N, d), or (T, d) for one long series, got {tuple(array.shape)}")
     if not array.size:
-        raise InputError(f"the array is empty: its shape is {tuple(array.shape)}")
+        raise InputError(f"{what} is empty: its shape is {tuple(array.shape)}")
     names = tuple(f"feature_{j}" for j in range(array.shape[-1]))
     infinite = np.argwhere(np.isinf(array))
     if len(infinite):
-        raise InputError(f"the array is infinite at index {tuple(int(i) for i in infinite[0])}")
+        raise InputError(f"{what} is infinite at index {tuple(int(i) for i in infinite[0])}")
     dtype = str(array.dtype.newbyteorder("=")) if array.dtype.kind == "f" else "float64"
     container = Container("array", ending, key=key, dtype=dtype)
     return Source(array.astype(np.float64), names, container, names)

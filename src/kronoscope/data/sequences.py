@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from .._codec import parse_json
 from .._errors import InputError
 from .time_forms import FloatArray, TimeForm
 
@@ -84,7 +85,7 @@ class Container:
             InputError: if the text is no such record.
         """
         try:
-            plain = json.loads(text)
+            plain = parse_json(text)
             plain["step"] = step_from_json(plain["step"])
             plain["dims"] = tuple(plain["dims"])
             form = plain.get("time_form")
@@ -93,7 +94,7 @@ class Container:
             coords = [c | {"dims": tuple(c["dims"])} for c in plain["coords"]]
             plain["coords"] = tuple(Coordinate(**c) for c in coords)
             return cls(**plain)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise InputError(f"this is no record of a data container ({error})") from None
 
 

@@ -31,7 +31,7 @@ from .sequences import (
     first_line,
     list_names,
 )
-from .sizes import check_size
+from .sizes import check_parquet, check_size
 from .time_forms import TimeForm, Times
 from .times import parse
 
@@ -120,8 +120,7 @@ def column_names(path: Path) -> list[str]:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    with pq.ParquetFile(path) as file:
-        check_size(file.metadata.num_rows * file.metadata.num_columns, "the table")
+    check_parquet(path)
     table = pd.read_parquet(path)
     if not isinstance(table.index, pd.RangeIndex):
         table = table.reset_index()

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from .. import _checks
+from .._codec import parse_json
 from .._errors import InputError
 from .margins import MARGINS, MonotoneMap, fit_margins, refuse_atoms
 from .sequences import FloatArray, Starts, Step, nanoseconds, step_from_json, step_to_json
@@ -178,7 +179,7 @@ class Transform:
             InputError: if the text is no such record.
         """
         try:
-            plain = json.loads(text)
+            plain = parse_json(text)
             frames, features = int(plain["num_frames"]), int(plain["num_features"])
             cycle = np.asarray(plain["cycle"], dtype=np.float64).reshape(-1, features)
             mean = np.asarray(plain["mean"], dtype=np.float64).reshape(frames, features)
@@ -188,7 +189,7 @@ class Transform:
             if margins is not None and len(margins) != features:
                 raise ValueError(f"margins of {len(margins)} features, not {features}")
             return cls(frames, features, cycle, mean, scale, step_from_json(plain["step"]), margins)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise InputError(f"this is no record of a transform ({error})") from None
 
     def _check(self, values: ArrayLike) -> FloatArray:

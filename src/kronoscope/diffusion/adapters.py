@@ -86,6 +86,9 @@ def score_from(
         >>> bool(torch.allclose(score(x, 0.5), -x))
         True
     """
+    _checks.module("net", net)
+    if not callable(net):
+        raise TypeError(f"net must be a network or a function (x, t), got {_checks.described(net)}")
     if predicts not in PREDICTIONS:
         raise InputError(f"predicts must be one of {', '.join(PREDICTIONS)}, got {predicts!r}")
     if sorted(layout) != ["b", "d", "f"]:

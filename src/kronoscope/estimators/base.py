@@ -170,7 +170,7 @@ def refuse_dependent(moments: Moments) -> None:
 
 
 def _sequences(x: Tensor | NDArray) -> Tensor:
-    data = x if isinstance(x, Tensor) else torch.as_tensor(x)
+    data = _checks.tensor("x", x)
     return _checks.finite("x", _checks.sequences("x", data).detach().to("cpu", torch.float64))
 
 

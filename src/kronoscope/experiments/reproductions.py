@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import report
+from .._codec import parse_json
 from .._errors import InputError
 from .._files import remove_leftovers
 from .folders import fresh_folder, strangers
@@ -161,7 +162,7 @@ def _was_cut_off(path: Path, asked: Mapping[str, Any], force: bool) -> bool:
     if not (path / BEGUN).exists():
         return (path / KEPT).is_dir()
     try:
-        begun = json.loads((path / BEGUN).read_text(encoding="utf-8"))
+        begun = parse_json((path / BEGUN).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path / BEGUN} is damaged: {error}; delete it to go on with what was measured") from None
     told = begun if isinstance(begun, dict) else {}

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import _files
+from .. import _codec, _files
 from .._errors import InputError
 
 TABLE, RESULTS = "sweep.json", "results"
@@ -165,7 +165,7 @@ def _write(path: Path, job: Job, result: Result) -> Result:
 
 def _load(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return _codec.parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{file} is damaged: {error}; delete it, and it is done again") from None
 

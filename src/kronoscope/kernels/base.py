@@ -68,7 +68,7 @@ class Kernel(ABC):
         """
         if not self.is_stationary:
             raise _checks.InputError(f"{self!r} is not stationary: its covariance is no function of the lag alone")
-        lag = torch.as_tensor(lag, dtype=torch.float64)
+        lag = _checks.tensor("lag", lag, torch.float64)
         return self._finite(self(lag, torch.zeros_like(lag)))
 
     def covariance(self, times: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class Kernel(ABC):
         Raises:
             InputError: The kernel is not finite there in float64.
         """
-        times = torch.as_tensor(times, dtype=torch.float64)
+        times = _checks.tensor("times", times, torch.float64)
         return self._finite(self(times[:, None], times[None, :]))
 
     def _finite(self, values: Tensor) -> Tensor:

@@ -147,7 +147,7 @@ def condition(
 ) -> ConditionalSequence:
     """See :meth:`Model.condition_on`."""
     shape = (model.num_frames, model.num_features)
-    seen, given = _plain(mask), _plain(values)
+    seen, given = _plain("mask", mask), _plain("values", values)
     if seen.dtype != bool:
         raise TypeError(f"mask must be boolean (True = observed), got {seen.dtype}")
     for name, array in (("mask", seen), ("values", given)):
@@ -176,7 +176,7 @@ def condition(
     return ConditionalSequence(method, seen, model, given, starts, scaled, seed, num_calls)
 
 
-def _plain(array: Array) -> np.ndarray:
+def _plain(name: str, array: Array) -> np.ndarray:
     if isinstance(array, xr.Dataset):
         array = array.to_array("variable").transpose(..., "variable")
-    return array.detach().cpu().numpy() if isinstance(array, Tensor) else np.asarray(array)
+    return _checks.array(name, array)

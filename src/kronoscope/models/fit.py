@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from . import folder as run_folder
 from .enough import too_few, undertrained
 from .initial import Initial, Start, start_from
 from .model import Model
-from .networks import build_network, training_config
+from .networks import build_network, check_network, training_config
 
 FEWEST_SEQUENCES = 8
 LONG = 3600.0  # seconds of a fit that are worth a warning
@@ -84,12 +85,13 @@ def fit(
         DivergenceError: The loss left the finite numbers.
     """
     generator = _checks.generator_or_seed_zero(generator)
+    check_network(network)
     sequences = data.from_array(x, frames=frames, missing=missing)
     name = network if isinstance(network, str) else None
     options = dict(network_options or {})
     if name is None and options:
         raise InputError("network_options go with the name of a network; build your module with them instead")
-    config = training_config(name, training_settings)
+    config = training_config(name, training_settings, also=inspect.signature(fit).parameters)
     prepared = prepare(
         sequences,
         mean=mean,

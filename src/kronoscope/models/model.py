@@ -17,7 +17,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from .. import _checks, data, diffusion, sampling
+from .. import _checks, _memory, data, diffusion, sampling
 from .._errors import InputError
 from .._typing import DiffusionTime
 from ..processes import DenseGaussian
@@ -27,6 +27,7 @@ from .conditioning import Array, ConditionalSequence, condition
 from .learnt import LearntLaw, is_affine, learnt_law, with_floor
 from .networks import build_network
 
+BYTES_A_VALUE = 64  # of a draw at its peak: as drawn, in the data's units, and as the table that is written
 TRAINED_SLACK = 1e-6  # relative; a time in float32, or one that went through a logarithm and back, is still inside
 
 
@@ -100,7 +101,8 @@ class Model:
         """As :meth:`sample`, but as (n, N, d) float64 values and the starts that date them (None without)."""
         generator = _checks.generator_or_seed_zero(generator)
         _checks.count("n", n)
-        if sampler not in sampling.SAMPLERS:
+        self._refuse_too_many(n)
+        if not isinstance(sampler, str) or sampler not in sampling.SAMPLERS:
             raise InputError(f"sampler must be one of {', '.join(sampling.SAMPLERS)}, got {sampler!r}")
         table = sampling.SAMPLERS[sampler](num_calls, self.training.min_time, self.training.max_time)
         table = table.with_corrected_start()
@@ -116,6 +118,15 @@ class Model:
         )
         starts = self._dates(n, generator)
         return self.transform.invert(scaled.cpu().double().numpy(), starts), starts
+
+    def _refuse_too_many(self, n: int) -> None:
+        size = BYTES_A_VALUE * self.num_frames * self.num_features
+        most = int(_memory.SHARE * _memory.total_bytes() / size)
+        _memory.check_bytes(
+            n * size,
+            f"drawing n={n:.4g} sequences of {self.num_frames} frames with {self.num_features} features",
+            f"draw at most {most} at once (-n), and others with another seed",
+        )
 
     def sample(
         self, n: int, *, generator: torch.Generator | None = None, **options: Any
@@ -259,7 +270,9 @@ class Model:
         """
         if of not in ("noised", "data"):
             raise InputError(f"of must be 'noised' or 'data', got {of!r}")
-        given = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+        given = _checks.array("x", x, "iuf")
+        if given.ndim != 3 or not len(given) or given.shape[1:] != (self.num_frames, self.num_features):
+            raise InputError(f"x must have shape (n, {self.num_frames}, {self.num_features}), got {given.shape}")
         if not np.isfinite(given).all():
             raise InputError(f"x must be finite, but {int((~np.isfinite(given)).sum())} values are NaN or infinite")
         dated = self.starts_of(starts, len(given))
@@ -351,6 +364,9 @@ def load_but_page(
     unchecked: tuple[str, ...] = (run_folder.RECORDS, run_folder.PAGE),
 ) -> Model:
     """As :func:`load`, where files ``unchecked`` may have been changed: to make them again."""
+    _checks.module("network", network)
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"folder must be the path of a run folder, got {_checks.described(folder)}")
     path = Path(folder)
     if not path.is_dir():
         raise InputError(f"{path} does not exist; a run folder is what fit writes")
@@ -385,7 +401,7 @@ def load_but_page(
         )
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(f"{path} is damaged or of another network: {first_line(error)}") from None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -63,9 +64,34 @@ NETWORKS: dict[str, NetworkPreset] = {
 
 def preset(name: str) -> NetworkPreset:
     """The preset of that name."""
+    if not isinstance(name, str):
+        known = ", ".join(NETWORKS)
+        raise TypeError(f"network must be one of {known}, or a torch module; got {_checks.described(name)}")
     if name not in NETWORKS:
-        raise _checks.InputError(f"network must be one of {', '.join(NETWORKS)}, or a torch module; got {name!r}")
+        hint = _checks.closest(name, NETWORKS)
+        raise _checks.InputError(f"network must be one of {', '.join(NETWORKS)}, or a torch module; got {name!r}{hint}")
     return NETWORKS[name]
+
+
+def check_network(network: object) -> None:
+    """Refuse what is neither the name of a network nor a module that takes (x, t).
+
+    Raises:
+        InputError: There is no network of that name, or the module's forward does not take x and t.
+        TypeError: It is a class, or something else.
+    """
+    _checks.module("network", network)
+    if not isinstance(network, nn.Module):
+        preset(network)  # type: ignore[arg-type]
+        return
+    try:
+        inspect.signature(network.forward).bind("x", "t")
+    except TypeError as error:
+        raise _checks.InputError(
+            f"network must take sequences and times, forward(x, t); that of {type(network).__name__} does not: {error}"
+        ) from None
+    except ValueError:  # a forward without a signature, as that of compiled code
+        return
 
 
 def build_network(
@@ -73,8 +99,19 @@ def build_network(
 ) -> nn.Module:
     """A network with weights drawn from ``generator``; the global random state is left as it was."""
     build = preset(name).build
+    _check_options(build, name, options)
     _check_weights(lambda: build(num_frames, num_features, **options), name)
     return build_with(lambda: build(num_frames, num_features, **options), name, generator)
+
+
+def _check_options(build: Callable[..., nn.Module], name: str, options: dict[str, Any]) -> None:
+    known = [option for option in inspect.signature(build).parameters if option not in ("num_frames", "num_features")]
+    unknown = next((option for option in options if option not in known), None)
+    if unknown is not None:
+        hint = _checks.closest(unknown, known)
+        raise _checks.InputError(
+            f"network options of {name!r}: there is no {unknown!r}{hint}; there are {', '.join(known)}"
+        )
 
 
 def _check_weights(build: Callable[[], nn.Module], name: str) -> None:
@@ -82,14 +119,19 @@ def _check_weights(build: Callable[[], nn.Module], name: str) -> None:
     advice = "give smaller network options (--option), shorter sequences or fewer features"
     try:
         with torch.device("meta"):
-            weights = sum(p.numel() * p.element_size() for p in build().parameters())
+            network = build()
     except _checks.InputError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever building raises, building for good says better
         if _memory.is_exhaustion(error):
             raise _checks.InputError(f"network {name!r} is too large for any memory; {advice}") from None
         return  # it computes with its weights at the start, or refuses its options: building it says which
-    _memory.check_bytes(COPIES_OF_WEIGHTS * weights, f"training the network {name!r}", advice)
+    weights, tables = (_bytes(part) for part in (network.parameters(), network.buffers()))
+    _memory.check_bytes(COPIES_OF_WEIGHTS * weights + 2 * tables, f"training the network {name!r}", advice)
+
+
+def _bytes(tensors: Iterable[torch.Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def build_with(build: Callable[[], Module], name: str, generator: torch.Generator) -> Module:
@@ -103,15 +145,19 @@ def build_with(build: Callable[[], Module], name: str, generator: torch.Generato
             raise _checks.InputError(f"network options of {name!r}: {error}") from None
 
 
-def training_config(name: str | None, overrides: dict[str, Any]) -> TrainingConfig:
-    """The preset's training settings with the overrides; None keeps the preset, but for ``patience``: never stop."""
+def training_config(name: str | None, overrides: dict[str, Any], also: Iterable[str] = ()) -> TrainingConfig:
+    """The preset's training settings with the overrides; None keeps the preset, but for ``patience``: never stop.
+
+    ``also`` are further names that somebody may have meant by an unknown setting.
+    """
     if overrides.get("keep") == "last":
         overrides = {"patience": None, **overrides}
     base = TrainingConfig(patience=10) if name is None else preset(name).training
     known = set(base.to_json())
     unknown = sorted(set(overrides) - known)
     if unknown:
+        hint = _checks.closest(unknown[0], {*known, *also})
         raise _checks.InputError(
-            f"unknown training settings: {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            f"unknown training settings: {', '.join(unknown)}{hint or '; there are ' + ', '.join(sorted(known))}"
         )
     return replace(base, **{k: v for k, v in overrides.items() if v is not None or k == "patience"})

@@ -273,7 +273,7 @@ def _heads(
         if times is not None:
             raise InputError('times go with positions="relative"')
         return FactorHeads(frames, features, heads)
-    grid = torch.arange(frames, dtype=torch.float64) if times is None else in_steps(torch.as_tensor(times))
+    grid = torch.arange(frames, dtype=torch.float64) if times is None else in_steps(_checks.tensor("times", times))
     if grid.shape != (frames,):
         raise InputError(f"times must have shape ({frames},), got {tuple(grid.shape)}")
     return SpectralHeads(grid, features, heads)

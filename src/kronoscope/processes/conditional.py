@@ -109,7 +109,7 @@ def observations(mean: Tensor, mask: Tensor, values: Tensor) -> tuple[Tensor, Te
         InputError: Shapes disagree, or an observed value is not finite.
         TypeError: ``mask`` is not boolean.
     """
-    mask, values = torch.as_tensor(mask, device=mean.device), torch.as_tensor(values, device=mean.device)
+    mask, values = (_checks.tensor(*part, device=mean.device) for part in (("mask", mask), ("values", values)))
     if mask.dtype != torch.bool:
         raise TypeError(f"mask must be boolean (True = observed), got {mask.dtype}")
     for name, given in (("mask", mask), ("values", values)):

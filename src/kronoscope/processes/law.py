@@ -33,7 +33,7 @@ class GaussianLaw(ABC):
         if mean is None:
             self._mean = torch.zeros(shape, dtype=torch.float64, device=like.device)
             return
-        self._mean = torch.as_tensor(mean, dtype=torch.float64, device=like.device).clone()
+        self._mean = _checks.tensor("mean", mean, torch.float64, like.device).clone()
         if self._mean.shape != shape:
             raise InputError(f"mean must have shape {shape} (frames, features), got {tuple(self._mean.shape)}")
         _checks.finite("mean", self._mean)

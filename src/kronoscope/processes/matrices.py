@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._checks import count
+from .._checks import count, tensor
 from .._errors import InputError
 from ..linalg import Covariance, DenseCovariance, KroneckerCovariance, eigendecomposition, symmetric
 from .law import GaussianLaw
@@ -69,7 +69,7 @@ class DenseGaussian(FlatGaussian):
         mean: Tensor | None = None,
         num_parameters: int | None = None,
     ) -> None:
-        covariance, features = torch.as_tensor(covariance), count("num_features", num_features)
+        covariance, features = tensor("covariance", covariance), count("num_features", num_features)
         rows = len(symmetric("covariance", covariance))
         if rows % features:
             raise InputError(f"covariance has {rows} rows, not a multiple of num_features = {features}")
@@ -96,8 +96,8 @@ class SeparableGaussian(GaussianLaw):
         mean: Tensor | None = None,
         num_parameters: int | None = None,
     ) -> None:
-        temporal = torch.as_tensor(temporal_covariance)
-        spatial = torch.as_tensor(spatial_covariance, device=temporal.device)
+        temporal = tensor("temporal_covariance", temporal_covariance)
+        spatial = tensor("spatial_covariance", spatial_covariance, device=temporal.device)
         self._temporal = symmetric("temporal_covariance", temporal)
         self._spatial = symmetric("spatial_covariance", spatial)
         self._solver = KroneckerCovariance(

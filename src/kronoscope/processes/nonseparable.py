@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from .._checks import finite
+from .._checks import finite, tensor
 from .._errors import InputError
 from ..kernels import Kernel
 from ..linalg import block_toeplitz, symmetric
@@ -38,7 +38,7 @@ class BlockToeplitzSequence(FlatGaussian):
     """
 
     def __init__(self, blocks: Tensor, mean: Tensor | None = None, num_parameters: int | None = None) -> None:
-        blocks = torch.as_tensor(blocks)
+        blocks = tensor("blocks", blocks)
         if blocks.ndim != 3 or blocks.shape[1] != blocks.shape[2] or blocks.numel() == 0:
             raise InputError(f"blocks must have shape (frames, features, features), got {tuple(blocks.shape)}")
         finite("blocks", blocks)
@@ -111,7 +111,7 @@ def _pairs(terms: Sequence[tuple[Kernel, Tensor]]) -> list[tuple[Kernel, Tensor]
     for r, term in enumerate(terms):
         if not isinstance(term, Sequence) or len(term) != 2 or not isinstance(term[0], Kernel):
             raise TypeError(f"terms[{r}] must be a pair (kernel, spatial covariance), got {term!r}")
-    return [(kernel, torch.as_tensor(matrix)) for kernel, matrix in terms]
+    return [(kernel, tensor("terms", matrix)) for kernel, matrix in terms]
 
 
 def _eps(dtype: torch.dtype) -> float:

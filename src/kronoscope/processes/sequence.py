@@ -59,7 +59,7 @@ class GaussianSequence(GaussianLaw):
     ) -> None:
         if not isinstance(kernel, Kernel):
             raise TypeError(f"kernel must be a kronoscope kernel, got {type(kernel).__name__}")
-        spatial = torch.as_tensor(spatial_covariance)
+        spatial = _checks.tensor("spatial_covariance", spatial_covariance)
         self._kernel = kernel
         self._tolerance = _checks.positive("tolerance", tolerance)
         self._spatial = symmetric("spatial_covariance", spatial)

@@ -17,12 +17,14 @@ def sequence_times(times: int | ArrayLike | Tensor) -> Tensor:
     Raises:
         InputError: The times are not 1-D, finite and strictly increasing.
     """
-    if isinstance(times, (int, np.integer)):
+    if isinstance(times, (int, np.integer)) and not isinstance(times, bool):
         return torch.arange(_checks.count("times", int(times)), dtype=torch.float64)
     try:
-        given = torch.as_tensor(times if isinstance(times, Tensor) else np.asarray(times, dtype=np.float64))
+        plain = times if isinstance(times, Tensor | np.ma.MaskedArray) else np.asarray(times, dtype=np.float64)
     except (TypeError, ValueError):
-        raise TypeError(f"times must be a number of frames or a 1-D array of numbers, got {times!r}") from None
+        got = _checks.described(times)
+        raise TypeError(f"times must be a number of frames or a 1-D array of numbers, got {got}") from None
+    given = _checks.tensor("times", plain)
     if given.ndim != 1 or given.numel() == 0:
         raise InputError(f"times must be a number of frames or a 1-D array, got shape {tuple(given.shape)}")
     exact = _checks.finite("times", given.to(torch.float64)).clone()

@@ -134,7 +134,7 @@ def sample_given(
 
 
 def _observed(mask: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    mask, values = torch.as_tensor(mask), torch.as_tensor(values)
+    mask, values = _checks.tensor("mask", mask), _checks.tensor("values", values)
     if mask.dtype != torch.bool:
         raise TypeError(f"mask must be boolean (True = observed), got {mask.dtype}")
     if mask.ndim != 2 or values.shape != mask.shape:

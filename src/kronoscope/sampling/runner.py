@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .. import _checks, diffusion
+from .. import _checks, _memory, diffusion
 from .._errors import InputError
 from .._typing import ScoreFunction
 from .tables import SamplerTable
@@ -52,6 +52,9 @@ def sample(
         InputError: The score returned another shape, NaN or infinity (the message says at which call).
     """
     num, num_frames, num_features = _sizes(shape)
+    _memory.check_bytes(
+        num * (4 * num_frames * num_features + 100), f"drawing {num:.4g} sequences of that shape", "draw fewer at once"
+    )
     if denoise:
         table = table.with_denoising()
     fitting = max(1, BATCH_VALUES // (num_frames * num_features))

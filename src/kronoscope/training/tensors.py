@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .. import _files
+from .._codec import parse_json
 from .._errors import InputError
 
 
@@ -42,11 +43,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            record = json.loads((file.metadata() or {})["record"])
+            record = parse_json((file.metadata() or {})["record"])
         text = record["numbers"]
         if record["sha256"] != _digest(tensors, text):
             raise ValueError("its checksum does not fit")
-        return tensors, json.loads(text)
+        return tensors, parse_json(text)
     except FileNotFoundError:
         raise
     except KeyError as error:

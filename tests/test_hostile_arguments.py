@@ -1,0 +1,150 @@
+"""Hostile arguments at the doors of the library: each is refused in one line that names the argument."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import kronoscope as ks
+from kronoscope import data
+
+X = np.random.default_rng(0).standard_normal((24, 4, 2))
+T = torch.from_numpy(X)
+KERNEL = ks.kernels.Matern(8.0, 1.5)
+PROCESS = ks.GaussianSequence(KERNEL, torch.eye(2), times=4)
+RAGGED = np.array([[1.0], [1.0, 2.0]], dtype=object)
+GAPS = np.ma.masked_greater(X, 1.5)
+
+
+class Network(nn.Module):
+    """A module that is a network."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x, t):
+        return self.weight * x
+
+
+class TimesFirst(Network):
+    """A module whose forward takes one argument."""
+
+    def forward(self, x):
+        return x
+
+
+NOT_NUMBERS = ("text", b"", object(), {}, RAGGED, float, [[1.0], [2.0, 3.0]])
+NOT_COUNTS = ("3", 2.5, True, np.nan, np.inf, [1], -1, 10**30, -(10**30), 1j)
+NOT_AMOUNTS = ("3", np.nan, -np.inf, [1.0, 2.0], -1.0, 10**400, 1j, object())
+NOT_SHAPES = (None, 3.0, np.array(3.0), np.zeros((0, 4, 2)), np.zeros((24, 4, 2), complex), X > 0)
+NOT_ARRAYS = (*NOT_NUMBERS, *NOT_SHAPES)
+NOT_NAMES = ("nonsense", "", 3, b"zero", ["zero"])
+NOT_NETWORKS = ("netwrok", "", 3, None, Network, TimesFirst(), nn.Linear, lambda x, t: x)
+NOT_OPTIONS = ({"widht": 3}, *({"width": v} for v in (-1, 10**9, 10**30, "8", None)))
+NOT_LIMITS = ({"nothing": (0, 1)}, {"feature_0": 3}, {"feature_0": (1, 0)}, {"feature_0": ("a", 1)})
+MASKED = np.ma.masked_equal(np.eye(2), 0.0)
+SMALL = {"max_steps": 0, "network": "position", "network_options": {"width": 8, "num_blocks": 1}}
+
+
+def fit(x=X, **options):
+    return ks.fit(x, **SMALL | options)
+
+
+def process(kernel=KERNEL, spatial_covariance=None, times=4, mean=None):
+    return ks.GaussianSequence(kernel, torch.eye(2) if spatial_covariance is None else spatial_covariance, times, mean)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fit(T)
+
+
+# The argument's name is the last word of the key. Each value goes to the call, beside a fitted model.
+DOORS = {
+    "x": (NOT_ARRAYS, lambda v, _: fit(v)),
+    "frames": (NOT_COUNTS, lambda v, _: fit(X.reshape(-1, 2), frames=v)),
+    "network": (NOT_NETWORKS, lambda v, _: fit(network=v, network_options=None)),
+    "width": (NOT_OPTIONS, lambda v, _: fit(network_options=v)),
+    "max_steps": (NOT_COUNTS[:-3], lambda v, _: fit(max_steps=v)),
+    "batch_size": (NOT_COUNTS, lambda v, _: fit(batch_size=v)),
+    "learning_rate": (NOT_AMOUNTS, lambda v, _: fit(learning_rate=v)),
+    "validation": ((*NOT_AMOUNTS, None), lambda v, _: fit(validation=v)),
+    "generator": ((0, "seed", np.random.default_rng(0), torch.Generator), lambda v, _: fit(generator=v)),
+    "device": (("cuda:99", "nonsense", 3.5, "meta", object()), lambda v, _: fit(device=v)),
+    "mean": ((*NOT_NAMES, None), lambda v, _: fit(mean=v)),
+    "missing": ((*NOT_NAMES, None), lambda v, _: fit(missing=v)),
+    "margins": (NOT_NAMES, lambda v, _: fit(margins=v)),
+    "real": (NOT_ARRAYS, lambda v, _: ks.audit(v, X)),
+    "generated": ((*NOT_ARRAYS, GAPS), lambda v, _: ks.audit(X, v)),
+    "alpha": ((*NOT_AMOUNTS, None), lambda v, _: ks.audit(X, X, alpha=v)),
+    "consecutive": ((0, "no", None, [True]), lambda v, _: ks.audit(X, X, consecutive=v)),
+    "kernel": ((*NOT_NUMBERS, None, 3, ks.kernels.Matern), lambda v, _: process(v)),
+    "spatial_covariance": (
+        (*NOT_NUMBERS, 3.0, -torch.eye(2), torch.zeros(0, 0), MASKED),
+        lambda v, _: process(KERNEL, v),
+    ),
+    "times": (
+        (*NOT_NUMBERS, None, 0, -1, True, 2.5, np.nan, [1.0, 1.0], [0.0, np.inf], MASKED[0]),
+        lambda v, _: process(times=v),
+    ),
+    "process mean": ((*NOT_NUMBERS, X, MASKED, np.full((4, 2), np.nan)), lambda v, _: process(mean=v)),
+    "draws n": (NOT_COUNTS, lambda v, _: PROCESS.sample(v)),
+    "score x": ((*NOT_ARRAYS, X, T[..., :1], T.long()), lambda v, _: PROCESS.score(v, 0.1)),
+    "t": ((*NOT_NUMBERS, None, -1.0, np.nan, [0.1, 0.2], MASKED[0]), lambda v, _: PROCESS.score(T, v)),
+    "lengthscale": ((*NOT_AMOUNTS, None), lambda v, _: ks.kernels.Matern(v, 1.5)),
+    "estimator x": (NOT_ARRAYS, lambda v, _: ks.estimators.Separable().fit(v)),
+    "min_time": ((*NOT_AMOUNTS, None), lambda v, _: ks.estimators.Separable(min_time=v).fit(T)),
+    "folder": ((None, 3, b"nowhere", object()), lambda v, _: ks.load(v)),
+    "tolerance": ((*NOT_AMOUNTS, None), lambda v, _: ks.compile_score(PROCESS, tolerance=v)),
+    "compiled process": ((*NOT_NUMBERS, None, ks.GaussianSequence), lambda v, _: ks.compile_score(v)),
+    "sample n": ((*NOT_COUNTS, None), lambda v, model: model.sample(v)),
+    "num_calls": ((*NOT_COUNTS, None), lambda v, model: model.sample(2, num_calls=v)),
+    "sampler": ((*NOT_NAMES, None), lambda v, model: model.sample(2, sampler=v)),
+    "sample batch_size": (NOT_COUNTS[:-3], lambda v, model: model.sample(2, batch_size=v)),
+    "condition mask": (NOT_ARRAYS, lambda v, model: model.condition_on(v, X[0])),
+    "condition values": ((*NOT_NUMBERS, None, X, X[0] * np.nan), lambda v, model: model.condition_on(X[0] < 9, v)),
+    "log_prob x": (NOT_ARRAYS, lambda v, model: model.log_prob(v)),
+    "limits": (NOT_LIMITS, lambda v, _: data.from_array(X, limits=v)),
+    "net": ((*NOT_NAMES, None, Network), lambda v, _: ks.score_from(v)),
+}
+CASES = [(door, k) for door, (values, _) in DOORS.items() for k in range(len(values))]
+
+
+@pytest.mark.parametrize(("door", "k"), CASES, ids=[f"{door}-{k}" for door, k in CASES])
+def test_a_hostile_argument_is_refused_in_one_line_that_names_it(door, k, model):
+    values, call = DOORS[door]
+    with pytest.raises((ks.InputError, TypeError)) as refusal:
+        call(values[k], model)
+    message = str(refusal.value).replace(":\n- ", ": ")  # a list of one reason
+    assert "\n" not in message
+    assert len(message) < 600
+    assert door.split()[-1] in message, message
+    raised_in = refusal.traceback[-1].frame.f_globals["__name__"]
+    assert raised_in.startswith("kronoscope."), raised_in
+
+
+def test_masked_entries_are_missing_values():
+    """As NaN, whatever stands under the mask; an array with an empty mask is the array."""
+    holes = np.where(GAPS.mask, np.nan, X)
+    poisoned = np.ma.masked_array(np.where(GAPS.mask, 1e300, X), GAPS.mask)
+    for missing in ("drop", "mask"):
+        read, expected = (data.from_array(x, missing=missing) for x in (poisoned, holes))
+        np.testing.assert_array_equal(read.values, expected.values)
+        assert read.notes == expected.notes
+    assert len(data.from_array(poisoned)) < len(X)
+    np.testing.assert_array_equal(data.from_array(np.ma.masked_array(X, False)).values, X)
+    integers = np.ma.masked_array(np.arange(192).reshape(X.shape), GAPS.mask)
+    np.testing.assert_array_equal(np.isnan(data.from_array(integers, missing="mask").values), GAPS.mask)
+    laws = [ks.audit(x, X + 0.01, num_draws=199) for x in (poisoned, holes)]
+    assert laws[0].to_json() == laws[1].to_json()
+
+
+def test_a_misspelled_setting_suggests_the_nearest_name():
+    for word, meant in (("netwrok", "network"), ("max_step", "max_steps"), ("batchsize", "batch_size")):
+        with pytest.raises(ks.InputError, match=f"did you mean {meant}"):
+            fit(**{word: 3})
+    with pytest.raises(ks.InputError, match="did you mean unrolled"):
+        fit(network="unroled")
+    with pytest.raises(ks.InputError, match="did you mean num_blocks"):
+        fit(network_options={"blocks": 3})
