@@ -74,7 +74,7 @@ def described(value: object) -> str:
 
 
 def array(name: str, values: Any, kinds: str = "biuf") -> np.ndarray:
-    """``values`` as an array of numbers or truth values (numpy's ``kinds``), NaN where an entry of a masked array is masked.
+    """``values`` as an array of numbers or truth values (numpy's ``kinds``); NaN where an entry is masked.
 
     Raises:
         TypeError: They are no numbers.

@@ -22,6 +22,9 @@ from .verdicts import TITLES, verdict
 POWER = 1.2816  # normal quantile at 0.9: the power at which a deviation counts as detectable
 
 
+MOST_DRAWS = 1_000_000
+
+
 def audit(
     real: Sequences,
     generated: Sequences,
@@ -75,7 +78,12 @@ def audit(
     given = check(real, generated, held_out, training, consecutive)
     if not 0 < _checks.real("alpha", alpha) < 1:
         raise InputError(f"alpha must be greater than 0 and less than 1, got {alpha:g}")
-    draws = _checks.count("num_draws", num_draws, least=math.ceil(1 / alpha) - 1)
+    draws = _checks.count("num_draws", num_draws, 1, MOST_DRAWS)
+    if draws + 1 < 1 / alpha - 1e-9:
+        raise InputError(
+            f"num_draws must be at least {1 / alpha - 1:.6g} for alpha = {alpha:g}, got {draws}; "
+            f"alpha (--alpha) must be at least {1 / (draws + 1):.3g} for {draws}"
+        )
     generator = _checks.generator_or_seed_zero(generator)
     block = block_length(given.real) if consecutive else 1
     tallies = ask(given, block, draws, generator)

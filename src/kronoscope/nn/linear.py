@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from .. import _checks
 from ..diffusion import clock
 from ..diffusion.schedule import broadcast, sigma
-from .position import LARGEST_WIDTH, check_sizes
+from .position import check_sizes
 
 LOWEST_TIME, HIGHEST_TIME = 1e-2, 8.0
 LARGEST_SIZE = 4096
+MOST_NODES = 4096
 
 
 class LinearScore(nn.Module):
@@ -37,7 +38,7 @@ class LinearScore(nn.Module):
         size = num_frames * num_features
         if size > LARGEST_SIZE:
             raise _checks.InputError(f"num_frames * num_features must be at most {LARGEST_SIZE}, got {size}")
-        self.num_nodes = _checks.count("num_nodes", num_nodes, 2, LARGEST_WIDTH)
+        self.num_nodes = _checks.count("num_nodes", num_nodes, 2, MOST_NODES)
         self.matrices = nn.Parameter(torch.zeros(num_nodes, size, size))
 
     def nodes(self, device: torch.device | str = "cpu") -> Tensor:

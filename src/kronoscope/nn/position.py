@@ -11,7 +11,7 @@ from .records import BlockRecord, NetworkRecord
 from .time_features import TimeFeatures
 
 # Far beyond what trains, and far below what takes minutes to build.
-LARGEST_WIDTH, MOST_BLOCKS = 65_536, 4096
+LARGEST_WIDTH, MOST_BLOCKS = 65_536, 1024
 
 
 class PositionBlock(nn.Module):

@@ -16,7 +16,7 @@ from .time_features import TimeFeatures
 GROUP = 4  # channels that are normalised together, so that a lone frame still has a spread
 
 
-MOST_LEVELS = 32  # each halves the frames
+MOST_LEVELS = 12  # each halves the frames
 
 
 class ConvolutionBlock(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .. import _checks, iterations
 from .._errors import InputError
 from ..diffusion.schedule import alpha, broadcast, sigma, sigma_squared
-from .position import LARGEST_WIDTH, MOST_BLOCKS
+from .position import MOST_BLOCKS
 from .records import BlockRecord, NetworkRecord
 from .unrolled_blocks import LearnedSteps, UntiedHeads, extremes
 from .unrolled_heads import FactorHeads, Heads, LagHeads, SpectralHeads, in_steps
@@ -135,7 +135,7 @@ class UnrolledTransformer(nn.Module):
                 raise InputError(f'{name}="{value}" goes with gradients="unrolled", got gradients="{gradients}"')
         self.gradients = gradients
         self.num_blocks = _checks.count("num_blocks", num_blocks, 1, MOST_BLOCKS)
-        self._one_product = _checks.count("heads", heads, 1, LARGEST_WIDTH) == 1 and values == "head"
+        self._one_product = _checks.count("heads", heads, 1, MOST_BLOCKS) == 1 and values == "head"
         self.is_separable = self._one_product and blocks == "tied"
         size = self.num_frames if self._one_product else self.num_frames * self.num_features
         if size > LARGEST_SIZE:

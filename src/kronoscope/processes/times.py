@@ -7,8 +7,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from .. import _checks
+from .. import _checks, _memory
 from .._errors import InputError
+
+BYTES_A_TIME = 256  # what the smallest structured covariance takes, with its Fourier transforms
 
 
 def sequence_times(times: int | ArrayLike | Tensor) -> Tensor:
@@ -18,7 +20,9 @@ def sequence_times(times: int | ArrayLike | Tensor) -> Tensor:
         InputError: The times are not 1-D, finite and strictly increasing.
     """
     if isinstance(times, (int, np.integer)) and not isinstance(times, bool):
-        return torch.arange(_checks.count("times", int(times)), dtype=torch.float64)
+        number = _checks.count("times", int(times))
+        _memory.check_bytes(BYTES_A_TIME * number, f"a process of times={number:.4g}", "give fewer times (--frames)")
+        return torch.arange(number, dtype=torch.float64)
     try:
         plain = times if isinstance(times, Tensor | np.ma.MaskedArray) else np.asarray(times, dtype=np.float64)
     except (TypeError, ValueError):

@@ -18,7 +18,7 @@ from .tables import SamplerTable
 
 MIN_TIME = 1e-2
 MAX_TIME = 8.0
-MOST_CALLS = 100_000  # a table of more would take memory and hours, and changes no draw by its round-off
+MOST_CALLS = 10_000  # more take hours and change no draw by more than its round-off
 
 
 def _table(name: str, times: Tensor, a: Tensor, b: Tensor, c: Tensor, g: Tensor, end_time: float) -> SamplerTable:
