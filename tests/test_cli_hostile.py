@@ -25,7 +25,7 @@ OPTIONS = [
     for p in command.params
     if p.name in RANGES or (isinstance(p.default, int | float) and not isinstance(p.default, bool))
 ]
-HUGE = ("1" + "0" * 30, "-1" + "0" * 30)
+HUGE = ("1" + "0" * 60, "-1" + "0" * 60)
 
 
 @pytest.fixture
@@ -68,7 +68,8 @@ def test_a_number_out_of_its_range_is_refused_by_the_name_of_the_option(
     monkeypatch.chdir(tmp_path)
     texts = [*HUGE, *(("nan", "inf", "-inf", "1e400") if RANGES[name].is_open or isinstance(default, float) else ())]
     for text in texts:
-        refused(capfd, [command, *arguments_of(command), "--out", "new.csv", f"{option}={text}"], option)
+        out = ["--out", "new.csv"] if any(p.name == "out" for p in COMMANDS[command].params) else []
+        refused(capfd, [command, *arguments_of(command), *out, f"{option}={text}"], option)
     assert not list(tmp_path.iterdir())
 
 

@@ -25,27 +25,38 @@ class Output:
     def __init__(self, stream: TextIO | None, is_result: bool) -> None:
         self._stream = stream
         self._is_result = is_result
+        self._lost: str | None = None
 
     def write(self, text: str) -> int:
         """Write ``text``; the number of its characters."""
+        if not isinstance(text, str):
+            raise TypeError("this stream takes text")
         stream = self._stream
-        if stream is not None:
+        if stream is not None and text:
             with self._losses():
                 encoding = getattr(stream, "encoding", None) or "utf-8"
                 stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         return len(text)
 
     def flush(self) -> None:
-        """Write what is buffered."""
+        """Write what is buffered.
+
+        Raises:
+            InputError: Results cannot be written, now or before: whoever wrote them may have caught the first error.
+        """
         if self._stream is not None:
             with self._losses():
                 self._stream.flush()
+        if self._lost is not None:
+            raise InputError(self._lost)
 
     def isatty(self) -> bool:
         """Whether a person reads it."""
         return self._stream is not None and self._stream.isatty()
 
     def __getattr__(self, name: str) -> Any:
+        if name in ("buffer", "detach", "reconfigure"):  # through which text would go around this stream
+            raise AttributeError(name)
         return getattr(self._stream, name)
 
     @contextmanager
@@ -57,7 +68,7 @@ class Output:
         except OSError as error:
             self._drop()
             if self._is_result:
-                raise InputError(f"standard output cannot be written: {error.strerror or error}") from None
+                self._lost = f"standard output cannot be written: {error.strerror or error}"
         except ValueError:  # closed by someone in this process
             self._drop()
 
