@@ -16,6 +16,7 @@ from typing import IO, cast
 from .._errors import InputError
 from .numerals import MARKS, has_open_points, proves
 from .sequences import counted, first_line, list_names
+from .sizes import check_columns
 
 TEXTS = (".csv", ".csv.gz")
 SEPARATORS = (",", ";", "\t", "|")
@@ -136,6 +137,7 @@ def sniff(path: Path, options: CsvOptions, wanted: Sequence[str] = ()) -> CsvFor
     head = _head(path)
     encoding = options.encoding or _encoding(head)
     lines = _lines(head, encoding)
+    check_columns(1 + max((line.count(mark) for mark in SEPARATORS for line in lines[:1]), default=0))
     skipped, separator = 0, options.separator
     if lines and (asked := re.fullmatch(r'"?sep=(.)"?', lines[0].strip("\r\n"), re.IGNORECASE)):
         skipped, separator = 1, separator or asked[1]

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
+from pandas.api.extensions import ExtensionDtype
 
 from .._errors import InputError
 from .sequences import FloatArray
@@ -35,8 +36,8 @@ def to_numbers(
     chosen = table[list(names)]
     plain = all(isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in set(chosen.dtypes))
     if not plain:
-        for name in names:
-            if not _is_numeric(table[name]):
+        for name, dtype in zip(names, chosen.dtypes, strict=True):
+            if not _is_real(dtype) and not chosen[name].isna().all():
                 raise InputError(_not_numbers(table, name, special, is_text))
     values = np.asarray(chosen.to_numpy(dtype=np.float64, na_value=np.nan))
     empty = np.flatnonzero(np.isnan(values).all(axis=0))
@@ -51,8 +52,11 @@ def to_numbers(
 
 
 def _is_numeric(column: pd.Series) -> bool:
-    real = pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind not in "bc"
-    return real or bool(column.isna().all())
+    return _is_real(column.dtype) or bool(column.isna().all())
+
+
+def _is_real(dtype: np.dtype | ExtensionDtype) -> bool:
+    return pd.api.types.is_numeric_dtype(dtype) and dtype.kind not in "bc"
 
 
 def _not_numbers(table: pd.DataFrame, name: str, special: Collection[str | None], is_text: bool) -> str:
@@ -74,7 +78,7 @@ def _not_numbers(table: pd.DataFrame, name: str, special: Collection[str | None]
 
 def _leave_out(table: pd.DataFrame, name: str, special: Collection[str | None]) -> str:
     """How to choose the columns of numbers without this one."""
-    others = numeric_columns(table, {*special, name})
+    others = numeric_columns(table, {*special, name}) if len(table.columns) < _LONGEST_OPTION else []
     option = columns_option(others)
     if not others or len(option) > _LONGEST_OPTION:
         return "choose the columns of numbers with columns= (--columns), or name it in time= or pivot="

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from .._errors import InputError
 from .sequences import FloatArray, Source, counted, list_names
@@ -15,6 +16,7 @@ from .sequences import FloatArray, Source, counted, list_names
 Limits = Mapping[str, tuple[float | None, float | None]]
 # Without a limit, a value this many interquartile ranges from the median is pointed out and kept.
 OUTLIER_RANGES = 20.0
+_FEATURES_AT_ONCE = 4096
 
 
 def parse_limits(texts: Sequence[str]) -> dict[str, tuple[float, float]]:
@@ -84,7 +86,7 @@ def apply_limits(source: Source, limits: Limits | None) -> Source:
             part[outside] = np.nan
             values[..., chosen] = part
     limited = [f in pairs or b in pairs for f, b in zip(source.names, source.bases)]
-    warned = [_far_outlier(values, j, source) for j in range(len(limited)) if not limited[j]]
+    warned = [_far_outlier(values, int(j), source) for j in np.flatnonzero(_far(values)) if not limited[j]]
     return replace(source, values=values, notes=(*source.notes, *notes, *filter(None, warned)))
 
 
@@ -101,6 +103,31 @@ def within_limits(source: Source, values: FloatArray, limits: Limits) -> tuple[F
             notes.append(f"{number} of {name} computed beyond its limits {low:g} to {high:g}, written as the limit.")
             values[..., chosen] = np.clip(part, low, high)
     return values, notes
+
+
+def _far(values: FloatArray) -> NDArray[np.bool_]:
+    """Which features may have a value far from the others: (d,). A few at a time, since sorting takes a copy."""
+    flat = values.reshape(-1, values.shape[-1])
+    pieces = [_far_columns(flat[:, j : j + _FEATURES_AT_ONCE]) for j in range(0, flat.shape[1], _FEATURES_AT_ONCE)]
+    return np.concatenate(pieces)
+
+
+def _far_columns(columns: FloatArray) -> NDArray[np.bool_]:
+    """Whether each column reaches 20 of its interquartile ranges from its median, up to round-off."""
+    ordered = np.sort(columns, axis=0)  # NaN comes last
+    there = np.isfinite(ordered).sum(axis=0)
+    places = np.arange(ordered.shape[1])
+    last = np.maximum(there - 1, 0)
+
+    def quantile(share: float) -> FloatArray:
+        exact = share * last
+        below, above = (ordered[np.minimum(end(exact).astype(int), last), places] for end in (np.floor, np.ceil))
+        return np.asarray(below + (above - below) * (exact - np.floor(exact)))
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, middle, high = (quantile(share) for share in (0.25, 0.5, 0.75))
+        reach = np.maximum(ordered[last, places] - middle, middle - ordered[0])
+        return np.asarray(reach >= (1 - 1e-9) * OUTLIER_RANGES * (high - low)) & (there > 0)
 
 
 def _far_outlier(values: FloatArray, j: int, source: Source) -> str | None:

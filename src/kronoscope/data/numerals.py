@@ -51,7 +51,8 @@ def convert(table: pd.DataFrame, passed_over: set[str], decimal: str | None) -> 
     Raises:
         InputError: a column that gives other numbers with a decimal comma than with marks between thousands.
     """
-    names = [n for n in table.columns if n not in passed_over and pd.api.types.is_string_dtype(table[n].dtype)]
+    kinds = zip(table.columns, table.dtypes, strict=True)
+    names = [n for n, dtype in kinds if n not in passed_over and pd.api.types.is_string_dtype(dtype)]
     if not names:
         return table, {}
     cells = table[names].to_numpy(dtype=object)

@@ -17,6 +17,7 @@ from .. import _memory
 from .._errors import InputError
 
 SHARE = 0.25  # of the machine's memory, in float64: reading and cutting make copies
+MOST_COLUMNS = 50_000  # of a table: the readers take some tenths of a millisecond for each
 MOST_VARIABLES = 5000  # of a .nc or .zarr source: each costs milliseconds, whatever it holds
 _LONGEST_HEAD = 10_000  # bytes of the head of an .npy file: numpy's own limit, which it checks after reading them
 
@@ -37,6 +38,19 @@ def check_size(values: float, what: str) -> None:
         raise InputError(
             f"{what} would hold {number} values, {_memory.written(values * 8)}: "
             f"more than a quarter of this machine's memory ({_memory.written(memory)})"
+        )
+
+
+def check_columns(number: int) -> None:
+    """Refuse a table of more columns than can be read in seconds.
+
+    Raises:
+        InputError: There are too many.
+    """
+    if number > MOST_COLUMNS:
+        raise InputError(
+            f"it has {number} columns, but at most {MOST_COLUMNS} can be read: store so wide a record as one array "
+            "(.npy, or .nc with the dimensions time, feature), or cut the columns that matter out of it"
         )
 
 
@@ -106,6 +120,7 @@ def check_parquet(path: Path) -> None:
         InputError: They would not fit.
     """
     with pq.ParquetFile(path) as file:
+        check_columns(file.metadata.num_columns)
         columns = [file.schema.column(k) for k in range(file.metadata.num_columns)]
         check_size(file.metadata.num_rows * len(columns), "the table")
         texts = [column.path for column in columns if column.physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")]
