@@ -173,6 +173,34 @@ def test_which_units_are_the_same(a, b, same):
     assert is_same_unit(b, a) is same
 
 
+def test_variables_and_columns_that_a_run_does_not_know_are_passed_over(tmp_path):
+    x = np.random.default_rng(0).normal(size=(len(STAMPS), 2)).cumsum(axis=0)
+    wind = xr.DataArray(x, {"time": STAMPS, "site": ["a", "b"]}, ("time", "site"), name="wind").to_dataset()
+    wind.to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
+    wind.assign(flag=("time", np.zeros(len(x), dtype="i4")), note=("n", ["text"])).to_netcdf(
+        tmp_path / "more.nc", engine="h5netcdf"
+    )
+    told = ["--frames", str(N), "--network", "unrolled", "--max-steps", "2", "--mean", "feature", "-q"]
+    assert run(["fit", str(tmp_path / "x.nc"), "--out", str(tmp_path / "run"), *told]) == 0
+    results = []
+    for name in ("x", "more"):
+        out = tmp_path / f"{name}.csv"
+        assert run(["forecast", str(tmp_path / "run"), str(tmp_path / f"{name}.nc"), "--out", str(out), "-q"]) == 0
+        results.append(out.read_text())
+    assert results[0] == results[1]
+    table = pd.DataFrame({"when": STAMPS, "a": x[:, 0], "b": x[:, 1]})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table[["b", "when", "a"]].assign(label="text").to_csv(tmp_path / "u.csv", index=False)
+    told[:0] = ["--time", "when"]
+    assert run(["fit", str(tmp_path / "t.csv"), "--out", str(tmp_path / "run2"), *told]) == 0
+    results = []
+    for name in ("t", "u"):
+        out = tmp_path / f"f{name}.csv"
+        assert run(["forecast", str(tmp_path / "run2"), str(tmp_path / f"{name}.csv"), "--out", str(out), "-q"]) == 0
+        results.append(out.read_text())
+    assert results[0] == results[1]
+
+
 # ---- text in bytes ----
 
 

@@ -209,7 +209,8 @@ def open_gappy(
             loaded = reading.load_table(path, ending, text, time=time, columns=columns, pivot=pivot)
             table, csv = loaded.table, loaded.csv
             container = replace(container, kind="table", time_name=time)
-            numbered = _number_table(table, {time, pivot, tables.SEQUENCE, *tables.OFFSETS})
+            ordering = {tables.SEQUENCE, *tables.OFFSETS} if tables.SEQUENCE in table.columns else set()
+            numbered = _number_table(table, {time, pivot, *ordering})
             told |= {"pivot": pivot, "fill_frames": True}
             source, places = (tables.to_source(content, container, **told) for content in (table, numbered))
             source = loaded.describe(source)

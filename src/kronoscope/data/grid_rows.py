@@ -188,7 +188,8 @@ def _save(data: xr.Dataset, path: Path, partial: Path, engine: str) -> None:
         variable.encoding = kept
     if engine == "zarr":
         version = 3 if (path / "zarr.json").exists() else 2
-        consolidated = (path / ".zmetadata").exists()
+        head = path / "zarr.json"
+        consolidated = "consolidated_metadata" in head.read_text() if version == 3 else (path / ".zmetadata").exists()
         data.to_zarr(partial, mode="w-", consolidated=consolidated, zarr_format=version)
     elif engine == "scipy":
         with path.open("rb") as file:

@@ -33,7 +33,10 @@ def open_like(model: Model, path: Path, on_note: Note | None = None) -> data.Gap
         raise InputError("the run does not say how its source was read: it was not made by kronoscope fit")
     options = {name: told.get(name) for name in ("time", "columns", "pivot", "timezone")}
     text = data.CsvOptions.checked(**{name: told.get(name) for name in data.CsvOptions.names()})
-    options["columns"] = options["columns"] or data.shared_columns(path, model.feature_names, text)
+    if options["columns"] is None:
+        options["columns"] = data.shared_columns(path, model.feature_names, text)
+    if options["columns"] is None and model.container.variable is not None:
+        options["columns"] = data.shared_columns(path, [model.container.variable], text)
     limits = data.parse_limits(told.get("limits") or [])
     form = model.container.time_form
     opened = data.open_gappy(path, limits=limits, text=text, time_form=form, **options)
