@@ -107,6 +107,25 @@ def test_gaps_and_absent_rows_of_a_packed_file_at_once(tmp_path):
     assert filled.number == 7
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_frames_that_sequences_lack_become_rows_too(tmp_path, ending):
+    keys = {"sequence": np.repeat(["b", "a", "c"], 6), "frame": np.tile(range(6), 3), "site": np.repeat(list("xyz"), 6)}
+    table = pd.DataFrame({**keys, "n": range(18), "x": np.arange(18) / 4, "note": "w"})
+    table["note"] += table["frame"].astype(str)
+    path, out = tmp_path / f"a{ending}", tmp_path / f"b{ending}"
+    part = table.drop(index=[2, 3, 13, 17])  # the last one is not between two others
+    part.to_csv(path, index=False) if ending == ".csv" else part.to_parquet(path, index=False)
+    opened = data.open_gappy(path, columns=["n", "x"]).with_absent_frames()
+    filled = opened.write(out, np.broadcast_to([7.6, 1.25], opened.source.values.shape))
+    table.loc[[2, 3, 13], ["n", "x", "note"]] = 8, 1.25, None
+    expected = table.drop(index=17).reset_index(drop=True)
+    if ending == ".csv":
+        assert out.read_text() == expected.to_csv(index=False)
+    else:
+        pd.testing.assert_frame_equal(pd.read_parquet(out), expected)
+    assert filled.number == 6
+
+
 def test_rows_of_a_file_in_no_order_stand_after_the_one_before_them(tmp_path):
     lines = ["when,x", *(f"2024-01-01 {h:02d}:00,{h}.5" for h in (3, 1, 0, 2, 8, 6, 4, 9))]
     (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .block_grid import BlockGrid
 from .sequences import FloatArray, Source, decoded_text
 from .sizes import check_size
+from .tables import SEQUENCE
 from .time_forms import Times
 from .times import parse
 
@@ -143,6 +144,29 @@ def new_rows(
         {base: numbers[order, j] for j, base in enumerate(bases)},
         time,
         _constant(table, codes, {time, pivot, *source.bases}) | ({pivot} if pivot is not None else set()),
+    )
+
+
+def new_frames(
+    table: pd.DataFrame, source: Source, chosen: NDArray[np.bool_], values: FloatArray, offset: str
+) -> NewRows:
+    """Rows for the chosen entries (n, N, d) of a table of sequences whose frames the column ``offset`` numbers."""
+    codes, labels = pd.factorize(table[SEQUENCE])
+    frames = np.sort(table[offset].unique())
+    assert chosen.shape[:2] == (len(labels), len(frames))
+    which, at = np.nonzero(chosen.any(axis=2))
+    order, after = _places(table[offset].to_numpy(np.float64), codes, frames[at].astype(np.float64), which)
+    which, at = which[order], at[order]
+    first = np.array([int(np.argmax(codes == code)) for code in range(len(labels))])
+    near = np.maximum(after, 0)
+    entries = np.where(chosen, values, np.nan)[which, at]
+    return NewRows(
+        after,
+        np.where(codes[near] == which, near, first[which]),
+        pd.Index(frames[at]),
+        {base: entries[:, j] for j, base in enumerate(source.bases)},
+        offset,
+        _constant(table, codes, {SEQUENCE, offset, *source.bases}) | {SEQUENCE},
     )
 
 

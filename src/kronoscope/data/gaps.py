@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from . import array_cells, csv_cells, grid_cells, grid_rows, grids, parquet_cells, reading, regular, tables
-from .absent import NewRows, absent_stamps, new_rows, with_stamps
+from .absent import NewRows, absent_stamps, new_frames, new_rows, with_stamps
 from .block_grid import BlockGrid
 from .csv_format import PLAIN, CsvOptions, open_bytes
 from .csv_reading import CsvTable
@@ -98,6 +98,19 @@ class GappyFile:
         empty = np.isnan(source.values) & ((cells < 0) | np.concatenate([self.empty, none < 0]))
         return replace(self, source=source, cells=cells, empty=empty)
 
+    def with_absent_frames(self) -> GappyFile:
+        """The same table of sequences, in which frames without a row between others of a sequence are empty cells."""
+        there = np.asarray((self.cells >= 0).any(axis=2))
+        if self.table is None or self._offset is None or there.all():
+            return self
+        inner = np.maximum.accumulate(there, axis=1) & np.maximum.accumulate(there[:, ::-1], axis=1)[:, ::-1]
+        return replace(self, empty=self.empty | (inner & ~there)[..., None])
+
+    @property
+    def _offset(self) -> str | None:
+        """The column that numbers the frames of a table of sequences."""
+        return next((name for name in tables.OFFSETS if self.table is not None and name in self.table.columns), None)
+
     def write(self, out: Path, values: FloatArray, force: bool = False) -> Filled:
         """Write the file again with ``values`` (like ``source.values``) in its empty cells and nothing else changed.
 
@@ -149,8 +162,12 @@ class GappyFile:
             return grid_rows.fill(self.path, partial, cells, times), len(times.new)
         rows = None
         if added.any():
-            assert self.time is not None
-            rows = new_rows(self.table, self.source, added, values, self.time, self.pivot)
+            if added.ndim == 3:
+                assert self._offset is not None
+                rows = new_frames(self.table, self.source, added, values, self._offset)
+            else:
+                assert self.time is not None
+                rows = new_rows(self.table, self.source, added, values, self.time, self.pivot)
         number = 0 if rows is None else len(rows)
         if self.csv is None:
             return parquet_cells.fill(self.path, partial, cells, rows), number

@@ -52,8 +52,8 @@ def compare_units(names: Sequence[str], ours: Units, theirs: Units, whose: tuple
     for name, a, b in zip(names, ours, theirs, strict=True):
         if a is not None and b is not None and not is_same_unit(a, b):
             raise InputError(
-                f"{name} is in '{a}' in {whose[0]}, but in '{b}' in {whose[1]}: convert the values to '{a}' and write "
-                f"that as their units attribute"
+                f"{name} is in '{a}' in {whose[0]}, but in '{b}' in {whose[1]}: convert the values to '{a}' and give "
+                "them that unit in the file"
             )
     notes = []
     for unsaid, said, present, absent in ((theirs, ours, *whose), (ours, theirs, *reversed(whose))):

@@ -165,6 +165,8 @@ def impute(
         noted = len(opened.source.notes)
         opened = opened.with_absent(_grid(model))
         _say(opened.source.notes[noted:], on_note)
+    elif opened.source.values.ndim == 3:
+        opened = opened.with_absent_frames()
     source = opened.source
     if not opened.empty.any():
         raise InputError(f"{path}: no value is missing")
