@@ -273,3 +273,15 @@ def test_one_row_is_enough_to_forecast_from(daily_run):
     pd.DataFrame({"when": written(times, style), "temp": daily(times)}).to_csv(path, index=False)
     ahead = models.forecast(models.load(folder / "run"), path, steps=4)
     np.testing.assert_allclose(ahead["mean"], daily(pd.date_range("2024-06-01 12:00", periods=4, freq="h")), atol=1.0)
+
+
+@pytest.mark.parametrize(
+    ("times", "digits"), [(1958 + np.arange(740) / 12, 4), (np.arange(3000) / 3, 4), (40_000 + np.arange(2000) / 24, 5)]
+)
+def test_times_of_few_digits_stand_on_the_grid_that_they_round(tmp_path, times, digits):
+    """Months as 0.0833 of a year: the most common difference alone drifts off the grid."""
+    pd.DataFrame({"t": times.round(digits), "k": np.arange(len(times))}).to_csv(tmp_path / "a.csv", index=False)
+    got = data.read(tmp_path / "a.csv", time="t", frames=4)
+    np.testing.assert_array_equal(got.values.ravel(), np.arange(len(times) // 4 * 4))
+    np.testing.assert_allclose(got.starts, times[::4], atol=2 * 10.0**-digits)
+    assert got.step == pytest.approx(times[1] - times[0], rel=1e-6)

@@ -226,5 +226,12 @@ def test_files_of_one_record_write_their_times_alike(tmp_path):
     got = data.read([tmp_path / "a.csv", tmp_path / "b.csv"], time="when", frames=10)
     np.testing.assert_array_equal(got.values.ravel(), np.arange(200))
     later.assign(when=np.arange(100)).to_csv(tmp_path / "b.csv", index=False)
-    with pytest.raises(InputError, match=r"has times that are numbers, but .* has times without a zone"):
+    with pytest.raises(
+        InputError, match=r"b.csv: .* 0 in row 1, which is not a date YYYYMMDD, as the rest of the record"
+    ):
         data.read([tmp_path / "a.csv", tmp_path / "b.csv"], time="when", frames=10)
+    ticks = pd.DataFrame({"when": 1e9 + np.arange(200) * 0.5, "a": np.arange(200.0)})
+    ticks[:101].to_csv(tmp_path / "a.csv", index=False)
+    ticks[101:].iloc[1::2].to_csv(tmp_path / "b.csv", index=False)  # whole numbers, as if of Unix time
+    got = data.read([tmp_path / "a.csv", tmp_path / "b.csv"], time="when", frames=20)
+    assert got.starts.tolist() == [1e9 + 10 * k for k in range(5)]

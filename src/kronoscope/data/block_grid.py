@@ -17,13 +17,11 @@ from .. import _checks
 from .._errors import InputError
 from .sequences import FloatArray, Starts, Step, list_names, nanoseconds, step_from_json, step_to_json
 from .time_forms import Times
-from .times import check_zone, most_common_step
+from .times import ON_GRID, check_zone, most_common_step
 
 CALENDARS = ("auto", "none", "day", "week")
 _DAY = 86_400 * 10**9
 _PERIODS = {"day": _DAY, "week": 7 * _DAY}
-# Numeric times this share of a step away from the grid still stand on it.
-_ON_GRID = 1e-2
 Whole = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -146,7 +144,7 @@ class BlockGrid:
                 f"the times reach {furthest:.3g} steps of {self.step:g} from {self.origin:g}: they follow no grid"
             )
         whole = np.rint(steps)
-        return self._place_whole(whole.astype(np.int64), np.abs(steps - whole) <= _ON_GRID)
+        return self._place_whole(whole.astype(np.int64), np.abs(steps - whole) <= ON_GRID)
 
     def place_whole(self, whole: Whole) -> Places:
         """As :meth:`place`, for stamps that are whole numbers already."""
@@ -246,7 +244,7 @@ class BlockGrid:
         if not len(gaps):
             return
         common = float(sizes[np.argmax(counts)])
-        if common < 1 - _ON_GRID or (len(gaps) > 1 and not (np.abs(gaps - 1) <= _ON_GRID).any()):
+        if common < 1 - ON_GRID or (len(gaps) > 1 and not (np.abs(gaps - 1) <= ON_GRID).any()):
             raise InputError(
                 f"the run has a step of {show_step(self.step)}, but the times here have "
                 f"{show_step(self.step * common)}: give rows of the run's step"

@@ -108,7 +108,10 @@ def read(
     if dayfirst not in (None, True, False):
         raise InputError(f"dayfirst must be True or False, got {dayfirst!r}")
     told["day_first"], told["fill_frames"] = dayfirst, missing == "mask"
-    sources = [_named(one, partial(_source, one, **told)) for one in paths]
+    sources: list[Source] = []
+    for one in paths:
+        sources.append(_named(one, partial(_source, one, **told)))
+        told["form"] = sources[0].container.time_form  # the pieces of a record write their times alike
     cutting = Cutting(frames, calendar, timezone is not None, step, grid)
     if len(paths) == 1:
         return evenly(_named(paths[0], lambda: _finish(sources[0], cutting, limits, missing)), most)
@@ -139,12 +142,14 @@ def _source(
     text: CsvOptions = PLAIN,
     day_first: bool | None = None,
     fill_frames: bool = False,
+    form: TimeForm | None = None,
 ) -> Source:
     """What one file holds, not yet cut."""
     ending = _ending(path)
     if columns is not None and (isinstance(columns, str) or not all(isinstance(c, str) for c in columns)):
         raise InputError(f"columns must be a list of names, got {columns!r}")
-    form = None if day_first is None else TimeForm("text", day_first=day_first)
+    if form is None and day_first is not None:
+        form = TimeForm("text", day_first=day_first)
     container = Container("array", ending, timezone=timezone, time_form=form)
     given = text.given()
     if ending in TABLES:

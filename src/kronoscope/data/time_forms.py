@@ -127,7 +127,7 @@ def read_numbers(numbers: FloatArray | Whole, storage: str, name: str, form: Tim
     if form is not None and form.kind in ("number", "digits", "unix"):
         form = TimeForm(form.kind, form.pattern, storage)
         if form.kind == "digits":
-            return _dates(numbers, form.pattern, name, "as the run reads them"), form
+            return _dates(numbers, form.pattern, name, "as the rest of the record is"), form
         return (_from_unix(numbers, form.pattern) if form.kind == "unix" else numbers.astype(np.float64)), form
     fraction = bool(np.any(np.mod(numbers, 1) != 0))
     shares = {}

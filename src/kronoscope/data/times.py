@@ -20,6 +20,10 @@ from .time_forms import TimeForm, Times, day_comes_first, guess_patterns, offset
 # A clock time that ends in a zone: 2013-01-01T06:00:00Z, 2013-01-01 06:00-05:00.
 _ZONED = r"[T ]\d{1,2}[\d:.,]*\s*(?:[AaPp][Mm])?\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)\s*$"
 _YEARS = (1678, 2261)
+# Numeric times this share of a step away from the grid still stand on it.
+ON_GRID = 1e-2
+# The share by which gaps between times of few digits may differ from a multiple of their step.
+_ROUNDED = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,4 +266,20 @@ def _numeric_step(times: FloatArray) -> float:
     mantissa, exponent = np.frexp(gaps)
     rounded = np.ldexp(np.rint(mantissa * 2**20), exponent)
     values, counts = np.unique(rounded, return_counts=True)
-    return float(gaps[rounded == values[np.argmax(counts)]].mean())
+    step = float(gaps[rounded == values[np.argmax(counts)]].mean())
+    return max(step, _even_step(times, gaps, step), key=lambda candidate: _share_on_grid(times, candidate))
+
+
+def _even_step(times: FloatArray, gaps: FloatArray, step: float) -> float:
+    """The step of which times written with few digits (0.3333, 0.6667, 1) are multiples: the mean over their span."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        multiples = gaps / step
+        whole = np.rint(multiples)
+        alike = (whole > 0) & (np.abs(multiples - whole) <= _ROUNDED * whole)
+        return float((times[-1] - times[0]) / whole.sum()) if alike.all() else step
+
+
+def _share_on_grid(times: FloatArray, step: float) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = (times - times[0]) / step
+        return float((np.abs(steps - np.rint(steps)) <= ON_GRID).mean())
