@@ -1,4 +1,4 @@
-"""The pages of attention, values and ablation in their quick form, with networks that are hardly trained."""
+"""The pages of attention and ablation in their quick form, with networks that are hardly trained."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kronoscope import experiments
-from kronoscope.experiments import ablation, attention, values, yardstick_networks
+from kronoscope.experiments import ablation, attention, yardstick_networks
 from kronoscope.kernels import PowerExponential
 from kronoscope.nn import UnrolledTransformer
 from kronoscope.processes import GaussianSequence
@@ -22,7 +22,7 @@ def networks(tmp_path_factory):
 
 
 def reproduced(name, networks, tmp_path, monkeypatch):
-    module = {"attention": attention, "values": values, "ablation": ablation}[name]
+    module = {"attention": attention, "ablation": ablation}[name]
     trained = yardstick_networks.network
     monkeypatch.setattr(
         module, "network", lambda *a, **k: trained(*a, **(k | {"folder": networks, "held_out_draws": 1}))
@@ -47,21 +47,6 @@ def test_attention_is_ranked_among_untrained_networks(networks, tmp_path, monkey
     assert by["unrolled", "trained"]["by_lag"] == pytest.approx([1.0])  # by its architecture
     assert by["unrolled", "trained"]["lag_means"] == pytest.approx(by["unrolled", "trained"]["correlation"])
     assert "The claim would be refuted" in page
-
-
-def test_values_of_the_compiled_network_are_sigma(networks, tmp_path, monkeypatch):
-    monkeypatch.setattr(values, "ROTATIONS", 99)
-    told, page = reproduced("values", networks, tmp_path, monkeypatch)
-    compiled = next(one for one in told["readings"] if one["kind"] == "compiled")
-    assert compiled["sigma_gap"] < 1e-6
-    assert compiled["heads"][0]["cosine"] == pytest.approx(1.0)
-    assert compiled["heads"][0]["p_value"] == pytest.approx(1 / 100)
-    assert compiled["heads"][0]["angle_p_values"] == pytest.approx([1 / 100] * 3)
-    assert compiled["spectra"][0]["distance"] < 1e-6
-    assert compiled["spectra"][0]["p_value"] == pytest.approx(1 / 100)
-    assert all(len(one["spectra"]) > 0 for one in told["readings"])
-    assert page.count("trained on white noise: ") >= 2  # beside every trained network of the verdict
-    assert "would have been refuted" in page
 
 
 def test_ablation_shows_every_head_and_the_swap_of_kernels(networks, tmp_path, monkeypatch):

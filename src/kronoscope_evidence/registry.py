@@ -17,6 +17,7 @@ MODULES = {
     "krylov": "solver.krylov",
     "metric-trial": "trials.metric_trial",
     "noise-depth": "solver.noise_depth",
+    "values": "inside.values",
     "width-depth": "solver.width_depth",
 }
 

@@ -61,9 +61,6 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "ablation": Reproduction(
         "ablation", "Heads of a trained network cost nats; those of one that saw white noise do not.", (8, 1.5), True
     ),
-    "values": Reproduction(
-        "values", "Value matrices hold the spatial covariance where the network has the solver's shape.", (9, 1.5), True
-    ),
     "attention": Reproduction(
         "attention", "Attention holds the dependence where it passes the maps of networks that had none.", (14, 2), True
     ),
