@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class Command:
         folders: Those outputs that are folders of several files, which are written one after the other.
         keeps_strangers: Whether a file of the user in an output folder stays there.
         weight: Share of the kills, relative to the others; less for what takes long.
+        code: How it may end besides 0: 1 where it is a check that may fail.
     """
 
     name: str
@@ -44,12 +45,15 @@ class Command:
     folders: tuple[str, ...] = ()
     keeps_strangers: bool = False
     weight: float = 1.0
+    code: int = 0
 
 
 def _sample(out: str, *more: str) -> tuple[str, ...]:
     return ("sample", "run", "-n", "7", "--calls", "4", "--quiet", "--out", out, *more)
 
 
+_COMPILE = ("compile", "--frames", "4", "-q", "--out", "compiled", "--kernel")
+_AUDIT = ("-q", "--out", "a.html", "--json", "a.json")
 _X, _RUN = {"x.csv": "x.csv"}, {"run": "run"}
 COMMANDS = (
     Command("fit", (*FIT, "run"), ("run",), _X, ("run",)),
@@ -95,16 +99,19 @@ COMMANDS = (
     ),
     Command(
         "audit --force",
-        ("audit", "x.csv", "new.csv", "--run", "run", "-q", "--out", "a.html", "--json", "a.json", "--force"),
+        ("audit", "x.csv", "new.csv", "--run", "run", "--independent", *_AUDIT, "--force"),
         ("a.html", "a.json"),
         {**_X, **_RUN, "new.csv": "new.csv", "a.html": "x.csv", "a.json": "x.csv"},
+        code=1,
     ),
     Command("report", ("report", "run", "-q"), ("run",), _RUN, ("run",), True),
     Command("report without records", ("report", "run", "-q"), ("run",), {**_X, "run": "pageless"}, ("run",), True),
+    Command("compile", (*_COMPILE, "PowerExponential(lengthscale=2)"), ("compiled",)),
     Command(
-        "compile",
-        ("compile", "--kernel", "PowerExponential(lengthscale=2)", "--frames", "4", "-q", "--out", "compiled"),
+        "compile --force",
+        (*_COMPILE, "PowerExponential(lengthscale=2)", "--force"),
         ("compiled",),
+        {"compiled": "compiled"},
     ),
     Command("reproduce", ("reproduce", "dimension", "--quick", "-q", "--out", "study"), ("study",), {}, ("study",)),
     Command(
@@ -114,25 +121,26 @@ COMMANDS = (
         {"study": "study"},
         ("study",),
     ),
-    Command("demo", ("demo", "--quick", "-q", "--out", "demo"), ("demo",), {}, ("demo",), weight=0.5),
+    Command("demo", ("demo", "--quick", "-q", "--out", "demo"), ("demo",), {}, ("demo",), weight=0.3),
     Command(
         "demo --force",
         ("demo", "--quick", "-q", "--out", "demo", "--force"),
         ("demo",),
         {"demo": "demo"},
         ("demo",),
-        weight=0.5,
+        weight=0.3,
     ),
 )
 
 
-def make_stock(stock: Path, command: Callable[..., None]) -> None:
+def make_stock(stock: Path, command: Callable[..., None], needed: Collection[str]) -> None:
     """Make what the commands find: sources, runs in several states, earlier outputs.
 
     Args:
         stock: Folder to make them in.
         command: Runs ``kronoscope`` in a fork, in the folder that is its first argument; ``killed_before`` is the
             number of the file operation before which it is killed.
+        needed: Names of what to make; sources are always made.
     """
     _make_small()
     rng = np.random.default_rng(0)
@@ -142,15 +150,24 @@ def make_stock(stock: Path, command: Callable[..., None]) -> None:
     table.to_csv(stock / "x.csv", index=False)
     table.loc[[9, 10, 50], "a"] = np.nan
     table.to_csv(stock / "gaps.csv", index=False)
-    command(stock, *FIT, "run")
-    command(stock, *FIT, "old", "--seed", "1")
-    command(stock, *FIT, "cut", killed_before=40)
-    assert (stock / "cut" / "checkpoint.safetensors").exists()
-    _take_page_away(shutil.copytree(stock / "run", stock / "pageless"))
-    for ending in ("csv", "nc", "zarr"):
-        command(stock, "sample", "old", "-n", "40", "--calls", "4", "-q", "--out", f"new.{ending}")
-    command(stock, "reproduce", "dimension", "--quick", "-q", "--seed", "1", "--out", "study")
-    command(stock, "demo", "--quick", "-q", "--seed", "1", "--out", "demo")
+    outputs = [name for name in needed if name.startswith("new.")]
+    if {"run", "pageless"} & set(needed):
+        command(stock, *FIT, "run")
+    if "old" in needed or outputs:
+        command(stock, *FIT, "old", "--seed", "1")
+    if "cut" in needed:
+        command(stock, *FIT, "cut", killed_before=40)
+        assert (stock / "cut" / "checkpoint.safetensors").exists()
+    if "pageless" in needed:
+        _take_page_away(shutil.copytree(stock / "run", stock / "pageless"))
+    for name in outputs:
+        command(stock, "sample", "old", "-n", "40", "--calls", "4", "-q", "--out", name)
+    if "compiled" in needed:
+        command(stock, *_COMPILE, "PowerExponential(lengthscale=3)")
+    if "study" in needed:
+        command(stock, "reproduce", "dimension", "--quick", "-q", "--seed", "1", "--out", "study")
+    if "demo" in needed:
+        command(stock, "demo", "--quick", "-q", "--seed", "1", "--out", "demo")
 
 
 def _take_page_away(run: Path) -> None:
