@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from typing import Any, TypeVar
 
 import cattrs
@@ -18,6 +19,7 @@ from ._errors import InputError
 
 R = TypeVar("R")
 
+_NUMBERS = re.compile(r"\[\n\s*([-+.,eE\d\s]+?)\n\s*\]")
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -67,8 +69,9 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def to_text(plain: Any) -> str:
-    """Plain values as JSON text that ends with a line break."""
-    return json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """Plain values as JSON text that ends with a line break; a list of numbers stands on one line."""
+    text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
+    return _NUMBERS.sub(lambda match: f"[{' '.join(match[1].split())}]", text) + "\n"
 
 
 def _not_finite(value: float) -> str:
