@@ -7,13 +7,14 @@ sequences are (batch, frames, features), float64, on the operator's device.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
 
 from .draws import standard_normal
-from .eigen import Eigendecomposition, refuse_singular
+from .eigen import EPS, Eigendecomposition, refuse_singular
 
 # Share of the largest eigenvalue that preconditioners add to all, since K may be singular. No solution depends on it.
 LEAST_SHARE = 1e-9
@@ -57,6 +58,10 @@ class Covariance(ABC):
         """Numbers that enclose all eigenvalues of K."""
 
     @abstractmethod
+    def relative_error(self, ratio: float) -> float:
+        """Estimate of the relative error of (K + ratio I)^-1 y by round-off, for y drawn from N(0, K + ratio I)."""
+
+    @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """``n`` draws from N(0, K), (n, frames, features); draw i does not depend on n."""
 
@@ -91,6 +96,17 @@ class KroneckerCovariance(Covariance):
 
     def eigenvalue_bounds(self) -> tuple[float, float]:
         return float(self._values.min()), float(self._values.max())
+
+    def relative_error(self, ratio: float) -> float:
+        """max_ij (e_i |sig_j| + |lam_i| e_j) / (lam_i sig_j + ratio), with e the round-off of either factor.
+
+        The rotations of y add 4 eps sqrt(kappa).
+        """
+        left, right = self._temporal, self._spatial
+        off = left.round_off * right.values.abs()[None, :] + left.values.abs()[:, None] * right.round_off
+        noised = self._values + ratio
+        low, high = float(noised.min()), float(noised.max())
+        return float((off / noised).max()) + 4 * EPS * math.sqrt(high / low) if low > 0 else math.inf
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         roots = self._temporal.root_values[:, None] * self._spatial.root_values[None, :]
@@ -138,6 +154,9 @@ class DenseCovariance(Covariance):
 
     def eigenvalue_bounds(self) -> tuple[float, float]:
         return self._flat.eigenvalue_bounds()
+
+    def relative_error(self, ratio: float) -> float:
+        return self._flat.relative_error(ratio)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         return self._flat.sample(n, generator).reshape(n, *self._shape)

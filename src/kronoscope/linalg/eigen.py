@@ -10,7 +10,7 @@ from torch import Tensor
 from .._checks import finite
 from .._errors import InputError
 
-_EPS = torch.finfo(torch.float64).eps
+EPS = torch.finfo(torch.float64).eps
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,13 @@ class Eigendecomposition:
     Attributes:
         values: (rows,), float64. Round-off may have left some slightly negative; none is clamped.
         vectors: (rows, rows), float64, orthonormal columns.
+        round_off: By how much the decomposition may be off, as an eigenvalue: eps lmax, or 0 for a diagonal matrix,
+            which is its own decomposition.
     """
 
     values: Tensor
     vectors: Tensor
+    round_off: float = 0.0
 
     @property
     def root_values(self) -> Tensor:
@@ -52,20 +55,21 @@ def eigendecomposition(name: str, matrix: Tensor, dtype: torch.dtype | None = No
         ) from None
     lowest, highest = float(values[0]), float(values[-1])
     rounded = dtype or matrix.dtype
-    eps = torch.finfo(rounded).eps if rounded.is_floating_point else _EPS
+    eps = torch.finfo(rounded).eps if rounded.is_floating_point else EPS
     if lowest < -8 * len(values) * eps * max(highest, 0.0) or highest < 0:
         raise InputError(
             f"{name} must be positive semi-definite, but its smallest eigenvalue is {lowest:.6g} "
             f"(the largest is {highest:.6g})"
         )
-    return Eigendecomposition(values, vectors)
+    is_diagonal = not bool((exact - exact.diagonal().diag()).any())
+    return Eigendecomposition(values, vectors, 0.0 if is_diagonal else EPS * max(highest, 0.0))
 
 
 def symmetric(name: str, matrix: Tensor) -> Tensor:
     """``matrix`` in float64, if it is square, finite and symmetric up to the round-off of its dtype."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.numel() == 0:
         raise InputError(f"{name} must be a square matrix, got shape {tuple(matrix.shape)}")
-    eps = torch.finfo(matrix.dtype).eps if matrix.is_floating_point() else _EPS
+    eps = torch.finfo(matrix.dtype).eps if matrix.is_floating_point() else EPS
     exact = finite(name, matrix).to(torch.float64)
     skew, size = float((exact - exact.mT).abs().max()), float(exact.abs().max())
     if skew > 8 * len(exact) * eps * size:
@@ -79,7 +83,7 @@ def refuse_singular(lowest: float, highest: float, size: int) -> None:
     Raises:
         InputError: It is singular to working precision.
     """
-    if lowest <= size * _EPS * highest:
+    if lowest <= size * EPS * highest:
         raise InputError(
             f"the covariance is singular to working precision (eigenvalues from {lowest:.3g} to {highest:.3g}): "
             "it has no density and no score here; take a larger t"

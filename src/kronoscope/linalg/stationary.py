@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 from .._errors import ConvergenceError, InputError
 from .conjugate_gradients import conjugate_gradients
 from .covariance import LEAST_SHARE, Covariance, KroneckerCovariance
-from .eigen import Eigendecomposition, eigendecomposition, refuse_singular
+from .eigen import EPS, Eigendecomposition, eigendecomposition, refuse_singular
 from .schur import toeplitz_log_det
 from .toeplitz import LARGEST_ENLARGEMENT, Toeplitz
 
@@ -75,6 +76,14 @@ class ToeplitzKroneckerCovariance(Covariance):
         low, high = self._temporal.eigenvalue_bounds()
         smallest, largest = float(self._spatial.values[0]), float(self._spatial.values[-1])
         return min(low * smallest, high * smallest), high * largest
+
+    def relative_error(self, ratio: float) -> float:
+        """tolerance sqrt(kappa) + eps kappa, kappa that of the T. Chan circulant in place of Gamma."""
+        values = torch.outer(self._spatial.values, self._temporal.circulant_values) + ratio
+        low, high = float(values.min()), float(values.max())
+        if low <= 0:
+            return math.inf
+        return self._tolerance * math.sqrt(high / low) + EPS * high / low
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         temporal = self._temporal.sample(n, self.shape[1], generator)

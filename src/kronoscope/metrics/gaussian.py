@@ -10,6 +10,7 @@ from torch import Tensor
 from .. import _checks, diffusion
 from .._errors import InputError
 from ..processes import GaussianLaw
+from ..processes.law import MOST_ERROR
 
 
 def gaussian_kl(p: GaussianLaw, q: GaussianLaw, t: float = 0.0) -> float:
@@ -24,11 +25,18 @@ def gaussian_kl(p: GaussianLaw, q: GaussianLaw, t: float = 0.0) -> float:
         t: Diffusion time, 0 for the laws themselves.
 
     Raises:
-        InputError: The sizes disagree, or one of the marginals is singular.
+        InputError: The sizes disagree, or one of the marginals is singular, or so near that round-off would spoil
+            the KL.
     """
     _same_size(p, q)
     time = _checks.non_negative("t", t)
     root_p, root_q = _cholesky("p", _marginal(p, time), time), _cholesky("q", _marginal(q, time), time)
+    for name, law in (("p", p), ("q", q)):
+        if law.score_error(time) > MOST_ERROR:
+            raise InputError(
+                f"{name} has a nearly singular covariance at t = {time:g}, with the condition number "
+                f"{law.condition_number(time):.1e}: the KL would be off by round-off; take a greater t"
+            )
     whitened = torch.linalg.solve_triangular(root_q, root_p, upper=False)
     excess = torch.linalg.svdvals(whitened).square() - 1
     gap = float(diffusion.alpha(time)) * (p.mean - q.mean).reshape(-1, 1)

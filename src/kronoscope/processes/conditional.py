@@ -31,6 +31,8 @@ class ConditionalLaw(ABC):
     def covariance(self) -> Tensor:
         """Covariance of the unobserved entries in frame-major order, float64.
 
+        Its round-off is 1e-15 of the covariance before conditioning; conditional variances below that have no digit.
+
         Raises:
             InputError: There are too many of them.
         """

@@ -17,6 +17,7 @@ from .conditional import CONDITION_LIMIT, ConditionalLaw, DenseConditional, obse
 from .matheron import IteratedConditional
 
 DENSE_LIMIT = 2**14
+MOST_ERROR = 1e-4  # relative, of a score by round-off
 
 
 class GaussianLaw(ABC):
@@ -102,11 +103,13 @@ class GaussianLaw(ABC):
             t: A number or (batch,); 0 is the law of the data.
 
         Raises:
-            InputError: Bad input, or C_t is singular to working precision (as a singular K is at t = 0).
+            InputError: Bad input, or C_t is singular to working precision (as a singular K is at t = 0), or so near
+                that round-off would be more than 1e-4 (:meth:`score_error`).
         """
         y, scale, noise = self._centred(x, t)
         quadratic = (y * self._operator.solve(y, scale, noise)).sum(dim=(1, 2))
         constant = self._operator.log_det(scale, noise) + self._mean.numel() * math.log(2 * math.pi)
+        self._refuse_inaccurate("density", t)
         return (-0.5 * (quadratic + constant)).to(x)
 
     def score(self, x: Tensor, t: DiffusionTime) -> Tensor:
@@ -117,11 +120,26 @@ class GaussianLaw(ABC):
             t: A number or (batch,); 0 gives the score of the data.
 
         Raises:
-            InputError: Bad input, or C_t is singular to working precision (as a singular K is at t = 0).
+            InputError: Bad input, or C_t is singular to working precision (as a singular K is at t = 0), or so near
+                that round-off would be more than 1e-4 of the score (:meth:`score_error`).
             ConvergenceError: The iterative solver of long sequences stopped short of its tolerance.
         """
         y, scale, noise = self._centred(x, t)
-        return -self._operator.solve(y, scale, noise).to(x)
+        solved = self._operator.solve(y, scale, noise)
+        self._refuse_inaccurate("score", t)
+        return -solved.to(x)
+
+    def score_error(self, t: float) -> float:
+        """Estimate of the relative root-mean-square error of :meth:`score` by round-off, under the marginal at ``t``.
+
+        Round-off of 2e-16 of the largest eigenvalue is an error of 2e-16 kappa_t where the variance is smallest. A
+        factor of K that is diagonal has none. Above 1e-4, :meth:`score` and :meth:`log_prob` refuse.
+
+        Args:
+            t: Diffusion time; 0 is the law of the data.
+        """
+        time = _checks.diffusion_time(t, 1, self._mean)
+        return self._operator.relative_error(float(torch.expm1(time)))
 
     def denoise(self, x: Tensor, t: DiffusionTime) -> Tensor:
         """E[x_0 | x_t = x] = mean + alpha_t K C_t^-1 (x - alpha_t mean); ``x`` itself at t = 0.
@@ -179,6 +197,20 @@ class GaussianLaw(ABC):
         shrink = alpha(time).reshape(-1, 1, 1)
         y = x.to(dtype=torch.float64, device=self._mean.device) - shrink * self._mean
         return y, torch.exp(-time), sigma_squared(time)
+
+    def _refuse_inaccurate(self, what: str, t: DiffusionTime) -> None:
+        """Refuse what round-off would spoil; the smallest t decides."""
+        time = torch.as_tensor(t, dtype=torch.float64).reshape(-1)
+        if not time.numel():
+            return
+        earliest = float(time.min())
+        error = self.score_error(earliest)
+        if error > MOST_ERROR:
+            raise InputError(
+                f"the {what} at t = {earliest:g} would be off by up to {error:.1e} of itself by round-off: the "
+                f"covariance has the condition number {self.condition_number(earliest):.1e}; take a larger t, or add a "
+                "nugget of 1e-9 of the variance to the covariance"
+            )
 
     def _refuse_above(self, what: str, size_name: str, size: int, limit: int) -> None:
         if size > limit:
