@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from kronoscope import InputError, data, models
+from kronoscope.cli import run
 
 # The value of a row is the number of steps from the first row of the series that is fitted to.
 HOUR = 3600
@@ -211,7 +212,7 @@ def daily_run(request, tmp_path_factory):
     table = pd.DataFrame({"when": written(times, request.param), "temp": daily(times) + noise})
     table.to_csv(folder / "all.csv", index=False)
     reading = {"path": str(folder / "all.csv"), "time": "when", "frames": 24}
-    settings = models.FitSettings(network="linear", mean="free", scaling="standard")
+    settings = models.FitSettings(network="linear", mean="free", scaling="standard", test=0.4)
     config = models.training_config("linear", {"max_steps": 0})
     models.fit_run(data.read(**reading), settings, config, folder / "run", source=reading)
     return request.param, folder, table
@@ -285,3 +286,19 @@ def test_times_of_few_digits_stand_on_the_grid_that_they_round(tmp_path, times, 
     np.testing.assert_array_equal(got.values.ravel(), np.arange(len(times) // 4 * 4))
     np.testing.assert_allclose(got.starts, times[::4], atol=2 * 10.0**-digits)
     assert got.step == pytest.approx(times[1] - times[0], rel=1e-6)
+
+
+def test_audit_of_a_run_takes_the_file_that_was_fitted_to(daily_run, tmp_path, capsys):
+    """As many sequences of other days would be taken for those that the run trained on and held out."""
+    style, folder, table = daily_run
+    made, page = str(folder / "made.csv"), str(tmp_path / "page.html")
+    assert run(["sample", str(folder / "run"), "--out", made, "-n", "40", "--force", "-q"]) == 0
+    told = ["--run", str(folder / "run"), "--out", page, "--independent", "-q", "--force"]
+    shuffled = tmp_path / "shuffled.csv"
+    table.sample(frac=1, random_state=0).to_csv(shuffled, index=False)
+    assert run(["audit", str(shuffled), made, *told]) in (0, 1)
+    times = pd.date_range("2024-01-02 08:00", periods=24 * 40 + 22, freq="h")  # 40 blocks, begun two hours late
+    other = tmp_path / "other.csv"
+    pd.DataFrame({"when": written(times, style), "temp": daily(times)}).to_csv(other, index=False)
+    assert run(["audit", str(other), made, *told]) == 2
+    assert "holds other sequences than the file" in capsys.readouterr().err

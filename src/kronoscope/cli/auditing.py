@@ -149,6 +149,11 @@ def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
     units = told["data"].get("units") or [None] * len(names)  # runs of before have none
     sequences, notes = data.arrange(sequences, names, tuple(units), ("the run", str(real)))
     sequences = replace(sequences, notes=(*sequences.notes, *notes))
+    if models.fingerprint(sequences) != told["data"].get("fingerprint"):
+        raise InputError(
+            f"{real} holds other sequences than the file that {run} was fitted to, so the run does not say which of "
+            "them it held out: give that file, or leave out --run and say how to read this one"
+        )
     parts = told["split"]
     trained = sequences.subset(parts["train"]).complete()
     return (
