@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import kronoscope as ks
-from kronoscope import data
+from kronoscope import _checks, data
 
 X = np.random.default_rng(0).standard_normal((24, 4, 2))
 T = torch.from_numpy(X)
@@ -148,3 +148,10 @@ def test_a_misspelled_setting_suggests_the_nearest_name():
         fit(network="unroled")
     with pytest.raises(ks.InputError, match="did you mean num_blocks"):
         fit(network_options={"blocks": 3})
+
+
+@pytest.mark.parametrize("values", [0.1, [0.1, 1.1], np.array([0.1]), torch.tensor(0.1, dtype=torch.float64)])
+def test_numbers_keep_their_digits_on_the_way_to_float64(values):
+    """By way of float32 a diffusion time of 0.1 would be 0.10000000149."""
+    got = _checks.tensor("t", values, torch.float64)
+    np.testing.assert_array_equal(got.numpy(), np.asarray(values, dtype=np.float64))

@@ -112,7 +112,8 @@ def tensor(
         raise TypeError(f"{name} must be numbers, got {described(values)}") from None
     if converted.is_complex():
         raise InputError(f"{name} must be real, got {converted.dtype}")
-    return converted if dtype is None else converted.to(dtype)
+    # Anew: 0.1 became float32 above, where no dtype was asked for.
+    return converted if dtype is None else torch.as_tensor(values, dtype=dtype, device=device)
 
 
 def module(name: str, value: object) -> None:
