@@ -12,7 +12,7 @@ from pathlib import Path
 import killed_case
 import pytest
 
-from kronoscope import InputError, experiments
+from kronoscope import InputError, cli, experiments
 from kronoscope.experiments import folders, learning, reproductions
 from kronoscope.experiments.sweeps import RESULTS, TABLE
 
@@ -160,6 +160,23 @@ def test_a_folder_with_a_strangers_file_is_kept_as_it_is(tiny, monkeypatch, tmp_
     (out / "thesis.tex").unlink()
     study(out)
     assert before.items() <= measured(out).items()
+
+
+def test_an_interrupted_study_says_that_the_same_command_continues(tiny, monkeypatch, tmp_path, capsys):
+    """As by Ctrl-C; before anything was written it says that, too."""
+    out = tmp_path / "out"
+    command = ["reproduce", killed_case.STUDY, "--quick", "--quiet", "--out", str(out)]
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(learning.sweeps, "_write", interrupted)
+        assert cli.run(command) == 130
+    assert capsys.readouterr().err == f"kronoscope: interrupted; {out} is incomplete: the same command continues\n"
+    monkeypatch.setattr(reproductions, "fresh_folder", interrupted)
+    assert cli.run([*command[:-1], str(tmp_path / "other")]) == 130
+    assert capsys.readouterr().err == "kronoscope: interrupted; nothing was written\n"
 
 
 def test_force_deletes_no_file_of_the_user_within_what_is_ours(tiny, tmp_path):

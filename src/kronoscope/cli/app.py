@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .._errors import InputError
-from .interruptions import Commands
+from .interruptions import Commands, naming_next
 from .progress import progress, say
 from .ranges import App
 from .text_options import READING, DayFirst, Decimal, Encoding, NaValues, Separator, split_names
@@ -303,7 +303,8 @@ def demo(
     def stage(title: str) -> Any:
         return progress(title, quiet)
 
-    page = experiments.demo(out, seed=seed, quick=quick, force=force, stage=stage)
+    with naming_next(out, "give --force to begin again"):
+        page = experiments.demo(out, seed=seed, quick=quick, force=force, stage=stage)
     say(f"report: {page}", quiet)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperGroup
@@ -21,3 +24,14 @@ class Commands(TyperGroup):
             done = [str(path) for path in _files.written]
             more = f"written before that: {', '.join(done[-3:])}" if done else "nothing was written"
             raise InterruptedCommand(f"interrupted; {more}") from None
+
+
+@contextmanager
+def naming_next(out: Path, command: str) -> Iterator[None]:
+    """Let an interruption of what writes into the folder ``out`` name the command that goes on from there."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if any(out in path.parents for path in _files.written):
+            raise InterruptedCommand(f"interrupted; {out} is incomplete: {command}") from None
+        raise

@@ -10,6 +10,7 @@ import typer
 
 from .._errors import InputError
 from .app import Force, Quiet, Seed, app
+from .interruptions import naming_next
 from .progress import progress, say
 
 __all__ = ["app", "reproduce"]
@@ -60,7 +61,8 @@ def reproduce(
         return progress(title, quiet)
 
     target = out or Path(f"reproduce-{name}")
-    with joblib.parallel_config(n_jobs=jobs) if jobs else nullcontext():
+    following = "the same command continues" if studies[name].resumable else "give --force to begin again"
+    with naming_next(target, following), joblib.parallel_config(n_jobs=jobs) if jobs else nullcontext():
         run = evidence.reproduce if name in evidence.MODULES else experiments.reproduce
         page = run(name, target, quick=quick, seed=seed, force=force, stage=stage)
     say(f"report: {page}", quiet)
