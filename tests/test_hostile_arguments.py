@@ -155,3 +155,47 @@ def test_numbers_keep_their_digits_on_the_way_to_float64(values):
     """By way of float32 a diffusion time of 0.1 would be 0.10000000149."""
     got = _checks.tensor("t", values, torch.float64)
     np.testing.assert_array_equal(got.numpy(), np.asarray(values, dtype=np.float64))
+
+
+def test_lists_of_numbers_are_float64():
+    law = ks.GaussianSequence(ks.kernels.PowerExponential(2.0), [[1.0, 0.1], [0.1, 0.7]], times=3)
+    assert float(law.spatial_covariance[0, 1]) == 0.1
+
+
+PLAIN = ks.GaussianSequence(ks.kernels.PowerExponential(2.0), torch.eye(2), times=4)
+SEEN = torch.tensor([[True, True], [False, False], [True, False], [True, True]])
+TURNED = torch.eye(2) + 0.5j * torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
+KERNEL = ks.kernels.PowerExponential(2.0)
+COMPLEX = {
+    "Sigma of a kernel": lambda made: ks.GaussianSequence(KERNEL, made(TURNED), times=4),
+    "Sigma, dense": lambda made: ks.processes.DenseGaussian(made(TURNED), 1),
+    "Gamma": lambda made: ks.processes.SeparableGaussian(made(TURNED), torch.eye(2)),
+    "Sigma, separable": lambda made: ks.processes.SeparableGaussian(torch.eye(2), made(TURNED)),
+    "blocks": lambda made: ks.processes.BlockToeplitzSequence(made(torch.stack([TURNED, 0 * TURNED]))),
+    "terms": lambda made: ks.processes.KroneckerSum([(KERNEL, made(TURNED))], 4),
+    "times": lambda made: ks.GaussianSequence(KERNEL, torch.eye(2), made(torch.tensor([0, 1 + 1j, 2]))),
+    "mean": lambda made: ks.GaussianSequence(KERNEL, torch.eye(2), 4, made(torch.ones(4, 2) * 1j)),
+    "a kernel's parameter": lambda made: ks.kernels.PowerExponential(made(torch.tensor(2 + 1j))),
+    "a kernel's times": lambda made: KERNEL(made(torch.tensor([1 + 1j])), torch.zeros(1)),
+    "a kernel's lags": lambda made: KERNEL.at_lag(made(torch.tensor([1 + 1j]))),
+    "x of a score": lambda made: PLAIN.score(torch.ones(1, 4, 2) * 1j, 0.1),
+    "t of a score": lambda made: PLAIN.score(torch.ones(1, 4, 2), made(torch.tensor(0.1 + 1j))),
+    "values": lambda made: PLAIN.condition_on(SEEN, made(torch.ones(4, 2) * 1j)),
+    "training data": lambda made: ks.fit(made(torch.ones(9, 4, 2) * 1j), max_steps=1),
+    "real sequences of an audit": lambda made: ks.audit(made(torch.ones(9, 4, 2) * 1j), np.ones((9, 4, 2))),
+    "data of an estimator": lambda made: ks.estimators.Separable().fit(torch.ones(9, 4, 2) * 1j),
+    "what a score returns": lambda made: ks.metrics.score_kl(lambda x, t: x * 1j, PLAIN),
+    "what an affine score returns": lambda made: ks.metrics.score_kl(lambda x, t: x * 1j, PLAIN, linear=True),
+    "a number of calls": lambda made: ks.sampling.ddim(np.complex128(4)),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("made", [lambda x: x, lambda x: x.numpy()], ids=["torch", "numpy"])
+@pytest.mark.parametrize("name", COMPLEX)
+def test_complex_numbers_are_refused_wherever_real_ones_are_taken(name, made):
+    """Not made real with a warning: half of a Hermitian covariance is another law."""
+    with pytest.raises(
+        (TypeError, ValueError), match=r"must be real|must be a number|floating dtype|real numbers|whole"
+    ):
+        COMPLEX[name](made)

@@ -34,7 +34,7 @@ def non_negative(name: str, value: float) -> float:
 def real(name: str, value: float) -> float:
     """``value`` as a float, if it is a finite number."""
     try:
-        if isinstance(value, str | bytes):
+        if isinstance(value, str | bytes) or is_complex(value):
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, RuntimeError):
@@ -49,7 +49,7 @@ def real(name: str, value: float) -> float:
 def count(name: str, value: int, least: int = 1, most: int | None = None) -> int:
     """``value`` as an int, if it is a whole number of at least ``least`` and at most ``most``."""
     try:
-        whole = not isinstance(value, bool | str) and bool(int(value) == value)
+        whole = not (isinstance(value, bool | str) or is_complex(value)) and bool(int(value) == value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
         whole = False
     if not whole:
@@ -59,6 +59,11 @@ def count(name: str, value: int, least: int = 1, most: int | None = None) -> int
     if most is not None and value > most:
         raise InputError(f"{name} must be at most {most}, got {described(value)}")
     return int(value)
+
+
+def is_complex(value: Any) -> bool:
+    """Whether ``value`` holds complex numbers, which numpy and torch make real with a warning at most."""
+    return value.is_complex() if isinstance(value, Tensor) else bool(np.iscomplexobj(value))
 
 
 def described(value: object) -> str:
@@ -86,6 +91,8 @@ def array(name: str, values: Any, kinds: str = "biuf") -> np.ndarray:
         converted = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     except (TypeError, ValueError, RuntimeError):
         converted = np.empty(0, dtype=object)
+    if converted.dtype.kind == "c":
+        raise TypeError(f"{name} must be real, got {converted.dtype}")
     if converted.dtype.kind not in kinds:
         raise TypeError(f"{name} must be an array of numbers, got {described(values)}")
     return converted
@@ -107,13 +114,14 @@ def tensor(
             f"({name}.filled(...)) or leave them out"
         )
     try:
-        converted = torch.as_tensor(values, device=device)
+        # A list of Python's numbers is one of float64, which torch would round to float32.
+        plain = values if isinstance(values, Tensor | np.ndarray) or dtype is not None else np.asarray(values)
+        converted = torch.as_tensor(plain, dtype=None if is_complex(values) else dtype, device=device)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TypeError(f"{name} must be numbers, got {described(values)}") from None
     if converted.is_complex():
         raise InputError(f"{name} must be real, got {converted.dtype}")
-    # Anew: 0.1 became float32 above, where no dtype was asked for.
-    return converted if dtype is None else torch.as_tensor(values, dtype=dtype, device=device)
+    return converted
 
 
 def module(name: str, value: object) -> None:

@@ -185,14 +185,14 @@ def _refuse_bent(
 def _center(center: Tensor | None, size: int) -> Tensor:
     if center is None:
         return torch.zeros(size, dtype=torch.float64)
-    flat = center.detach().to(device="cpu", dtype=torch.float64).reshape(-1)
+    flat = _checks.tensor("center", center, torch.float64, "cpu").detach().reshape(-1)
     if len(flat) != size:
         raise InputError(f"center must have {size} entries, one for each frame and feature, got {len(flat)}")
     return _checks.finite("center", flat)
 
 
 def _spread(spread: Tensor | float, size: int) -> Tensor:
-    root = torch.as_tensor(spread).detach().to(device="cpu", dtype=torch.float64)
+    root = _checks.tensor("spread", spread, torch.float64, "cpu").detach()
     if root.ndim == 2 and root.shape == (size, size):
         return _checks.finite("spread", root)
     if root.ndim == 0:

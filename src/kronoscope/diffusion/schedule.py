@@ -17,7 +17,7 @@ from .._typing import DiffusionTime
 
 
 def _time(t: DiffusionTime) -> Tensor:
-    return t if isinstance(t, Tensor) and t.is_floating_point() else torch.as_tensor(t, dtype=torch.float64)
+    return t if isinstance(t, Tensor) and t.is_floating_point() else _checks.tensor("t", t, torch.float64)
 
 
 def alpha(t: DiffusionTime) -> Tensor:

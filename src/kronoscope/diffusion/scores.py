@@ -33,6 +33,8 @@ def evaluate(score: ScoreFunction, x: Tensor, t: float, where: str = "") -> Tens
             f"score must return a tensor of the shape of x, {tuple(x.shape)}, "
             f"got {tuple(value.shape)} at t = {t:.4g}{where}"
         )
+    if value.is_complex():
+        raise InputError(f"score must return real numbers, got {value.dtype} at t = {t:.4g}{where}")
     bad = int((~torch.isfinite(value)).sum())
     if bad:
         raise InputError(

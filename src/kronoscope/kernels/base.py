@@ -114,8 +114,8 @@ class StationaryKernel(Kernel):
         """k at distance |h - h'| >= 0, elementwise, float64."""
 
     def __call__(self, h: Tensor, h_prime: Tensor) -> Tensor:
-        h = torch.as_tensor(h, dtype=torch.float64)
-        return self.of_distance((h - torch.as_tensor(h_prime, dtype=torch.float64, device=h.device)).abs())
+        h = _checks.tensor("h", h, torch.float64)
+        return self.of_distance((h - _checks.tensor("h_prime", h_prime, torch.float64, h.device)).abs())
 
 
 def written(value: object) -> str:

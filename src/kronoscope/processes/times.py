@@ -24,7 +24,9 @@ def sequence_times(times: int | ArrayLike | Tensor) -> Tensor:
         _memory.check_bytes(BYTES_A_TIME * number, f"a process of times={number:.4g}", "give fewer times (--frames)")
         return torch.arange(number, dtype=torch.float64)
     try:
-        plain = times if isinstance(times, Tensor | np.ma.MaskedArray) else np.asarray(times, dtype=np.float64)
+        plain = times if isinstance(times, Tensor | np.ma.MaskedArray) else np.asarray(times)
+        if not (isinstance(times, Tensor) or _checks.is_complex(plain)):
+            plain = plain.astype(np.float64)
     except (TypeError, ValueError):
         got = _checks.described(times)
         raise TypeError(f"times must be a number of frames or a 1-D array of numbers, got {got}") from None
