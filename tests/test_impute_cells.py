@@ -213,7 +213,8 @@ def test_parquet_keeps_schema_metadata_and_types(tmp_path):
     path, out = tmp_path / "a.parquet", tmp_path / "b.parquet"
     table = pa.Table.from_pandas(frame())
     table = table.replace_schema_metadata({**table.schema.metadata, b"station": b"42"})
-    pq.write_table(table, path, compression={"temp": "zstd", "text": "none"}, row_group_size=5)
+    compression = {"temp": "zstd", "text": "none"}
+    pq.write_table(table, path, compression=compression, row_group_size=5, use_dictionary=["kind", "count"])
     filled = fill(path, out, [1 / 3, 2 / 3, 5.4, 300.0], columns=FEATURES)
     before, after = (pq.ParquetFile(p) for p in (path, out))
     assert after.schema_arrow.equals(before.schema_arrow, check_metadata=True)

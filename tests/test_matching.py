@@ -177,7 +177,7 @@ def test_variables_and_columns_that_a_run_does_not_know_are_passed_over(tmp_path
     x = np.random.default_rng(0).normal(size=(len(STAMPS), 2)).cumsum(axis=0)
     wind = xr.DataArray(x, {"time": STAMPS, "site": ["a", "b"]}, ("time", "site"), name="wind").to_dataset()
     wind.to_netcdf(tmp_path / "x.nc", engine="h5netcdf")
-    wind.assign(flag=("time", np.zeros(len(x), dtype="i4")), note=("n", ["text"])).to_netcdf(
+    wind.isel(site=[1, 0]).assign(flag=("time", np.zeros(len(x), dtype="i4")), note=("n", ["text"])).to_netcdf(
         tmp_path / "more.nc", engine="h5netcdf"
     )
     told = ["--frames", str(N), "--network", "unrolled", "--max-steps", "2", "--mean", "feature", "-q"]
