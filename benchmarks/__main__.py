@@ -27,6 +27,7 @@ NAMES = (
     "compiler",
     "compiler-speed",
     "forgeries",
+    "fuzz",
     "kills",
 )
 COLUMNS = ("name", "value", "unit", "baseline", "ratio", "floor", "note")

@@ -2,7 +2,7 @@
 
 ``hostile(number, folder)`` writes file ``number`` and says how it is to be read and, where that is certain, what must
 come out. Families: damage of valid files in every format, wrong encodings, mixed types, huge numbers, odd times,
-archives that unpack to more than fits, names that are paths or HTML.
+archives that unpack to more than fits, names that are paths or HTML; more of them in ``fuzzing_claims``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xarray as xr
+from fuzzing_cases import Case, Family, Rng, any_ending, save, small_series, small_table, small_values
+from fuzzing_claims import CLAIMS
 
 MARK = "alert(7919)"
 HOSTILE_NAMES = (
@@ -49,80 +50,21 @@ JUNK = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Case:
-    """A file, how to read it, and what must come out (None: a clear error or anything finite)."""
-
-    family: str
-    path: Path
-    options: dict[str, Any] = field(default_factory=dict)
-    expected: np.ndarray | None = None
-    refused: bool = False
-
-
-Rng = np.random.Generator
-Family = Callable[[Rng, Path], Case]
-
-
 def hostile(number: int, folder: Path) -> Case:
     """Case ``number``, written into ``folder``; the families take turns."""
     family = FAMILIES[number % len(FAMILIES)]
     return family(np.random.default_rng([7919, number]), folder)
 
 
-def _values(rng: Rng) -> np.ndarray:
-    n, frames, features = int(rng.integers(12, 16)), int(rng.integers(2, 5)), int(rng.integers(1, 4))
-    return rng.standard_normal((n, frames, features)).round(3)
-
-
-def _table(rng: Rng) -> tuple[pd.DataFrame, np.ndarray]:
-    x = _values(rng)
-    n, frames, features = x.shape
-    table = pd.DataFrame({"sequence": np.repeat(np.arange(n), frames), "frame": np.tile(np.arange(frames), n)})
-    for j in range(features):
-        table[f"v{j}"] = x[..., j].ravel()
-    return table, x
-
-
-def _series(rng: Rng) -> tuple[pd.DataFrame, np.ndarray]:
-    x = _values(rng)
-    n, frames, features = x.shape
-    times = pd.date_range("2020-01-01", periods=n * frames, freq="h")
-    table = pd.DataFrame({"time": times.strftime("%Y-%m-%dT%H:%M:%S")})
-    for j in range(features):
-        table[f"v{j}"] = x[..., j].ravel()
-    return table, x
-
-
-def _save(x: np.ndarray, path: Path) -> Path:
-    table = pd.DataFrame(x.reshape(-1, x.shape[2]), columns=[f"v{j}" for j in range(x.shape[2])])
-    table.insert(0, "sequence", np.repeat(np.arange(len(x)), x.shape[1]))
-    if path.suffix == ".npy":
-        np.save(path, x)
-    elif path.suffix == ".npz":
-        np.savez_compressed(path, values=x)
-    elif path.suffix == ".csv":
-        table.to_csv(path, index=False)
-    elif path.suffix == ".parquet":
-        table.to_parquet(path)
-    else:
-        xr.DataArray(x, dims=("sequence", "time", "feature"), name="u").to_netcdf(path)
-    return path
-
-
-def _ending(rng: Rng) -> str:
-    return str(rng.choice([".npy", ".npz", ".csv", ".parquet", ".nc"]))
-
-
 def truncated(rng: Rng, folder: Path) -> Case:
-    path = _save(_values(rng), folder / f"f{_ending(rng)}")
+    path = save(small_values(rng), folder / f"f{any_ending(rng)}")
     raw = path.read_bytes()
     path.write_bytes(raw[: int(rng.integers(0, len(raw)))])
     return Case("truncated", path)
 
 
 def flipped(rng: Rng, folder: Path) -> Case:
-    path = _save(_values(rng), folder / f"f{_ending(rng)}")
+    path = save(small_values(rng), folder / f"f{any_ending(rng)}")
     raw = bytearray(path.read_bytes())
     for _ in range(int(rng.integers(1, 12))):
         raw[int(rng.integers(len(raw)))] = int(rng.integers(256))
@@ -131,7 +73,7 @@ def flipped(rng: Rng, folder: Path) -> Case:
 
 
 def garbage(rng: Rng, folder: Path) -> Case:
-    path = folder / f"f{_ending(rng)}"
+    path = folder / f"f{any_ending(rng)}"
     heads = (b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"PAR1", b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"\xff\xfe", b"{")
     path.write_bytes(heads[int(rng.integers(len(heads)))] + rng.bytes(int(rng.integers(0, 3000))))
     return Case("garbage", path)
@@ -140,12 +82,12 @@ def garbage(rng: Rng, folder: Path) -> Case:
 def renamed(rng: Rng, folder: Path) -> Case:
     endings = [".npy", ".npz", ".csv", ".parquet", ".nc"]
     one, two = rng.choice(endings, 2, replace=False)
-    path = _save(_values(rng), folder / f"f{one}")
+    path = save(small_values(rng), folder / f"f{one}")
     return Case("wrong ending", path.rename(folder / f"f{two}"), refused=True)
 
 
 def encoded(rng: Rng, folder: Path) -> Case:
-    table, x = _table(rng)
+    table, x = small_table(rng)
     coding = str(rng.choice(["utf-8-sig", "utf-16", "utf-32", "latin-1", "cp500", "utf-8"]))
     table = table.rename(columns={"v0": "Größe é"})
     text = table.to_csv(index=False, lineterminator=str(rng.choice(["\n", "\r\n", "\r"])))
@@ -155,7 +97,7 @@ def encoded(rng: Rng, folder: Path) -> Case:
 
 
 def mixed(rng: Rng, folder: Path) -> Case:
-    table, _ = _table(rng)
+    table, _ = small_table(rng)
     table = table.astype(object)
     for _ in range(int(rng.integers(1, 6))):
         table.iat[int(rng.integers(len(table))), int(rng.integers(table.shape[1]))] = str(rng.choice(JUNK))
@@ -165,7 +107,7 @@ def mixed(rng: Rng, folder: Path) -> Case:
 
 
 def ragged(rng: Rng, folder: Path) -> Case:
-    lines = _table(rng)[0].to_csv(index=False).splitlines()
+    lines = small_table(rng)[0].to_csv(index=False).splitlines()
     for _ in range(int(rng.integers(1, 4))):
         k = int(rng.integers(len(lines)))
         lines[k] = str(
@@ -177,15 +119,15 @@ def ragged(rng: Rng, folder: Path) -> Case:
 
 
 def huge(rng: Rng, folder: Path) -> Case:
-    x = _values(rng)
+    x = small_values(rng)
     place = tuple(int(rng.integers(size)) for size in x.shape)
     x[place] = rng.choice([1e308, -1e308, 1e200, np.inf, -np.inf, 1e-320, 2.0**63, 1.7e38])
     ending = str(rng.choice([".npy", ".csv", ".parquet", ".nc"]))
-    return Case("huge numbers", _save(x, folder / f"f{ending}"), refused=bool(np.isinf(x[place])))
+    return Case("huge numbers", save(x, folder / f"f{ending}"), refused=bool(np.isinf(x[place])))
 
 
 def kinds(rng: Rng, folder: Path) -> Case:
-    x = _values(rng)
+    x = small_values(rng)
     odd: list[Callable[[], np.ndarray]] = [
         lambda: x.astype(complex), lambda: x.astype(str), lambda: x.astype(bool), lambda: x.astype("M8[s]"),
         lambda: x[0, 0], lambda: x[None], lambda: x[:0], lambda: np.array(3.0), lambda: x[..., :0],
@@ -198,7 +140,7 @@ def kinds(rng: Rng, folder: Path) -> Case:
 
 
 def times(rng: Rng, folder: Path) -> Case:
-    table, x = _series(rng)
+    table, x = small_series(rng)
     frames, stamps = x.shape[1], list(table["time"])
     how = int(rng.integers(7))
     k = int(rng.integers(1, len(stamps)))
@@ -228,7 +170,7 @@ def times(rng: Rng, folder: Path) -> Case:
 
 
 def options(rng: Rng, folder: Path) -> Case:
-    table, _ = _series(rng)
+    table, _ = small_series(rng)
     path = folder / "f.csv"
     table.to_csv(path, index=False)
     wild: list[dict[str, Any]] = [
@@ -316,7 +258,7 @@ def wide(rng: Rng, folder: Path) -> Case:
 
 def names(rng: Rng, folder: Path) -> Case:
     """Features, keys and variables with names that are paths, markup or worse."""
-    x = _values(rng)
+    x = small_values(rng)
     n, frames, features = x.shape
     chosen = [str(one) for one in rng.choice(np.array(HOSTILE_NAMES, dtype=object), features, replace=False)]
     ending = str(rng.choice([".npz", ".csv", ".parquet", ".nc"]))
@@ -325,6 +267,7 @@ def names(rng: Rng, folder: Path) -> Case:
         with zipfile.ZipFile(path, "w") as archive, archive.open(f"{chosen[0]}.npy".replace("\x00", ""), "w") as file:
             np.lib.format.write_array(file, x)
     elif ending == ".nc":
+        chosen = [name.replace("\x00", "") for name in chosen]  # which HDF5 cannot write
         array = xr.DataArray(x, dims=("s", "time", "f"), coords={"f": chosen}, name="u", attrs={"units": chosen[0]})
         array.to_netcdf(path, engine="h5netcdf")
     else:
@@ -337,7 +280,7 @@ def names(rng: Rng, folder: Path) -> Case:
 
 def sequences(rng: Rng, folder: Path) -> Case:
     """Sequence columns that are uneven, empty, repeated or out of order."""
-    table, x = _table(rng)
+    table, x = small_table(rng)
     how = int(rng.integers(5))
     if how == 0:
         table = table.drop(index=int(rng.integers(len(table))))
@@ -357,5 +300,5 @@ def sequences(rng: Rng, folder: Path) -> Case:
 
 FAMILIES: tuple[Family, ...] = (
     truncated, flipped, garbage, renamed, encoded, mixed, ragged, huge, kinds, times, options, bomb, names, sequences,
-    truncated, flipped, names, mixed, wide, times,
+    truncated, flipped, names, mixed, wide, times, *CLAIMS,
 )  # fmt: skip

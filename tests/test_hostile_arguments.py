@@ -199,3 +199,12 @@ def test_complex_numbers_are_refused_wherever_real_ones_are_taken(name, made):
         (TypeError, ValueError), match=r"must be real|must be a number|floating dtype|real numbers|whole"
     ):
         COMPLEX[name](made)
+
+
+def test_numbers_reach_the_mathematics_in_float64():
+    """A Python float does not pass through float32 on the way."""
+    exact = torch.tensor(0.01, dtype=torch.float64)
+    assert torch.equal(PROCESS.score(T, 0.01), PROCESS.score(T, exact))
+    assert float(KERNEL.at_lag(0.1)) == float(KERNEL.at_lag(torch.tensor(0.1, dtype=torch.float64)))
+    assert process(times=[0.1, 0.7, 0.9, 1.3]).times.tolist() == [0.1, 0.7, 0.9, 1.3]
+    assert process(mean=[[0.1, 0.2]] * 4).mean.tolist() == [[0.1, 0.2]] * 4

@@ -7,6 +7,7 @@ from model_cases import PROCESS, seeded
 import kronoscope as ks
 from kronoscope import InputError, estimators, metrics
 from kronoscope.models.initial import ESTIMATORS, _read, law_of
+from kronoscope.nn import MLP
 from kronoscope.processes import DenseGaussian
 
 NONE = {"max_steps": 0, "held_out_draws": 64}
@@ -117,7 +118,7 @@ def test_a_mean_travels_into_the_network_and_the_run_folder(tmp_path):
             InputError,
             "initial goes with network=\"unrolled\", .* got 'dit'",
         ),
-        ({"initial": PROCESS, "network": torch.nn.Linear(2, 2)}, InputError, "got 'a module of your own'"),
+        ({"initial": PROCESS, "network": MLP(4, 2)}, InputError, "got 'a module of your own'"),
         ({"initial": PROCESS, "scaling": "standard"}, InputError, "initial must be the name of an estimator unless"),
         ({"initial": PROCESS, "mean": "free"}, InputError, "initial must be the name of an estimator unless"),
         (

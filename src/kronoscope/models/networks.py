@@ -158,6 +158,6 @@ def training_config(name: str | None, overrides: dict[str, Any], also: Iterable[
     if unknown:
         hint = _checks.closest(unknown[0], {*known, *also})
         raise _checks.InputError(
-            f"unknown training settings: {', '.join(unknown)}{hint or '; there are ' + ', '.join(sorted(known))}"
+            f"unknown training settings: {', '.join(unknown)}{hint}; there are {', '.join(sorted(known))}"
         )
     return replace(base, **{k: v for k, v in overrides.items() if v is not None or k == "patience"})
