@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from kronoscope import models
+from kronoscope import data, training
 from kronoscope._errors import InputError
 from kronoscope.cli import run
 from kronoscope.data import SequenceSet
@@ -160,8 +160,14 @@ def tables() -> Iterator[FileCase]:
         ("categories", np.where(WIND > 3, "windy", "calm")),
     ):
         yield FileCase(name, table(PLAIN.assign(x=column)), DAILY, BOTH, NIGHT, way_out="--columns temp,wind")
-    constant = blocks(24, TEMP, WIND, np.ones(len(HOURS)))
-    yield FileCase("constant column", table(PLAIN.assign(flag=1)), DAILY, constant, NIGHT)
+    constant = table(PLAIN.assign(flag=1))
+    yield FileCase("constant column", constant, DAILY, BOTH, NIGHT, way_out="--columns temp,wind")
+    unscaled = blocks(24, TEMP, WIND, np.ones(len(HOURS)))
+    yield FileCase("constant column, kept", constant, DAILY, unscaled, NIGHT, way_out="--scaling none")
+    few = table(PLAIN.iloc[:30])
+    yield FileCase(
+        "a few rows", few, "--time time --frames 6", blocks(3, TEMP[:30], WIND[:30]), NIGHT, way_out="--frames 3"
+    )
     rare, often = np.arange(len(HOURS)) == 100, np.arange(len(HOURS)) % 50 == 7
     for mark, where, column in (("---", rare, "temp"), ("M", often, "temp"), ("<0.5", rare, "wind")):
         marked = PLAIN.assign(**{column: PLAIN[column].astype(object).where(~where, mark)})
@@ -226,9 +232,9 @@ def clocks() -> Iterator[FileCase]:
 
 def panels() -> Iterator[FileCase]:
     """Several series in one table, and sequences."""
-    days = np.tile(pd.date_range("2024-01-01", periods=48).strftime("%Y-%m-%d"), 10)
-    sales = WALK[:480].reshape(10, 48)
-    stores = pd.DataFrame({"store": np.repeat(np.arange(10), 48), "date": days, "sales": sales.ravel()})
+    days = np.tile(pd.date_range("2024-01-01", periods=96).strftime("%Y-%m-%d"), 5)
+    sales = WALK[:480].reshape(5, 96)
+    stores = pd.DataFrame({"store": np.repeat(np.arange(5), 96), "date": days, "sales": sales.ravel()})
     out, options = blocks(12, *sales), "--time date --frames 12"
     yield FileCase("panel", table(stores), options, out, "2024-01-01 00:00:00", way_out="--pivot store")
     region = pd.DataFrame({"region": ["NA", "EU"] * 192, "time": np.repeat(PLAIN["time"][:192], 2), "v": WALK[:384]})
@@ -238,7 +244,9 @@ def panels() -> Iterator[FileCase]:
     rows = [(s, k, 10.0 * s + k) for s, length in enumerate(lengths) for k in range(length)]
     uneven = pd.DataFrame(rows, columns=["sequence", "frame", "v"])
     full = np.array([[10.0 * s + k if k < length else np.nan for k in range(6)] for s, length in enumerate(lengths)])
-    yield FileCase("sequences of several lengths", table(uneven), "", full[..., None], way_out="--missing mask")
+    yield FileCase(
+        "sequences of several lengths", table(uneven), "", full[..., None], way_out="--missing mask --network unrolled"
+    )
     machines = pd.DataFrame({"sequence": np.repeat(np.arange(16), 24), "time": HOURS.strftime("%Y-%m-%d %H:%M")})
     machines["level"] = TEMP
     back = machines.iloc[::-1].sort_values("sequence", kind="stable")
@@ -250,9 +258,11 @@ def panels() -> Iterator[FileCase]:
     leave = {"way_out": "--columns level", "without": ("--time",)}
     yield FileCase("sequences uneven in time", table(holes), "--time time", ONE, **leave)
     static = pd.DataFrame({"sequence": np.repeat(np.arange(16), 24), "frame": np.tile(np.arange(24), 16)})
-    static = static.assign(bpm=TEMP, age=np.repeat(np.arange(16), 24) + 20, ward=7)
-    out = blocks(24, TEMP, static["age"], static["ward"])
-    yield FileCase("columns that do not change", table(static), "", out, names=("bpm", "age", "ward"))
+    static = static.assign(bpm=TEMP, age=np.repeat(np.arange(16), 24) + 20)
+    out, noted = blocks(24, TEMP, static["age"]), "age does not change within a sequence"
+    yield FileCase("a column that does not change", table(static), "", out, names=("bpm", "age"), noted=noted)
+    out = blocks(24, TEMP, static["age"])
+    yield FileCase("a column of one value", table(static.assign(ward=7)), "", out, way_out="--columns bpm,age")
     for name in ("frame", "offset"):
         reserved = table(pd.DataFrame({name: TEMP, "wind": WIND}))
         yield FileCase(f"a feature called {name}", reserved, "--frames 24", blocks(24, WIND), way_out="--columns wind")
@@ -324,9 +334,7 @@ def grids() -> Iterator[FileCase]:
     wrf = xr.Dataset({"t": ("Time", TEMP)}, {"Time": ("Time", np.asarray(HOURS.strftime("%Y-%m-%d_%H:%M:%S")))})
     yield FileCase("times as text of WRF", grid(wrf), "--frames 24", ONE, NIGHT)
     flagged = plain.assign(n=("time", np.ones(len(HOURS), dtype="i4")))
-    yield FileCase(
-        "with a quality flag", grid(flagged), "--frames 24", blocks(24, TEMP, np.ones(384)), NIGHT, ("t", "n")
-    )
+    yield FileCase("with a quality flag", grid(flagged), "--frames 24", ONE, NIGHT, ("t",), way_out="--columns t")
     times = HOURS.delete(range(240, 264))
     observed = xr.Dataset({"t": ("obs", np.delete(TEMP, range(240, 264)))}, {"time": ("obs", times)})
     out = np.delete(ONE, 10, axis=0)
@@ -360,21 +368,30 @@ def examine(case: FileCase, folder: Path) -> Outcome:
 
 
 def first_command(path: Path, options: list[str], folder: Path) -> tuple[SequenceSet | None, str]:
-    """What ``kronoscope fit`` would learn from (None where it refuses), and what it printed."""
-    read: list[SequenceSet] = []
+    """What ``kronoscope fit`` would learn from (None where it refuses), and what it printed.
 
-    def stop(sequences: SequenceSet, *_: object, **__: object) -> None:
-        read.append(sequences)
-        raise InputError("before the training")
+    The command runs as far as its first train step.
+    """
+    read, reached = [], []
 
-    out, err = io.StringIO(), io.StringIO()
-    out_folder = folder / "run"
-    command = ["fit", str(path), "--out", str(out_folder), *options]
-    with mock.patch.object(models, "fit_run", stop), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = run(command)
+    def remember(*arguments: object, **named: object) -> SequenceSet:
+        read.append(data.reading.read(*arguments, **named))  # type: ignore[arg-type]
+        return read[-1]
+
+    def stop(_: object) -> None:
+        reached.append(True)
+        raise InputError("before the first train step")
+
+    out, err, out_folder = io.StringIO(), io.StringIO(), folder / "run"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(data, "read", remember))
+        stack.enter_context(mock.patch.object(training.loop._Run, "until_done", stop))
+        stack.enter_context(contextlib.redirect_stdout(out))
+        stack.enter_context(contextlib.redirect_stderr(err))
+        code = run(["fit", str(path), "--out", str(out_folder), *options])
     if code != 2 or out_folder.exists():
         return None, f"exit code {code}"
-    return (read[0], out.getvalue()) if read else (None, err.getvalue())
+    return (read[0], out.getvalue()) if reached else (None, err.getvalue())
 
 
 def _shape(read: SequenceSet | None, said: str) -> str:

@@ -194,3 +194,16 @@ def test_sequences_of_other_lengths_are_filled_under_a_mask(tmp_path):
     table.drop(index=4).to_csv(tmp_path / "t.csv", index=False)  # the second frame of the second
     read = data.read(tmp_path / "t.csv", missing="mask")
     np.testing.assert_array_equal(read.values[1, :, 0], [10, np.nan, 12, 13, 14])
+
+
+def test_features_that_stay_the_same_within_sequences_are_noted(tmp_path):
+    table = pd.DataFrame({"sequence": np.repeat(np.arange(10), 4), "frame": np.tile(np.arange(4), 10), "v": V[:40]})
+    table["age"] = np.repeat(np.arange(10), 4)
+    table["sex"] = table["age"] % 2
+    table.to_csv(tmp_path / "t.csv", index=False)
+    notes = " ".join(data.read(tmp_path / "t.csv").notes)
+    assert "Warning: age, sex do not change within a sequence" in notes
+    assert "--columns v)" in notes
+    assert data.read(tmp_path / "t.csv", columns=["v"]).notes == ()
+    table.assign(age=3, sex=np.tile([0, 1, 0, 0], 10)).to_csv(tmp_path / "t.csv", index=False)
+    assert data.read(tmp_path / "t.csv").notes == ()

@@ -103,3 +103,17 @@ def test_what_fit_reads_every_command_reads_and_writes_alike(dialect, tmp_path, 
     again.loc[[30, 31, 100], "temp °"] = read.values[[30, 31, 100], 0, 0].round(2)
     wanted = written(again, dialect)
     assert filled == (gzip.decompress(wanted) if dialect == "packed" else wanted)
+
+
+def test_generated_values_beyond_the_limits_are_counted(tmp_path, capsys):
+    rain = np.where(file_cases.WIND > 3, file_cases.WIND, 0.0)
+    frame = pd.DataFrame({"time": file_cases.HOURS, "rain": rain})
+    frame.to_csv(tmp_path / "r.csv", index=False)
+    out = str(tmp_path / "run")
+    options = ["--time", "time", "--frames", "12", "--limits", "rain=0:", "--max-steps", "3", "--network", "linear"]
+    assert run(["fit", str(tmp_path / "r.csv"), "--out", out, *options]) == 0
+    capsys.readouterr()
+    assert run(["sample", out, "-n", "20", "--out", str(tmp_path / "s.csv")]) == 0
+    below = int((pd.read_csv(tmp_path / "s.csv")["rain"] < 0).sum())
+    assert below > 0
+    assert f"note: {below} values of 240 of rain lie beyond its limits 0 to inf" in capsys.readouterr().out

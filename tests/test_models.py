@@ -275,7 +275,7 @@ def test_a_module_of_ones_own(tmp_path):
         ({"validation": 1.0}, "validation must be greater than 0 and less than 1, got 1"),
         ({"mean": "median"}, "mean must be one of"),
         ({"scaling": "robust"}, "scaling must be None or 'standard'"),
-        ({"x": torch.zeros(9, 4, 2), "scaling": "standard"}, "feature_0' does not vary"),
+        ({"x": torch.zeros(9, 4, 2), "scaling": "standard"}, "feature_0, feature_1 do not vary"),
         ({"x": torch.full((9, 4, 2), math.inf)}, "infinit"),
         ({"steps": 5}, "unknown training settings: steps; there are antithetic, batch_size, .*max_steps"),
         ({"learning_rate": -1.0}, "learning_rate must be greater than 0, got -1"),

@@ -284,6 +284,9 @@ def sample(
             progress=lambda done, total: show(done / total, f"{done} of {total} score calls"),
         )
     data.write(out, values, model.container, model.feature_names, starts=starts if dates else None, force=force)
+    limits = data.parse_limits((model.record.get("source") or {}).get("limits") or [])
+    for note in data.beyond_limits(values, model.feature_names, limits):
+        say(f"note: {note}", quiet)
     say(f"{number} sequences: {out}", quiet)
 
 

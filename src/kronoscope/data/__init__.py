@@ -5,7 +5,7 @@ from .csv_format import CsvOptions
 from .demo import demo_weather_path
 from .gaps import GappyFile, open_gappy
 from .generated import read_generated, shared_columns
-from .limits import parse_limits
+from .limits import beyond_limits, parse_limits
 from .matching import arrange, match_features
 from .reading import ENDINGS, from_array, read
 from .sequences import Container, Coordinate, SequenceSet, Source
@@ -29,6 +29,7 @@ __all__ = [
     "Transform",
     "Windows",
     "arrange",
+    "beyond_limits",
     "block_windows",
     "check_target",
     "column_names",

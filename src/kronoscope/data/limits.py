@@ -130,6 +130,23 @@ def _far_columns(columns: FloatArray) -> NDArray[np.bool_]:
         return np.asarray(reach >= (1 - 1e-9) * OUTLIER_RANGES * (high - low)) & (there > 0)
 
 
+def beyond_limits(values: FloatArray, names: Sequence[str], limits: Limits) -> list[str]:
+    """Notes that count generated values (..., d) beyond a limit of a feature or of its column before the pivot."""
+    notes = []
+    for name, pair in limits.items():
+        low, high = _check_pair(name, pair)
+        columns = [j for j, feature in enumerate(names) if feature == name or feature.startswith(f"{name}_")]
+        part = values[..., columns]
+        outside = (part < low) | (part > high)
+        if outside.any():
+            share = f"{counted(int(outside.sum()), 'value')} of {part.size}"
+            notes.append(
+                f"{share} of {name} lie beyond its limits {low:g} to {high:g}: limits say which values are learnt "
+                "from, and the learnt law does not know them."
+            )
+    return notes
+
+
 def _far_outlier(values: FloatArray, j: int, source: Source) -> str | None:
     column = values[..., j]
     if np.isnan(column).all():

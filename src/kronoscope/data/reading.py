@@ -28,6 +28,7 @@ from .names import check_names
 from .repeats import refuse_repeated_times
 from .sequences import Container, SequenceSet, Source, ending_of, first_line, list_names
 from .sizes import check_archive, check_array
+from .static_features import note_static
 from .step_search import refuse_irregular
 from .time_forms import TimeForm
 
@@ -294,7 +295,7 @@ def _finish(source: Source, cutting: Cutting, limits: Limits | None, missing: st
         source = apply_limits(source, limits)
         blocks = cut(source, grid, missing)
         container = replace(source.container, step=blocks.step, timezone=grid.timezone)
-        notes = (*source.notes, *blocks.notes)
+        notes = (*source.notes, *blocks.notes, *note_static(blocks.values, source.names))
         return SequenceSet(blocks.values, source.names, blocks.starts, blocks.step, True, container, notes, grid)
     if cutting.step is not None:
         raise InputError("step is for one long series, but these are sequences: leave out --step")
@@ -307,7 +308,7 @@ def _finish(source: Source, cutting: Cutting, limits: Limits | None, missing: st
         raise InputError(f"no sequence is {'complete' if missing == 'drop' else 'with a value'}. {' '.join(left_out)}")
     starts = None if source.starts is None else source.starts[keep]
     container = replace(source.container, timezone=_zone(starts))
-    notes = (*source.notes, *left_out)
+    notes = (*source.notes, *left_out, *note_static(source.values[keep], source.names))
     return SequenceSet(source.values[keep], source.names, starts, container.step, False, container, notes)
 
 

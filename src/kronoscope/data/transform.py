@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 from .. import _checks
 from .._codec import parse_json
 from .._errors import InputError
+from .feature_columns import columns_option
 from .margins import MARGINS, MonotoneMap, fit_margins, refuse_atoms
-from .sequences import FloatArray, Starts, Step, nanoseconds, step_from_json, step_to_json
+from .sequences import FloatArray, Starts, Step, list_names, nanoseconds, step_from_json, step_to_json
 
 # The mean Gregorian year, in nanoseconds.
 YEAR_DAYS = 365.2425
@@ -23,6 +24,7 @@ _YEAR = YEAR_DAYS * 86_400e9
 _WORST_CONDITION = 100.0
 
 _LARGEST = 1e150
+_MOST_NAMES = 30  # in the advice of a message
 _FOLDS = 20
 
 MEANS = ("zero", "feature", "free")
@@ -284,6 +286,17 @@ def _least_squares(design: FloatArray, targets: FloatArray) -> FloatArray:
     return np.asarray(solution, dtype=np.float64)
 
 
+def _constant(still: list[str], names: list[str]) -> str:
+    """That features do not vary, and how to leave them out, in the words of a message."""
+    varying = [name for name in names if name not in still]
+    leave_out = f" with columns= ({columns_option(varying)})" if 0 < len(varying) <= _MOST_NAMES else ""
+    what, it = ("the features {} do", "them") if len(still) > 1 else ("the feature '{}' does", "it")
+    return (
+        f"{what.format(list_names(still))} not vary over the training sequences and cannot be scaled: leave {it} "
+        f"out{leave_out}, or give scaling=None (--scaling none)"
+    )
+
+
 def _scale(centred: FloatArray, x: FloatArray, names: list[str]) -> FloatArray:
     size = np.nanmax(np.abs(x), axis=(0, 1))
     if size.max() > _LARGEST:
@@ -293,6 +306,5 @@ def _scale(centred: FloatArray, x: FloatArray, names: list[str]) -> FloatArray:
     moves = np.minimum(scale, np.nanstd(centred, axis=(0, 1)))  # with mean "zero", a constant is no variation
     constant = moves <= 1e-12 * size
     if constant.any():
-        name = names[int(np.argmax(constant))]
-        raise InputError(f"the feature '{name}' does not vary over the training sequences, so it cannot be scaled")
+        raise InputError(_constant([name for name, same in zip(names, constant) if same], names))
     return scale

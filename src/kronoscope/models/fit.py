@@ -234,7 +234,9 @@ def prepare(
 ) -> Prepared:
     """Split, fit the transform to the training part alone, scale."""
     if len(sequences) < FEWEST_SEQUENCES:
-        raise InputError(f"a fit needs at least {FEWEST_SEQUENCES} sequences, got {len(sequences)}")
+        few = len(sequences) * sequences.values.shape[1] // FEWEST_SEQUENCES
+        shorter = f": give shorter ones with frames= (--frames {few})" if sequences.consecutive and few else ""
+        raise InputError(f"a fit needs at least {FEWEST_SEQUENCES} sequences, got {len(sequences)}{shorter}")
     if not 0 < _checks.real("validation", validation) < 1:
         raise InputError(f"validation must be greater than 0 and less than 1, got {validation:g}")
     split = data.split(sequences, test=test, validation=validation, gap=gap, generator=generator)
