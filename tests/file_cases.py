@@ -218,11 +218,12 @@ def clocks() -> Iterator[FileCase]:
         ("months YYYY-MM", months.strftime("%Y-%m"), 12, "30.436875D"),
         ("quarters", pd.date_range("1960-01-01", periods=240, freq="QS").strftime("%Y-%m-%d"), 4, "91.310625D"),
         ("years since 1800", years.strftime("%Y-%m-%d"), 10, "365.2425D"),
-        ("decimal years", (1960 + np.arange(480) / 12).round(3), 12, "0.0833333333333333"),
         ("jitter", HOURS + pd.to_timedelta(RNG.integers(-40, 40, len(HOURS)), unit="s"), 24, "1h"),
     ):
         out = blocks(frames, WALK[: len(times)])
         yield FileCase(name, series(times), f"--time time --frames {frames}", out, "", way_out=f"--step {step}")
+    years = series((1960 + np.arange(480) / 12).round(3))
+    yield FileCase("decimal years", years, "--time time --frames 12", blocks(12, WALK), "1960.0")
     business = series(pd.bdate_range("2015-01-01", periods=300).strftime("%Y-%m-%d"), name="date")
     leave = {"way_out": "--columns v", "without": ("--time",)}
     yield FileCase("business days", business, "--time date --frames 5", blocks(5, WALK[:300]), **leave)
