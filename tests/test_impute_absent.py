@@ -79,7 +79,7 @@ def long_files(draw):
     return (start + gaps + end).encode(), (start + full + end).encode(), len(absent), options
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(long_files())
 def test_absent_times_become_rows_in_their_place(tmp_path_factory, file):
     before, after, count, options = file

@@ -69,7 +69,7 @@ def csv_files(draw):
     return start, [*pieces, tail], decimals
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(csv_files())
 def test_a_csv_keeps_every_byte_outside_its_gaps(tmp_path_factory, file):
     start, pieces, decimals = file
@@ -157,6 +157,39 @@ def changed_cell(content, place, value, decimal=".", **dialect):
 )  # fmt: skip
 def test_the_dialect_of_a_file_stays(before, after, place, value, dialect):
     assert changed_cell(before, place, value, ",", **dialect) == after
+
+
+ROWS = "\n".join(f"{20240100 + k};{k},5;{{}}" for k in range(1, 10)) + "\n"
+WRITTEN = {
+    "units": "day;temp;rain\n;degC;mm\n" + ROWS,
+    "preamble": "Station 42\nmade up\n\nday;temp;rain\n" + ROWS,
+    "comment": "# made up\nday;temp;rain\n" + ROWS,
+    "separator line": "sep=;\nday;temp;rain\n" + ROWS,
+    "accents": "day;temp;rain\n".replace("temp", "température") + ROWS,
+    "trailing separators": "day;temp;rain\n" + ROWS.replace("\n", ";\n"),
+    "blank lines": "day;temp;rain\n\n" + ROWS.replace("\n", "\n\n"),
+    "tabs": ("day;temp;rain\n" + ROWS).replace(";", "\t").replace(",", "."),
+    "blanks": ("day;temp;rain\n" + ROWS).replace(";", "  ").replace(",", "."),
+}
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_what_reading_takes_for_a_table_is_written_back_as_it_was(tmp_path, kind, encoding, newline):
+    mark = "NA" if kind in ("blanks", "units") else ""
+    decimal = "." if kind in ("tabs", "blanks") else ","
+    rain = [f"{k}{decimal}25" for k in range(9)]
+    before, after = (
+        WRITTEN[kind].format(*(cell if k in (4, 6) else rain[k] for k in range(9))).replace("\n", newline)
+        for cell in (mark, f"7{decimal}24")
+    )
+    path, out = tmp_path / "a.csv", tmp_path / "b.csv"
+    path.write_bytes(before.encode(encoding))
+    text = data.CsvOptions.checked(separator=" " if kind == "blanks" else None)
+    filled = fill(path, out, 7.241, columns=["rain"], time="day", text=text)
+    assert out.read_bytes().decode(encoding) == after
+    assert filled.number == 2
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-8-sig"])

@@ -89,9 +89,9 @@ class CsvText:
         start = 0
         for line in itertools.islice(_NEWLINE.finditer(text), first_row):
             start = line.end()
-        found = _quoted_rows(text, start, separator) if _QUOTE in text else _lines(text, start)
+        spans = _quoted_rows(text, start, separator) if _QUOTE in text else _lines(text, start)
         blanks = " \t".replace(separator, "") if separator != " " else " \t"
-        return cls(text, tuple((a, b) for a, b in found if text[a:b].strip(blanks)), encoding, separator)
+        return cls(text, tuple((a, b) for a, b in spans if text[a:b].strip(blanks)), encoding, separator)
 
     def fields(self, row: int) -> list[tuple[int, int]]:
         """Where the fields of a row stand, quotation marks included, and the blanks before where blanks separate."""

@@ -141,13 +141,13 @@ class GappyFile:
     def _by_variable(self, chosen: NDArray[np.bool_], values: FloatArray) -> Cells:
         """The chosen values by variable, with the numbers of their cells in it."""
         cells, new = self.cells[chosen], values[chosen]
-        before, found = 0, {}
+        before, by_name = 0, {}
         for name, size in self.sizes.items():
             here = (cells >= before) & (cells < before + size)
             if here.any():
-                found[name] = (cells[here] - before, new[here])
+                by_name[name] = (cells[here] - before, new[here])
             before += size
-        return found
+        return by_name
 
     def _fill(
         self, ending: str, partial: Path, cells: Cells, added: NDArray[np.bool_], values: FloatArray
@@ -183,17 +183,17 @@ class GappyFile:
         assert container.time_name is not None
         old, new = np.flatnonzero((self.cells >= 0).all(axis=1)), np.flatnonzero(added.any(axis=1))
         first, chosen = self.cells[old[0]], np.where(added, values, np.nan)[new]
-        before, found = 0, {}
+        before, by_name = 0, {}
         for name, size in self.sizes.items():
             here = np.flatnonzero((first >= before) & (first < before + size))
             if len(here):
                 rows = (self.cells[old, here[0]] - before) // self.stride % self.num_rows
                 outer, inner = divmod(first[here] - before, self.num_rows * self.stride)
-                found[name] = np.full((len(new), size // self.num_rows), np.nan)
-                found[name][:, outer * self.stride + inner % self.stride] = chosen[:, here]
+                by_name[name] = np.full((len(new), size // self.num_rows), np.nan)
+                by_name[name][:, outer * self.stride + inner % self.stride] = chosen[:, here]
             before += size
         dim = container.dims[1]
-        return grid_rows.NewTimes(dim, container.time_name, rows, times[old], times[new], container.time_form, found)
+        return grid_rows.NewTimes(dim, container.time_name, rows, times[old], times[new], container.time_form, by_name)
 
 
 _NONE: tuple[NDArray[np.int64], FloatArray] = (np.zeros(0, dtype=np.int64), np.zeros(0))
@@ -220,7 +220,7 @@ def open_gappy(
     try:
         ending, stride = reading._ending(path), 1
         container = Container("array", ending, timezone=timezone, time_form=time_form)
-        told: dict[str, Any] = {"time": time, "columns": columns, "timezone": timezone}
+        reader_options: dict[str, Any] = {"time": time, "columns": columns, "timezone": timezone}
         csv, table = None, None
         if ending in reading.TABLES:
             loaded = reading.load_table(path, ending, text, time=time, columns=columns, pivot=pivot)
@@ -228,12 +228,12 @@ def open_gappy(
             container = replace(container, kind="table", time_name=time)
             ordering = {tables.SEQUENCE, *tables.OFFSETS} if tables.SEQUENCE in table.columns else set()
             numbered = _number_table(table, {time, pivot, *ordering})
-            told |= {"pivot": pivot, "fill_frames": True}
-            source, places = (tables.to_source(content, container, **told) for content in (table, numbered))
+            reader_options |= {"pivot": pivot, "fill_frames": True}
+            source, places = (tables.to_source(content, container, **reader_options) for content in (table, numbered))
             source = loaded.describe(source)
             sizes, rows = {str(name): len(table) for name in table.columns}, len(table)
         elif ending in reading.ARRAYS:
-            reading._refuse(ending, pivot=pivot, **told)
+            reading._refuse(ending, pivot=pivot, **reader_options)
             array, key = reading._load_numpy(path, ending)
             source = reading._from_numpy(array, key, ending)
             places = replace(source, values=np.arange(array.size, dtype=np.float64).reshape(array.shape))
@@ -242,7 +242,7 @@ def open_gappy(
             reading._refuse(ending, pivot=pivot)
             container = replace(container, kind="grid")
             grid = with_time_coordinates(grids.load(path, ending), time)
-            source, places = (grids.to_source(c, container, **told) for c in (grid, _number_grid(grid)))
+            source, places = (grids.to_source(c, container, **reader_options) for c in (grid, _number_grid(grid)))
             sizes = {str(name): int(grid[name].size) for name in grid.data_vars}
             rows, stride = _times_of(grid, source)
         cells = np.where(np.isfinite(places.values), places.values, -1).astype(np.int64)

@@ -147,12 +147,12 @@ def _coordinate(stored: np.ndarray, times: NewTimes) -> np.ndarray:
     old, values = old[order], stored[times.rows[order]].astype(np.float64)
     right = np.clip(np.searchsorted(old, new), 1, len(old) - 1)
     share = (new - old[right - 1]) / (old[right] - old[right - 1])
-    found = values[right - 1] + share * (values[right] - values[right - 1])
+    written = values[right - 1] + share * (values[right] - values[right - 1])
     if stored.dtype.kind == "f":
-        return np.asarray(np.round(found, 9))
-    if np.abs(found - np.rint(found)).max() > 1e-6:
+        return np.asarray(np.round(written, 9))
+    if np.abs(written - np.rint(written)).max() > 1e-6:
         raise InputError(f"the whole numbers of the coordinate '{times.clock}' cannot hold the times that are absent")
-    return to_dtype(found, stored.dtype)[0]
+    return to_dtype(written, stored.dtype)[0]
 
 
 def _packed(stored: np.ndarray, values: FloatArray, attrs: Mapping[str, Any]) -> tuple[np.ndarray, int]:

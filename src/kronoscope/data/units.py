@@ -25,7 +25,7 @@ def units_of(container: Container, names: Sequence[str]) -> Units:
     shared = container.variable is not None or (len(attrs) == 1 and next(iter(attrs)) not in names)
     first = next(iter(attrs.values()), {})
     each = [first if shared else attrs.get(name, {}) for name in names]
-    return tuple(str(one["units"]) if "units" in one else None for one in each)
+    return tuple(str(attributes["units"]) if "units" in attributes else None for attributes in each)
 
 
 def is_same_unit(a: str, b: str) -> bool:
