@@ -14,7 +14,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,10 +64,10 @@ def run() -> list[dict]:
     return rows + [{"name": o.case, "note": f"{o.kind}: moved by {o.moved:.3g} bounds, not refused"} for o in missed]
 
 
-def edits(count: int, seed: int) -> Iterator[Outcome]:
-    """``count`` random edits, in turn on each of the compiled folders."""
+def edits(count: int, seed: int, only: Container[str] | None = None) -> Iterator[Outcome]:
+    """``count`` random edits, in turn on each of the compiled folders, or on those named."""
     generator = torch.Generator().manual_seed(seed)
-    compiled = list(cases())
+    compiled = list(cases(only))
     with tempfile.TemporaryDirectory() as place:
         folders = [Path(place) / str(number) for number in range(len(compiled))]
         for folder, (_, score) in zip(folders, compiled, strict=True):
@@ -78,8 +78,8 @@ def edits(count: int, seed: int) -> Iterator[Outcome]:
             yield _edit(name, score, folders[which], Path(place) / "edited", generator)
 
 
-def cases() -> Iterator[tuple[str, compiler.CompiledScore]]:
-    """Small compiled scores of every iteration, kind of gates, heads, process and dtype."""
+def cases(only: Container[str] | None = None) -> Iterator[tuple[str, compiler.CompiledScore]]:
+    """Small compiled scores of every iteration, kind of gates, heads, process and dtype, or those named."""
     sigma = torch.tensor([[1.0, 0.5], [0.5, 0.8]], dtype=torch.float64)
     exponential, periodic = kernels.PowerExponential(4.0), kernels.Cosine(5.3)
     mean = torch.arange(16, dtype=torch.float64).reshape(8, 2).sin()
@@ -108,7 +108,8 @@ def cases() -> Iterator[tuple[str, compiler.CompiledScore]]:
         ("chebyshev, relu", plain, {"gates": "relu", "tolerance": 0.2, "min_time": 0.2}),
     ]  # fmt: skip
     for name, process, options in asked:
-        yield name, ks.compile_score(process, **options)
+        if only is None or name in only:
+            yield name, ks.compile_score(process, **options)
 
 
 def _edit(name: str, score: compiler.CompiledScore, folder: Path, edited: Path, generator: torch.Generator) -> Outcome:

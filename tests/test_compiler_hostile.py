@@ -259,3 +259,12 @@ def test_costs_grow_with_what_is_asked_for():
     small, large = (ks.compile_score(SMALL, tolerance=each).seconds_to_measure() for each in (0.1, 1e-4))
     assert 0 < small < large < 10
     assert folder.LARGEST_TEXT >= 2**20
+
+
+def test_the_current_folder_is_not_replaced(tmp_path, monkeypatch, capsys):
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    for out in (".", "..", str(tmp_path)):
+        assert run(["compile", "--frames", "4", "--out", out]) == 2
+        assert "the current folder or holds it" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["inner"]

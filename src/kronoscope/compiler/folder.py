@@ -47,8 +47,8 @@ def save(compiled: CompiledScore, folder: str | os.PathLike[str], force: bool = 
         InputError: The folder cannot be written, holds something already (with ``force``: something that is no part of
             a compiled score), or a kernel is not one that ``kernels.parse`` reads back.
     """
-    path = Path(folder)
-    check_target(path, force)
+    check_target(folder, force)
+    path = Path(folder).resolve()
     certificate = compiled.certificate.to_json()
     files = {
         CONFIGURATION: configuration_text(compiled.process, compiled.options).encode(),
@@ -77,6 +77,8 @@ def check_target(folder: str | os.PathLike[str], force: bool = False) -> None:
         if path.exists() or path.is_symlink():
             raise InputError(f"{path} cannot be written: it exists and is no folder")
         return
+    if path.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise InputError(f"{path} cannot be written: it is the current folder or holds it; name a new one")
     names = sorted(entry.name for entry in path.iterdir())
     strange = [name for name in names if name.removesuffix(".partial") not in FILES]
     if names and not force:

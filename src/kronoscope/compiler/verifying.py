@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .. import _checks
 from .._errors import InputError
-from ..nn import merged
+from ..nn import MergedTransformer, merged
 from . import bounds, checking
 from .bases import basis_faults
 from .certificate import Certificate
@@ -107,13 +107,14 @@ def weights_faults(stored: CompiledScore, generator: torch.Generator, fresh: Com
         fresh: A compilation that it must equal up to the round-off that its bound allows, or None.
     """
     options, spectrum, dtype = stored.options, stored.plan.lowered.spectrum, stored.network.enter.dtype
-    faults = _bends(stored)
+    network = merged(stored.network)
+    faults = [] if stored.plan.ranges is not None else _bends(network)
     watch = None if stored.plan.ranges is None else checking.RangeWatch(_deviations(stored))
     for t in checking.random_times(options.min_time, options.max_time, RANDOM_TIMES, generator):
         at = checking.probes(stored.process, t, options.gates == "modulated" and not faults, generator)
         x = at.x.to(dtype)
         with torch.no_grad():
-            score = stored.score(x, t) if watch is None else _watched_score(stored, watch, x, t, faults)
+            score = stored.score(x, t) if watch is None else _watched_score(stored, network, watch, x, t, faults)
         value, deviation = checking.relative_size(score.double() - stored.process.score(x.double(), t), at, spectrum)
         if not value - CERTAINTY * deviation <= stored.bound:
             faults.append(
@@ -139,9 +140,15 @@ def _moved(score: Tensor, fresh: CompiledScore, at: checking.Probes, x: Tensor) 
     ]
 
 
-def _watched_score(stored: CompiledScore, watch: checking.RangeWatch, x: Tensor, t: float, faults: list[str]) -> Tensor:
+def _watched_score(
+    stored: CompiledScore,
+    network: MergedTransformer,
+    watch: checking.RangeWatch,
+    x: Tensor,
+    t: float,
+    faults: list[str],
+) -> Tensor:
     """The score of a network with ReLU gates; units and outputs beyond the ranges of the products become faults."""
-    network = merged(stored.network)
     assert stored.plan.ranges is not None
     with watch.over(network):
         score = network(x, t)
@@ -152,13 +159,10 @@ def _watched_score(stored: CompiledScore, watch: checking.RangeWatch, x: Tensor,
     return score
 
 
-def _bends(stored: CompiledScore) -> list[str]:
+def _bends(network: MergedTransformer) -> list[str]:
     """Units of a network with modulated gates that do not cancel, so that it is not proven affine."""
-    blocks = merged(stored.network).blocks
-    if stored.plan.ranges is not None:
-        return []
     faults = []
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(network.blocks):
         bent = 0 if block.perceptron is None else len(checking.nonlinear_units(block.perceptron))  # type: ignore[arg-type]
         if bent:
             faults.append(f"block {number} has {bent} ReLU units that do not cancel, so the network is not affine in x")
