@@ -64,7 +64,12 @@ def fit(
         int | None,
         typer.Option(min=1, help="Frames in a sequence; needed for one long series.", rich_help_panel=READING),
     ] = None,
-    time: Annotated[str | None, typer.Option(help="Column (coordinate) of times.", rich_help_panel=READING)] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            help="Column (coordinate) of times: ISO 8601, numbers such as 20130131, Unix time.", rich_help_panel=READING
+        ),
+    ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Features, separated by commas; default: all columns.", rich_help_panel=READING)
     ] = None,
