@@ -135,6 +135,18 @@ def test_rows_of_a_file_in_no_order_stand_after_the_one_before_them(tmp_path):
     assert (tmp_path / "b.csv").read_text().splitlines() == expected
 
 
+def test_years_between_two_campaigns_stay_absent(tmp_path):
+    table = hourly(24 * 400, x=0.5)
+    part = table.drop(index=[5, 30, *range(40, 24 * 398), 24 * 398 + 7])
+    part.to_csv(tmp_path / "a.csv", index=False)
+    opened = data.open_gappy(tmp_path / "a.csv", time="when")
+    opened = opened.with_absent(data.BlockGrid.of(opened.source.times, 24))
+    assert opened.source.notes == ("396 blocks without any row left absent: they would be most of the file.",)
+    opened.write(tmp_path / "b.csv", np.full(opened.source.values.shape, 0.5))
+    written = pd.read_csv(tmp_path / "b.csv", parse_dates=["when"])["when"]
+    assert written.tolist() == table["when"].drop(index=range(48, 24 * 398)).tolist()
+
+
 @pytest.mark.parametrize(("calendar", "left"), [("none", 2), ("day", 5)])
 def test_days_on_which_clocks_change_keep_what_they_have(tmp_path, calendar, left):
     stamps = pd.date_range("2024-10-01 04:00", "2024-11-10 04:00", freq="h", tz="UTC").tz_convert("America/New_York")

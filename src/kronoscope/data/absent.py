@@ -11,8 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .block_grid import BlockGrid
-from .sequences import FloatArray, Source, decoded_text
-from .sizes import check_size
+from .sequences import FloatArray, Source, counted, decoded_text
 from .tables import SEQUENCE
 from .time_forms import Times
 from .times import parse
@@ -21,43 +20,46 @@ Whole = NDArray[np.int64]
 _QUARTER = 900 * 10**9
 
 
-def absent_stamps(source: Source, grid: BlockGrid) -> tuple[Times, int]:
-    """The frames of the grid's blocks between the first and the last row that no row stands at.
+def absent_stamps(source: Source, grid: BlockGrid) -> tuple[Times, list[str]]:
+    """The frames of the grid's blocks between the first and the last row that no row stands at, and notes.
 
-    Returns:
-        The times, and how many others have no row: those in no block, because clocks change on their day, and those
-        that a clock shows twice, whose rows cannot be told apart.
+    Frames that have no row are left absent where they stand in no block (clocks change on their day), where a clock
+    shows their time twice, so that rows cannot be told apart, and in blocks without any row where these would be more
+    than all rows of the source.
 
     Raises:
-        InputError: rows of another step than the grid's, or so far apart that the frames between do not fit in memory.
+        InputError: rows of another step than the grid's.
     """
     grid.check_step(source.times)
     places = grid.place(source.times, len(source.values))
     present = np.unique(places.whole[places.on_grid])
     if source.times is None or not len(present):
-        return grid.shown(np.zeros(0, dtype=np.int64)), 0
-    unit = grid.unit if grid.calendar == "none" else math.gcd(grid.unit, _QUARTER)  # days begin at other phases
-    check_size((int(present[-1]) - int(present[0])) / unit * source.values.shape[1], "the series with absent times")
-    frames = np.arange(int(present[0]), int(present[-1]) + 1, unit, dtype=np.int64)
+        return grid.shown(np.zeros(0, dtype=np.int64)), []
+    first, last, notes = int(present[0]), int(present[-1]), []
+    starts = np.unique(places.starts[places.on_grid])
+    bare = (last - first) // (grid.unit * grid.frames) + 1 - len(starts)
+    if bare * grid.frames > len(present):
+        frames = (starts[:, None] + grid.unit * np.arange(grid.frames)).ravel()
+        frames = frames[(frames > first) & (frames < last)]
+        notes.append(f"{counted(bare, 'block')} without any row left absent: they would be most of the file.")
+    else:
+        unit = grid.unit if grid.calendar == "none" else math.gcd(grid.unit, _QUARTER)  # days begin at other phases
+        frames = np.arange(first, last + 1, unit, dtype=np.int64)
     frames = frames[~np.isin(frames, places.whole)]
     if not len(frames):
-        return grid.shown(frames), 0
+        return grid.shown(frames), notes
     at = grid.place_whole(frames)
-    left = int((at.odd & ((frames - present[0]) % grid.unit == 0)).sum())
-    frames = frames[at.on_grid]
-    stamps = grid.shown(frames)
+    left = int((at.odd & ((frames - first) % grid.unit == 0)).sum())
+    stamps = grid.shown(frames[at.on_grid])
     form = source.container.time_form
-    if (
-        isinstance(stamps, pd.DatetimeIndex)
-        and stamps.tz is not None
-        and form is not None
-        and form.kind != "unix"
-        and not form.zone
-    ):
+    if isinstance(stamps, pd.DatetimeIndex) and stamps.tz is not None and form is not None:
         wall = stamps.tz_localize(None)
-        is_told = np.asarray(wall.tz_localize(stamps.tz, ambiguous="NaT", nonexistent="NaT").notna())
-        return stamps[is_told], left + int((~is_told).sum())
-    return stamps, left
+        is_single = np.asarray(wall.tz_localize(stamps.tz, ambiguous="NaT", nonexistent="NaT").notna())
+        if form.kind != "unix" and not form.zone:
+            stamps, left = stamps[is_single], left + int((~is_single).sum())
+    if left:
+        notes.append(f"{counted(left, 'time')} without a row on days on which the clocks change not added.")
+    return stamps, notes
 
 
 def with_stamps(source: Source, stamps: Times) -> Source:

@@ -88,11 +88,9 @@ class GappyFile:
         Raises:
             InputError: Rows of another step than the grid's.
         """
-        stamps, left = absent_stamps(self.source, grid)
+        stamps, notes = absent_stamps(self.source, grid)
         source = with_stamps(self.source, stamps) if len(stamps) else self.source
-        if left:
-            note = f"{counted(left, 'time')} without a row on days on which the clocks change not added."
-            source = replace(source, notes=(*source.notes, note))
+        source = replace(source, notes=(*source.notes, *notes))
         none = np.full((len(stamps), source.values.shape[1]), -1)
         cells = np.concatenate([self.cells, none])
         empty = np.isnan(source.values) & ((cells < 0) | np.concatenate([self.empty, none < 0]))
