@@ -111,7 +111,8 @@ class KroneckerTerms:
 
     def rounded(self, dtype: torch.dtype) -> KroneckerTerms:
         """The map whose T_r and V_r are rounded to ``dtype``; without its lags."""
-        return KroneckerTerms(self.temporal.to(dtype).double(), self.spatial.to(dtype).double())
+        temporal, spatial = (factor.to(dtype).double().contiguous() for factor in (self.temporal, self.spatial))
+        return KroneckerTerms(temporal, spatial)  # in one memory layout, on which the last digits of products depend
 
     def diagonal(self) -> Tensor:
         """(frames, features)."""

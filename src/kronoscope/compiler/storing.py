@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from .. import kernels
+from .. import _checks, kernels
 from .._errors import InputError
 from ..processes import (
     BlockToeplitzSequence,
@@ -57,6 +57,8 @@ def rebuild(description: dict[str, Any], arrays: dict[str, Tensor]) -> GaussianL
     """
     try:
         kind, mean = description["kind"], arrays["mean"]
+        if not isinstance(kind, str) or kind not in ARRAYS:
+            raise InputError(f"kind must be one of {', '.join(ARRAYS)}, got {_checks.described(kind)}")
         if set(arrays) != {"mean", *ARRAYS[kind]}:
             raise InputError(
                 f"a {kind} has the arrays mean, {', '.join(ARRAYS[kind])}, got {', '.join(sorted(arrays))}"
@@ -75,7 +77,8 @@ def rebuild(description: dict[str, Any], arrays: dict[str, Tensor]) -> GaussianL
             return SeparableGaussian(arrays["temporal"], arrays["spatial"], mean)
         return DenseGaussian(arrays["covariance"], mean.shape[1], mean)
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise InputError(f"configuration describes no process: {' '.join(str(error).split())[:200]}") from None
+        reason = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+        raise InputError(f"configuration describes no process: {reason}") from None
 
 
 def configuration_text(process: GaussianLaw, options: Options) -> str:
