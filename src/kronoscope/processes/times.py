@@ -25,7 +25,7 @@ def sequence_times(times: int | ArrayLike | Tensor) -> Tensor:
         return torch.arange(number, dtype=torch.float64)
     try:
         plain = times if isinstance(times, Tensor | np.ma.MaskedArray) else np.asarray(times)
-        if not (isinstance(times, Tensor) or _checks.is_complex(plain)):
+        if not isinstance(plain, Tensor) and not _checks.is_complex(plain):
             plain = plain.astype(np.float64)
     except (TypeError, ValueError):
         got = _checks.described(times)
