@@ -208,3 +208,76 @@ def test_numbers_reach_the_mathematics_in_float64():
     assert float(KERNEL.at_lag(0.1)) == float(KERNEL.at_lag(torch.tensor(0.1, dtype=torch.float64)))
     assert process(times=[0.1, 0.7, 0.9, 1.3]).times.tolist() == [0.1, 0.7, 0.9, 1.3]
     assert process(mean=[[0.1, 0.2]] * 4).mean.tolist() == [[0.1, 0.2]] * 4
+
+
+class Net(nn.Module):
+    def forward(self, x, t):
+        return -x
+
+
+LONGER = ks.GaussianSequence(KERNEL, torch.eye(2), times=5)
+WRONG_KINDS = {
+    "swapped": (lambda: ks.metrics.score_kl(PLAIN, PLAIN.score), "score and process are swapped: score must be a func"),
+    "swapped for a network": (lambda: ks.metrics.score_kl(PLAIN, Net()), "score and process are swapped"),
+    "swapped in a probe": (lambda: ks.probes.jacobian(PLAIN, PLAIN.score), "score and process are swapped"),
+    "two laws": (
+        lambda: ks.metrics.score_kl(LONGER, PLAIN),
+        r"score must be .* got a GaussianSequence: give its method",
+    ),
+    "two scores": (
+        lambda: ks.metrics.score_kl(PLAIN.score, PLAIN.score),
+        "process must be a Gaussian law.*got a method",
+    ),
+    "sequences as the law": (
+        lambda: ks.metrics.score_kl(PLAIN.score, torch.ones(9, 4, 2)),
+        "process must be a Gaussian",
+    ),
+    "a class": (lambda: ks.metrics.score_kl(Net, PLAIN), r"score must be a network, got the class Net.*score=Net\("),
+    "a class of laws": (
+        lambda: ks.metrics.score_kl(Net(), ks.GaussianSequence),
+        "process must be .* class GaussianSeq",
+    ),
+    "another shape": (
+        lambda: ks.metrics.score_kl(LONGER.score, PLAIN),
+        r"score must be of as many .*\(4, 2\).*\(5, 2\)",
+    ),
+    "a dtype by name": (
+        lambda: ks.metrics.score_kl(PLAIN.score, PLAIN, dtype="float64"),
+        "dtype must be a floating dtype",
+    ),
+    "linear as a word": (lambda: ks.metrics.score_kl(PLAIN.score, PLAIN, linear="yes"), "linear must be True or False"),
+    "p": (lambda: ks.metrics.gaussian_kl(PLAIN.score, PLAIN), "p must be a Gaussian law"),
+    "q": (lambda: ks.metrics.gaussian_kl(PLAIN, None), "q must be a Gaussian law.*got None"),
+    "q of a distance": (lambda: ks.metrics.bures_wasserstein(PLAIN, Net()), "q must be a Gaussian law.*got a Net"),
+    "modes": (
+        lambda: ks.probes.jacobian(PLAIN.score, PLAIN, num_samples=2).by_mode(Net()),
+        "process must be a Gaussian",
+    ),
+    "sampling a law": (
+        lambda: ks.sampling.sample(PLAIN, (2, 4, 2), ks.sampling.ddim(4)),
+        "score must be .* its method",
+    ),
+    "sampler first": (
+        lambda: ks.sampling.sample(ks.sampling.ddim(4), (2, 4, 2), PLAIN.score),
+        "score must be a function",
+    ),
+    "sampler by name": (
+        lambda: ks.sampling.sample(PLAIN.score, (2, 4, 2), "ddim"),
+        "table must be a sampler.*got 'ddim'",
+    ),
+    "shape and sampler": (
+        lambda: ks.sampling.sample(PLAIN.score, ks.sampling.ddim(4), (2, 4, 2)),
+        "table must be a samp",
+    ),
+    "law of a sampler": (lambda: ks.sampling.law(PLAIN.score, ks.sampling.ddim(4), 4, 2), "table must be a sampler"),
+    "error of a sampler": (lambda: ks.sampling.law_error(PLAIN, ks.sampling.ddim(4)), "table must be a sampler"),
+    "likelihood": (lambda: ks.sampling.flow_log_prob(PLAIN, torch.ones(1, 4, 2)), "score must be a function"),
+    "compiling a score": (lambda: ks.compile_score(PLAIN.score), "process must be a Gaussian law.*got a method"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_KINDS)
+def test_scores_laws_and_samplers_in_each_others_place_are_named(name):
+    call, message = WRONG_KINDS[name]
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()

@@ -78,6 +78,13 @@ def described(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def kind(value: object) -> str:
+    """What ``value`` is, for an error message: plain values and arrays as :func:`described`, others by their type."""
+    if value is None or isinstance(value, str | int | float | complex | np.ndarray | Tensor):
+        return described(value)
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+
+
 def array(name: str, values: Any, kinds: str = "biuf") -> np.ndarray:
     """``values`` as an array of numbers or truth values (numpy's ``kinds``); NaN where an entry is masked.
 
@@ -134,6 +141,30 @@ def module(name: str, value: object) -> None:
         raise TypeError(
             f"{name} must be a network, got the class {value.__name__}: build one first, {name}={value.__name__}(...)"
         )
+
+
+def score(name: str, value: object) -> None:
+    """Refuse what is no function (x, t), and say what of it is one.
+
+    Raises:
+        TypeError: ``value`` is a class, or cannot be called.
+    """
+    module(name, value)
+    if callable(value):
+        return
+    if callable(getattr(value, "score", None)):
+        raise TypeError(f"{name} must be a function of (x, t), got {kind(value)}: give its method, {name}=....score")
+    raise TypeError(f"{name} must be a function of (x, t), such as process.score, got {kind(value)}")
+
+
+def floating(name: str, dtype: object) -> None:
+    """Refuse what is no floating dtype of torch.
+
+    Raises:
+        TypeError: As said.
+    """
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"{name} must be a floating dtype such as torch.float32, got {described(dtype)}")
 
 
 def closest(word: str, known: Iterable[str]) -> str:

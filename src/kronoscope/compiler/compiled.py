@@ -14,7 +14,7 @@ from .. import _checks, diffusion
 from .._errors import InputError
 from .._typing import DiffusionTime
 from ..nn import MergedTransformer, ReLUTransformer, merged
-from ..processes import GaussianLaw
+from ..processes import GaussianLaw, require_law
 from . import bounds, cost
 from .assembly import assemble
 from .certificate import Certificate
@@ -82,8 +82,7 @@ def compile_score(
         >>> compiled.certificate.depth, compiled.certificate.worst.value < 1e-12
         (2, True)
     """
-    if not isinstance(process, GaussianLaw):
-        raise TypeError(f"process must be a Gaussian law, got {type(process).__name__}")
+    require_law("process", process)
     options = Options(
         iteration, tolerance, min_time, max_time, gates, heads, max_lag, max_depth, product_layers,
         str(dtype).removeprefix("torch."),

@@ -25,6 +25,7 @@ def evaluate(score: ScoreFunction, x: Tensor, t: float, where: str = "") -> Tens
         TypeError: The score returned no tensor.
         InputError: It returned another shape, or values that are NaN or infinite.
     """
+    _checks.score("score", score)
     value = score(x, t)
     if not isinstance(value, Tensor):
         raise TypeError(f"score must return a tensor, got {type(value).__name__} at t = {t:.4g}{where}")

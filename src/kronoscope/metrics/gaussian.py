@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import _checks, diffusion
 from .._errors import InputError
-from ..processes import GaussianLaw
+from ..processes import GaussianLaw, require_law
 from ..processes.law import MOST_ERROR
 
 
@@ -81,6 +81,8 @@ def total_variation_bound(kl: float) -> float:
 
 
 def _same_size(p: GaussianLaw, q: GaussianLaw) -> None:
+    require_law("p", p)
+    require_law("q", q)
     sizes = [(law.num_frames, law.num_features) for law in (p, q)]
     if sizes[0] != sizes[1]:
         raise InputError(f"p and q must have the same (frames, features), got {sizes[0]} and {sizes[1]}")

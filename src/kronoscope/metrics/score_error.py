@@ -12,7 +12,13 @@ import torch
 from .. import _checks, diffusion
 from .._errors import InputError
 from .._typing import ScoreFunction
-from ..processes import GaussianLaw, SquaredError, affine_squared_error, sampled_squared_error
+from ..processes import (
+    GaussianLaw,
+    SquaredError,
+    affine_squared_error,
+    require_score_and_law,
+    sampled_squared_error,
+)
 
 EXACT = 1e-6  # of the value: the estimate of what a result that is called exact may miss
 
@@ -100,10 +106,15 @@ def score_kl(
         The value with its standard error and its resolution in time.
 
     Raises:
+        TypeError: Arguments of another kind; swapped ones are named.
         InputError: Times out of order, fewer than two samples a node, a score that misbehaves or (``linear``) is
             not affine.
     """
+    require_score_and_law(score, process)
+    _checks.floating("dtype", dtype)
     batch_size = _checks.count("batch_size", batch_size)
+    if not isinstance(linear, bool):
+        raise TypeError(f"linear must be True or False, got {_checks.described(linear)}")
     if linear:
         square = _of_affine(score, process, dtype, device)
     else:

@@ -17,7 +17,7 @@ from .. import _checks, diffusion
 from .._calls import taking
 from .._errors import InputError
 from ..nn import DiT, PositionTransformer, ReLUTransformer, UnrolledTransformer
-from ..processes import GaussianLaw
+from ..processes import GaussianLaw, require_law
 
 Patch = Literal["zero", "mean"]
 Heads = Sequence[tuple[nn.Linear | str, slice]]
@@ -135,6 +135,7 @@ class _Measure:
     def of(
         cls, process: GaussianLaw, count: int, min_time: float, max_time: float, generator: torch.Generator | None
     ) -> _Measure:
+        require_law("process", process)
         _checks.count("num_samples", count, 2)
         generator = _checks.generator_or_seed_zero(generator)
         low, high = (float(diffusion.clock(_checks.positive("time", t))) for t in (min_time, max_time))

@@ -17,7 +17,7 @@ from .._calls import taking
 from .._errors import InputError, KronoscopeError
 from .._intervals import student_reach
 from .._typing import ScoreFunction
-from ..processes import GaussianLaw, GaussianSequence
+from ..processes import GaussianLaw, GaussianSequence, require_law, require_score_and_law
 
 Method = Literal["autograd", "finite-differences"]
 GROUPS = 10
@@ -149,6 +149,7 @@ class JacobianProbe:
         Raises:
             InputError: A process of other frames or features than the Jacobian.
         """
+        require_law("process", process)
         want, got = (self.num_frames, self.num_features), (process.num_frames, process.num_features)
         if got != want:
             raise InputError(f"process must have {want[0]} frames and {want[1]} features, got {got[0]} and {got[1]}")
@@ -219,6 +220,11 @@ def jacobian(
 
     Source: for the identity, Stein (1981), "Estimation of the mean of a multivariate normal distribution", lemma 2.
     """
+    if process is None:
+        _checks.score("score", score)
+    else:
+        require_score_and_law(score, process)
+    _checks.floating("dtype", dtype)
     t = _checks.positive("t", t)
     count = _checks.count("num_samples", num_samples, least=2)
     if method not in get_args(Method):

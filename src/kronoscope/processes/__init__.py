@@ -1,7 +1,7 @@
 """Laws of sequences: sample, log_prob, score, denoise, condition_on. All exact."""
 
 from .conditional import ConditionalLaw
-from .law import GaussianLaw
+from .law import GaussianLaw, require_law, require_score_and_law
 from .matrices import DenseGaussian, SeparableGaussian
 from .nonseparable import BlockToeplitzSequence, KroneckerSum
 from .sequence import GaussianSequence
@@ -17,5 +17,7 @@ __all__ = [
     "SeparableGaussian",
     "SquaredError",
     "affine_squared_error",
+    "require_law",
+    "require_score_and_law",
     "sampled_squared_error",
 ]

@@ -20,6 +20,40 @@ DENSE_LIMIT = 2**14
 MOST_ERROR = 1e-4  # relative, of a score by round-off
 
 
+def require_law(name: str, value: object) -> None:
+    """Refuse what is no Gaussian law.
+
+    Raises:
+        TypeError: As said, with the argument that ``value`` was given for.
+    """
+    if not isinstance(value, GaussianLaw):
+        raise TypeError(f"{name} must be a Gaussian law, such as ks.GaussianSequence, got {_checks.kind(value)}")
+
+
+def require_score_and_law(score: object, process: object) -> None:
+    """Refuse a pair that is no score with a Gaussian law, swapped arguments and scores of another shape by name.
+
+    Raises:
+        TypeError: An argument is of another kind, or both are swapped.
+        InputError: The score is that of a law of another shape.
+    """
+    if isinstance(score, GaussianLaw) and not isinstance(process, GaussianLaw):
+        raise TypeError(
+            "score and process are swapped: score must be a function of (x, t) and process a Gaussian law, "
+            f"got {_checks.kind(score)} as score and {_checks.kind(process)} as process"
+        )
+    _checks.score("score", score)
+    require_law("process", process)
+    assert isinstance(process, GaussianLaw)
+    owner = getattr(score, "__self__", None)
+    if isinstance(owner, GaussianLaw):
+        got, want = (owner.num_frames, owner.num_features), (process.num_frames, process.num_features)
+        if got != want:
+            raise InputError(
+                f"score must be of as many (frames, features) as process, {want}, got the score of a law of {got}"
+            )
+
+
 class GaussianLaw(ABC):
     """A Gaussian law N(mean, K) of sequences (frames, features), and of their noised marginals at every t.
 

@@ -18,7 +18,7 @@ from .._typing import DiffusionTime, ScoreFunction
 from ..diffusion.schedule import broadcast
 from .builders import exponential_sde
 from .runner import sample
-from .tables import SamplerTable
+from .tables import SamplerTable, require_table
 
 CONDITIONAL_METHODS = ("replacement", "dps", "mmps")
 CG_TOLERANCE = 1e-4
@@ -118,10 +118,13 @@ def sample_given(
     """
     if method not in CONDITIONAL_METHODS:
         raise InputError(f"method must be one of {', '.join(CONDITIONAL_METHODS)}, got {method!r}")
+    _checks.score("score", score)
+    _checks.floating("dtype", dtype)
     _checks.count("num", num)
     _checks.count("resamplings", resamplings)
     mask, values = _observed(mask, values)
     table = exponential_sde(64) if table is None else table
+    require_table(table)
     shape = (num, *mask.shape)
     generator = _checks.generator_or_seed_zero(generator)
     if method == "replacement":

@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from .. import diffusion
+from .. import _checks, diffusion
 from .._errors import InputError
 from .._typing import ScoreFunction
-from ..processes import DenseGaussian, GaussianLaw
-from .tables import SamplerTable
+from ..processes import DenseGaussian, GaussianLaw, require_law
+from .tables import SamplerTable, require_table
 
 SINGULAR = 1e-6  # of the largest standard deviation: a smaller one says nothing of the scale of a sequence
 
@@ -47,6 +47,9 @@ def law(
     Raises:
         InputError: The score is not affine, misbehaves, or N d is above 4096.
     """
+    require_table(table)
+    _checks.score("score", score)
+    _checks.floating("dtype", dtype)
     if denoise:
         table = table.with_denoising()
     size = diffusion.dense_size(num_frames, num_features)
@@ -79,6 +82,8 @@ def law_error(table: SamplerTable, process: GaussianLaw) -> float:
     Raises:
         InputError: The generated covariance is singular (as when every sequence comes out the same).
     """
+    require_table(table)
+    require_law("process", process)
     generated = law(table, process.score, process.num_frames, process.num_features)
     root, info = torch.linalg.cholesky_ex(generated.covariance())
     if int(info):

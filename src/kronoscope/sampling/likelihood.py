@@ -62,6 +62,7 @@ def flow_log_prob(
     Source: Song et al., "Score-based generative modeling through SDEs", ICLR 2021, arXiv:2011.13456, section 4.3 and
     appendix D.2.
     """
+    _checks.score("score", score)
     _checks.finite("x", _checks.sequences("x", x).detach())
     if _checks.count("num_steps", num_steps, 2) % 2:
         raise InputError(f"num_steps must be even, so that half as many say the error, got {num_steps}")

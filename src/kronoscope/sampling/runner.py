@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import _checks, _memory, diffusion
 from .._errors import InputError
 from .._typing import ScoreFunction
-from .tables import SamplerTable
+from .tables import SamplerTable, require_table
 
 BATCH_VALUES = 2**22
 
@@ -51,6 +51,9 @@ def sample(
     Raises:
         InputError: The score returned another shape, NaN or infinity (the message says at which call).
     """
+    _checks.score("score", score)
+    require_table(table)
+    _checks.floating("dtype", dtype)
     num, num_frames, num_features = _sizes(shape)
     _memory.check_bytes(
         num * (4 * num_frames * num_features + 100), f"drawing {num:.4g} sequences of that shape", "draw fewer at once"
@@ -106,8 +109,8 @@ def _run(score: ScoreFunction, table: SamplerTable, noise: _Noise, count_call: C
 
 
 def _sizes(shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    if len(shape) != 3:
-        raise InputError(f"shape must be (num, frames, features), got {tuple(shape)}")
+    if not isinstance(shape, Sequence) or len(shape) != 3:
+        raise InputError(f"shape must be (num, frames, features), got {_checks.described(shape)}")
     num, num_frames, num_features = shape
     return (
         _checks.count("num", num, least=0),

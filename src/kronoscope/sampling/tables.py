@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from .. import _checks
 from .._errors import InputError
 
 
@@ -114,3 +115,13 @@ class SamplerTable:
             noise=(*self.noise[:-1], math.hypot(self.noise[-1], math.sqrt(again)), 0.0),
             end_time=0.0,
         )
+
+
+def require_table(table: object) -> None:
+    """Refuse what is no sampler table.
+
+    Raises:
+        TypeError: As said.
+    """
+    if not isinstance(table, SamplerTable):
+        raise TypeError(f"table must be a sampler, such as ks.sampling.ddim(32), got {_checks.kind(table)}")
