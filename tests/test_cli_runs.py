@@ -401,3 +401,20 @@ def test_an_interruption_while_the_page_is_made_says_how_to_make_it(source, tmp_
     assert cli("report", folder, "--quiet") == 0
     assert ks.load(folder).num_frames == 4
     assert models.has_page(folder, models.read_settings(folder))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_that_becomes_another_exception_is_one_all_the_same(finished, monkeypatch, capsys, number):
+    """As where it comes in the middle of an import."""
+
+    def spoilt(*arguments, **options):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            raise RecursionError("in __getattr__") from None
+
+    monkeypatch.setattr(models, "load", spoilt)
+    before = signal.getsignal(number)
+    refused(capsys, ["sample", finished, "--out", "never.csv"], "interrupted; nothing was written", code=130)
+    assert signal.getsignal(number) == before

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 import warnings
-from types import FrameType
 
 from .. import _files
-from .failures import SHOW_TRACEBACK, failure, one_line
+from .failures import INTERRUPTED, SHOW_TRACEBACK, failure, one_line
+from .interruptions import Signals, interruption
 from .streams import guarded
 
 
@@ -19,7 +18,10 @@ def main(arguments: list[str] | None = None) -> None:
 
     Exits 0 when done, 1 on a failed check or divergence, 2 on bad input, 70 on a defect of kronoscope, 130 interrupted.
     """
-    sys.exit(run(arguments))
+    code = run(arguments)
+    if code == INTERRUPTED:
+        os._exit(code)  # Python itself would end as killed by the signal where it came while a module was imported
+    sys.exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -27,18 +29,18 @@ def run(arguments: list[str] | None = None) -> int:
     with guarded(), warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore")  # of libraries, about their own insides; what matters is said by a command
-        previous = signal.signal(signal.SIGTERM, _as_interrupt)
-        try:
-            return _outcome(arguments)
-        except (Exception, KeyboardInterrupt) as error:
-            if os.environ.get(SHOW_TRACEBACK):
-                traceback.print_exception(error)
-            message, code = failure(error)
-            if message is not None:
-                print(f"kronoscope: {one_line(message)}", file=sys.stderr, flush=True)
-            return code
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+        with Signals() as signals:
+            try:
+                return _outcome(arguments)
+            except (Exception, KeyboardInterrupt) as error:
+                if os.environ.get(SHOW_TRACEBACK):
+                    traceback.print_exception(error)
+                message, code = failure(error)
+                if signals.came and code != INTERRUPTED:
+                    message, code = str(interruption()), INTERRUPTED
+                if message is not None:
+                    print(f"kronoscope: {one_line(message)}", file=sys.stderr, flush=True)
+                return code
 
 
 def _outcome(arguments: list[str] | None) -> int:
@@ -52,7 +54,3 @@ def _outcome(arguments: list[str] | None) -> int:
     outcome = app(arguments, standalone_mode=False)
     sys.stdout.flush()
     return outcome if isinstance(outcome, int) else 0
-
-
-def _as_interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

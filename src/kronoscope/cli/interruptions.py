@@ -1,10 +1,12 @@
-"""What an interrupted command says: what it had written before."""
+"""What interrupts a command, and what an interrupted one says: what it had written before."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from typer.core import TyperGroup
@@ -21,9 +23,37 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            done = [str(path) for path in _files.written]
-            more = f"written before that: {', '.join(done[-3:])}" if done else "nothing was written"
-            raise InterruptedCommand(f"interrupted; {more}") from None
+            raise interruption() from None
+
+
+def interruption() -> InterruptedCommand:
+    """Says what an interrupted command had written."""
+    done = [str(path) for path in _files.written]
+    more = f"written before that: {', '.join(done[-3:])}" if done else "nothing was written"
+    return InterruptedCommand(f"interrupted; {more}")
+
+
+class Signals:
+    """Ctrl-C and SIGTERM as ``KeyboardInterrupt``, with the memory that one came.
+
+    Code of other packages may turn the exception into another one, above all while it is imported.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def __enter__(self) -> Signals:
+        numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._interrupt) for number in numbers}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self.came = True
+        raise KeyboardInterrupt
 
 
 @contextmanager
