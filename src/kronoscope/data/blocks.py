@@ -39,7 +39,8 @@ def cut(source: Source, grid: BlockGrid, missing: str = "drop") -> Blocks:
     """
     frames = grid.frames
     if len(source.values) < frames:
-        raise InputError(f"{counted(len(source.values), 'row')} are too few for a sequence of {frames} frames")
+        rows = counted(len(source.values), "row")
+        raise InputError(f"{rows} are too few for a sequence of {frames} frames: give fewer frames= (--frames)")
     if source.times is None:
         return _by_row(source, grid, missing)
     return _by_time(source, grid, missing)

@@ -20,7 +20,12 @@ _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([T ].*)?|\d{1,2}:\d{2}(:
 
 
 def to_numbers(
-    table: pd.DataFrame, names: Sequence[str], special: Collection[str | None] = (), *, is_text: bool = False
+    table: pd.DataFrame,
+    names: Sequence[str],
+    special: Collection[str | None] = (),
+    *,
+    is_text: bool = False,
+    reserved: Collection[str] = (),
 ) -> FloatArray:
     """The columns as (T, d) in float64, NaN where a value is missing.
 
@@ -29,6 +34,7 @@ def to_numbers(
         names: of the columns.
         special: columns that hold times, sequences or pivot values.
         is_text: whether the file is a .csv, in which na_values can name marks of missing values.
+        reserved: names that no feature may have, which the advice of an error leaves out.
 
     Raises:
         InputError: a column without values, of something else than real numbers, or with an infinite one.
@@ -38,11 +44,11 @@ def to_numbers(
     if not plain:
         for name, dtype in zip(names, chosen.dtypes, strict=True):
             if not _is_real(dtype) and not chosen[name].isna().all():
-                raise InputError(_not_numbers(table, name, special, is_text))
+                raise InputError(_not_numbers(table, name, special, reserved, is_text))
     values = np.asarray(chosen.to_numpy(dtype=np.float64, na_value=np.nan))
     empty = np.flatnonzero(np.isnan(values).all(axis=0))
     if empty.size:
-        others = _leave_out(table, names[int(empty[0])], special)
+        others = _leave_out(table, names[int(empty[0])], {*special, *reserved})
         raise InputError(f"the column '{names[int(empty[0])]}' holds no value; {others}")
     infinite = np.argwhere(np.isinf(values))
     if len(infinite):
@@ -59,14 +65,16 @@ def _is_real(dtype: np.dtype | ExtensionDtype) -> bool:
     return pd.api.types.is_numeric_dtype(dtype) and dtype.kind not in "bc"
 
 
-def _not_numbers(table: pd.DataFrame, name: str, special: Collection[str | None], is_text: bool) -> str:
+def _not_numbers(
+    table: pd.DataFrame, name: str, special: Collection[str | None], reserved: Collection[str], is_text: bool
+) -> str:
     column = table[name]
     text = column.astype(str)
     readable = (pd.to_numeric(text, errors="coerce").notna() | column.isna()).to_numpy()
     row = int(np.argmin(readable)) if not readable.all() else 0
     example = str(column.iloc[row])[:40]
     problem = f"the column '{name}' is no column of numbers ({example!r} in row {row + 1})"
-    others = _leave_out(table, name, special)
+    others = _leave_out(table, name, {*special, *reserved})
     marks = list(dict.fromkeys(text[~readable])) if is_text and 2 * readable.sum() >= len(column) else []
     if 0 < len(marks) <= _MOST_MARKS and all(mark.isprintable() for mark in marks):
         option = " ".join(f"--na-values={shlex.quote(mark)}" for mark in marks)

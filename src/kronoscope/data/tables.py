@@ -172,7 +172,8 @@ def to_source(
             raise InputError(f"pivot is for long tables, but this one has a column '{SEQUENCE}'")
         full = _with_all_frames(table) if fill_frames and time is None else table
         return _sequences(full, features, container, time, timezone)
-    values = to_numbers(table, features, special, is_text=container.ending in TEXTS)
+    is_text, reserved = container.ending in TEXTS, (SEQUENCE, *OFFSETS)
+    values = to_numbers(table, features, special, is_text=is_text, reserved=reserved)
     if time is None:
         if pivot is not None:
             raise InputError("pivot needs time= (--time), the name of the column of times")
