@@ -26,7 +26,8 @@ import numpy as np
 
 FILES = 400
 BATCH = 40  # files a process; a dead process loses one of them, which is counted, and the next begins after it
-PATIENCE = 10  # seconds that a command may take
+PATIENCE = 10  # seconds of the processor that a command may take: a shared machine shows others in the clock
+DEADLINE = 120  # seconds by the clock, for a command that waits
 RUN = "run"  # a finished run, beside the cases
 QUIET = ["--quiet"]
 
@@ -39,7 +40,7 @@ class Outcome:
         number, family: Of the file.
         command: Its words.
         code: Exit code; None where the process died or was stopped.
-        seconds: It took.
+        seconds: Of the processor.
         lines: On standard error.
         fault: What must not be, in words; empty where all is well.
     """
@@ -75,7 +76,10 @@ def run(files: int = FILES, first: int = 0) -> Iterator[dict[str, Any]]:
         f"over {PATIENCE} s": (_count(faults, "took longer"), "0 is asked for"),
         "partial outputs": (_count(faults, "left"), "0 is asked for"),
         "other faults": (_others(faults), "died, or more than one line; 0 is asked for"),
-        "slowest": (slowest.seconds, f"s; file {slowest.number} ({slowest.family}), {slowest.command}"),
+        "slowest": (
+            slowest.seconds,
+            f"s of the processor; file {slowest.number} ({slowest.family}), {slowest.command}",
+        ),
         "memory": (resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, "GB, the most that a process took"),
     }
     for name, (value, note) in counts.items():
@@ -117,7 +121,7 @@ def _received(ours: Connection, worker: Any) -> Iterator[Outcome]:
     begun: dict[str, Any] = {}
     while True:
         try:
-            message = ours.recv() if ours.poll(3 * PATIENCE) else None
+            message = ours.recv() if ours.poll(DEADLINE) else None
         except EOFError:
             if not begun:
                 raise RuntimeError("a process ended before its first file: its own error is above") from None
@@ -134,7 +138,7 @@ def _received(ours: Connection, worker: Any) -> Iterator[Outcome]:
                 "the process died" if message == {} else f"took longer than {3 * PATIENCE} s, with no way to stop it"
             )
             worker.kill()
-            yield Outcome(**begun, code=None, seconds=3.0 * PATIENCE, lines=0, fault=fault)
+            yield Outcome(**begun, code=None, seconds=float(DEADLINE), lines=0, fault=fault)
             return
 
 
@@ -167,7 +171,7 @@ def _outcome(number: int, scratch: Path, report: Connection) -> Outcome:
     words = command_for(number, case, scratch, out)
     names = {"number": number, "family": case.family, "command": " ".join(words[:1])}
     report.send(names)
-    began = time.monotonic()
+    began = time.process_time()
     fault, code = "", None
     with _silence() as (_, errors):
         try:
@@ -177,7 +181,7 @@ def _outcome(number: int, scratch: Path, report: Connection) -> Outcome:
             fault = f"took longer than {PATIENCE} s"
         except BaseException as error:  # what leaves the command line is what is looked for
             fault = f"traceback: {type(error).__name__}: {error}"
-    seconds = time.monotonic() - began
+    seconds = time.process_time() - began
     lines = errors.getvalue()
     late = f"took longer than {PATIENCE} s" if seconds > PATIENCE else ""
     fault = fault or late or _fault(code, lines, before, folder, out)
@@ -245,6 +249,8 @@ def _fault(code: int | None, lines: str, before: dict[str, bytes], folder: Path,
         if written:
             return f"refused, but left {written[:3]}"
         return "" if lines.count("\n") == 1 else f"refused in {lines.count(chr(10))} lines: {lines[-200:]}"
+    if code == 1 and "training diverged" in lines:
+        return ""
     if code not in (0, 1) or not written or (code == 1 and "a.html" not in written):
         return f"exit code {code} with {written[:3]}: {lines[-200:]}"
     return ""
@@ -276,10 +282,10 @@ def _patience() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise TimeoutError
 
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(PATIENCE)
+    previous = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)

@@ -160,6 +160,8 @@ def to_source(
             raise InputError(f"there is no column '{name}'; there are {list_names(list(table.columns))}")
     if timezone is not None and time is None:
         raise InputError("timezone needs time= (--time), the name of the column of times")
+    for name in {time, pivot, SEQUENCE} & set(table.columns):
+        _refuse_nested(table[name])
     special = {time, pivot}
     is_sequences = SEQUENCE in table.columns
     if is_sequences:
@@ -196,6 +198,13 @@ def _times(
     if timezone is not None:
         raise InputError(f"timezone needs clock times, but the column '{time}' holds numbers: leave out --timezone")
     return read.times, read.form, np.ones(len(read.times), dtype=bool), list(read.notes)
+
+
+def _refuse_nested(column: pd.Series) -> None:
+    """A column that tells rows apart must hold numbers, texts or times, not lists or records of them."""
+    for entry in column.dropna().iloc[:1]:
+        if isinstance(entry, np.ndarray | list | dict | set):
+            raise InputError(f"the column '{column.name}' holds lists or records; it must hold one value a row")
 
 
 def _features(table: pd.DataFrame, special: set[str | None], columns: Sequence[str] | None) -> list[str]:
