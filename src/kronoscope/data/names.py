@@ -25,7 +25,7 @@ def check_names(source: Source, option: str | None = "columns= (--columns {})") 
     container = source.container
     taken = {SEQUENCE, *OFFSETS, *([container.time_name] if container.time_name else [])}
     for name, base in zip(source.names, source.bases):
-        if name in taken:
+        if name.strip() in taken:  # readers take off blanks
             others = [b for b in dict.fromkeys(source.bases) if b != base and b not in taken]
             leave = f", or leave it out with {option.format(','.join(others))}" if option and others else ""
             raise InputError(
