@@ -33,7 +33,7 @@ def source(tmp_path_factory):
 
 
 def fit_arguments(source, out, *more):
-    few = ["--max-steps", "12", "--quiet"]
+    few = ["--max-steps", "3", "--quiet"]
     return ["fit", source, "--frames", "4", "--time", "when", "--test", "0.2", "--out", out, *few, *more]
 
 
@@ -141,7 +141,7 @@ def test_careless_edits_of_json_are_refused(copy):
         (copy / name).write_bytes(content)
 
 
-def test_a_file_of_another_run_is_refused(copy, source, tmp_path):
+def test_a_file_of_another_run_is_refused(copy, source, tmp_path, plain_page):
     assert cli(*fit_arguments(source, tmp_path / "other", "--seed", "1")) == 0
     for name in (RUN, WEIGHTS, RESULT):
         content = (copy / name).read_bytes()
@@ -151,7 +151,7 @@ def test_a_file_of_another_run_is_refused(copy, source, tmp_path):
         (copy / name).write_bytes(content)
 
 
-def test_a_run_of_an_earlier_version_is_refused_and_replaced_by_force(copy, source, capsys):
+def test_a_run_of_an_earlier_version_is_refused_and_replaced_by_force(copy, source, capsys, plain_page):
     told = json.loads((copy / RUN).read_text())
     del told["files"], told["sha256"]
     (copy / RUN).write_text(json.dumps({**told, "format": "kronoscope-run-1"}))
@@ -160,7 +160,7 @@ def test_a_run_of_an_earlier_version_is_refused_and_replaced_by_force(copy, sour
     assert ks.load(copy).num_frames == 4
 
 
-def test_a_damaged_run_is_replaced_by_force(copy, source):
+def test_a_damaged_run_is_replaced_by_force(copy, source, plain_page):
     content = bytearray((copy / RUN).read_bytes())
     content[100] ^= 255
     (copy / RUN).write_bytes(content)
@@ -277,9 +277,9 @@ def test_force_never_leaves_the_old_page_beside_new_weights(source, tmp_path, mo
     assert cli(*fit_arguments(source, new)) == 0
     assert cli(*fit_arguments(source, old, "--seed", "1")) == 0
     contents = {name: (old / name).read_bytes() for name in FILES}
-    moment = 0
+    moment = -1
     while True:
-        moment += 1
+        moment += 2  # every other one, to save time
         folder = copied(old, tmp_path / str(moment))
         (folder / "notes.txt").write_text("mine")
         if not killed_at(monkeypatch, source, folder, moment, "--force"):
@@ -323,7 +323,7 @@ def test_left_over_files_do_not_stand_in_the_way(source, tmp_path, plain_page):
 def test_a_failed_fit_leaves_no_folder(source, tmp_path, capsys, more, code):
     arguments = fit_arguments(source, tmp_path / "deep" / "run", *more)
     if code == 1:
-        arguments[arguments.index("12")] = "300"
+        arguments[arguments.index("3")] = "300"
     try:
         assert cli(*arguments) == code
     except RuntimeError:  # of torch, where the device has a name that it does not know
@@ -338,7 +338,7 @@ def test_a_failed_fit_leaves_no_folder(source, tmp_path, capsys, more, code):
 def training(source, tmp_path):
     """A fit in another process that has begun to train."""
     command = [sys.executable, "-m", "kronoscope", *map(str, fit_arguments(source, tmp_path / "run"))]
-    command[command.index("12")] = "1000000"
+    command[command.index("3")] = "1000000"
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path / "run" / "checkpoint.safetensors")
     yield process, tmp_path / "run"
