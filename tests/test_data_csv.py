@@ -74,6 +74,8 @@ def test_blanks_separate_where_the_user_says_so(tmp_path):
     path = write(tmp_path, "  a     b\n1.5    10\n-2.25  20\n1234.5 30\n0      40\n")
     with pytest.raises(InputError, match="'a     b' is no column of numbers"):
         data.read(path, frames=1)
+    with pytest.raises(InputError, match=r"there is no column 'b'; .*--separator space"):
+        data.read(path, frames=1, columns=["b"])
     got, _ = columns(path, separator="space")
     np.testing.assert_array_equal(got["a"], A)
 
@@ -241,3 +243,11 @@ def test_filled_gaps_are_written_as_the_file_writes_numbers(tmp_path, text, fill
     out = (tmp_path / f"out_{name}").read_bytes()
     assert (gzip.decompress(out).decode() if packed else out.decode(how)) == filled
     assert packed or out == filled.encode(how)
+
+
+def test_a_first_row_of_values_is_noted(tmp_path):
+    _, read = columns(write(tmp_path, "0.5,1.5\n2.5,3.5\n4.5,5.5\n"))
+    assert read.notes == (
+        "Warning: the first row (0.5, 1.5) was taken for names; if it holds values, put names above it.",
+    )
+    assert columns(write(tmp_path, "2019,2020\n2.5,3.5\n4.5,5.5\n"))[1].notes == ()

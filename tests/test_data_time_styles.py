@@ -208,3 +208,10 @@ def test_features_that_stay_the_same_within_sequences_are_noted(tmp_path):
     assert data.read(tmp_path / "t.csv", columns=["v"]).notes == ()
     table.assign(age=3, sex=np.tile([0, 1, 0, 0], 10)).to_csv(tmp_path / "t.csv", index=False)
     assert data.read(tmp_path / "t.csv").notes == ()
+
+
+def test_dates_and_clock_times_in_two_columns_are_no_panel(tmp_path):
+    path = write(tmp_path, HOURS.strftime("%H:%M"), date=HOURS.strftime("%Y-%m-%d"), v=V[: len(HOURS)])
+    assert "choose the columns of numbers with columns= (--columns v)" in refusal(path, time="time", frames=24)
+    assert "leave out time= (--time)" in refusal(path, time="time", columns=["v"], frames=24)
+    assert len(data.read(path, columns=["v"], frames=24)) == 12

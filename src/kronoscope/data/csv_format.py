@@ -158,6 +158,9 @@ def sniff(path: Path, options: CsvOptions, wanted: Sequence[str] = ()) -> CsvFor
     if units:
         shown = list_names([f"{name} in {unit}" for name, unit in zip(names, units) if unit], 4)
         notes.append(f"The second line of the header was taken for units: {shown}.")
+    if all(_VALUE.match(name) for name in names) and any(set(name) & set(".,:") for name in names):
+        shown = list_names(names, 4)
+        notes.append(f"Warning: the first row ({shown}) was taken for names; if it holds values, put names above it.")
     decimal = options.decimal or table.decimal(first)
     return CsvFormat(encoding, table.separator, decimal, names, units, table.at[first], tuple(notes))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection
 
@@ -17,6 +18,7 @@ from .time_forms import Times
 
 # A table is long, with one row a time and a series, if at least this share of its rows have a time of another row.
 _SHARED = 0.5
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 
 
 def refuse_repeated_times(source: Source) -> None:
@@ -52,6 +54,8 @@ def refuse_long_table(table: pd.DataFrame, time: str, special: Collection[str | 
         InputError: most times occur more than once, and once for each value of a column, which is named.
     """
     if not len(table) or table[time].duplicated(keep=False).mean() < _SHARED:
+        return
+    if _CLOCK.fullmatch(str(table[time].iloc[0])):  # the column of dates is no pivot
         return
     columns = [name for name in table.columns if name not in special and table[name].dtype.kind != "f"]
     kinds = {name: int(table[name].nunique(dropna=False)) for name in columns}

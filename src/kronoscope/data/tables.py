@@ -157,7 +157,10 @@ def to_source(
     """
     for name in (time, pivot, *(columns or ())):
         if name is not None and name not in table.columns:
-            raise InputError(f"there is no column '{name}'; there are {list_names(list(table.columns))}")
+            names = list(table.columns)
+            blanks = len(names) == 1 and name in names[0].split()
+            way_out = "; if blanks separate them, give separator= (--separator space)" if blanks else ""
+            raise InputError(f"there is no column '{name}'; there are {list_names(names)}{way_out}")
     if timezone is not None and time is None:
         raise InputError("timezone needs time= (--time), the name of the column of times")
     for name in {time, pivot, SEQUENCE} & set(table.columns):
