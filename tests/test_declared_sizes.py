@@ -177,10 +177,16 @@ def test_reading_takes_time_in_proportion_to_the_columns(ending, tmp_path):
     assert seconds[1] < 18 * seconds[0] + 0.5
 
 
-@pytest.mark.parametrize("entry", [[1.0, 2.0], {"a": 1.0}])
+@pytest.mark.parametrize("entry", [[1.0, 2.0], {"a": 1.0}, b"\xff"])
 @pytest.mark.parametrize("name", ["sequence", "time"])
 def test_columns_of_lists_name_no_rows(entry, name, tmp_path):
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"v": [1.0, 2.0], name: pa.array([entry] * 2)}), path)
-    with pytest.raises(InputError, match=f"the column '{name}' holds lists or records"):
+    with pytest.raises(InputError, match=f"the column '{name}' holds lists, records or bytes"):
         data.read(path, frames=2, time=None if name == "sequence" else name)
+
+
+def test_columns_of_bytes_are_no_columns_of_numbers(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"v": [1.0, 2.0], "raw": pa.array([b"\xff", None])}), path)
+    refused(path, "the column 'raw' is no column of numbers", "--columns v")

@@ -69,7 +69,7 @@ def _not_numbers(
     table: pd.DataFrame, name: str, special: Collection[str | None], reserved: Collection[str], is_text: bool
 ) -> str:
     column = table[name]
-    text = column.astype(str)
+    text = column.map(str)  # bytes, too, which need not be text
     readable = (pd.to_numeric(text, errors="coerce").notna() | column.isna()).to_numpy()
     row = int(np.argmin(readable)) if not readable.all() else 0
     example = str(column.iloc[row])[:40]

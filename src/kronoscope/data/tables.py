@@ -206,8 +206,10 @@ def _times(
 def _refuse_nested(column: pd.Series) -> None:
     """A column that tells rows apart must hold numbers, texts or times, not lists or records of them."""
     for entry in column.dropna().iloc[:1]:
-        if isinstance(entry, np.ndarray | list | dict | set):
-            raise InputError(f"the column '{column.name}' holds lists or records; it must hold one value a row")
+        if isinstance(entry, np.ndarray | list | dict | set | bytes):
+            raise InputError(
+                f"the column '{column.name}' holds lists, records or bytes; it must hold numbers, texts or times"
+            )
 
 
 def _features(table: pd.DataFrame, special: set[str | None], columns: Sequence[str] | None) -> list[str]:
