@@ -396,7 +396,7 @@ def load_but_page(
             starts,
             name,
             options,
-            result["record"],
+            dict(result["record"]),
             result["returns_tensor"],
         )
     except InputError:
