@@ -239,7 +239,8 @@ def _fork(folder: Path, arguments: Any, *, delay: float | None = None, operation
         time.sleep(0.003)
     code = os.waitstatus_to_exitcode(ended[1])
     seconds = time.monotonic() - began
-    return Ended(code, log.read_text().strip(), seconds, int(count.read_text()))
+    operations = int(count.read_text() or 0)  # nothing, where the kill came while it was being written
+    return Ended(code, log.read_text().strip(), seconds, operations)
 
 
 def _in_child(folder: Path, arguments: list[str], log: Path, count: Path, operation: int | None) -> int:
