@@ -279,7 +279,8 @@ def _count_operations(last: int | None) -> Callable[[], int]:
 def _stop_the_clock() -> None:
     from kronoscope.training import loop
 
-    still = SimpleNamespace(**{**vars(time), "monotonic": lambda: 0.0, "perf_counter": lambda: 0.0})
+    clocks = dict.fromkeys(("monotonic", "perf_counter", "process_time"), lambda: 0.0)
+    still = SimpleNamespace(**{**vars(time), **clocks})
     for name, module in list(sys.modules.items()):
         if name.startswith("kronoscope") and getattr(module, "time", None) is time:
             module.time = still  # type: ignore[attr-defined]
