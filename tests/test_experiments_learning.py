@@ -285,7 +285,7 @@ def test_a_reproduction_that_was_cut_off_is_gone_on_with_and_a_finished_one_is_n
     assert not (tmp_path / "out" / "sweep" / "sweep.json").exists()
     (tmp_path / "other" / "sweep").mkdir(parents=True)
     with pytest.raises(InputError, match="exists already"):
-        experiments.reproduce("krylov", tmp_path / "other", quick=True)
+        experiments.reproduce("video", tmp_path / "other", quick=True)
 
 
 def test_kept_results_make_the_same_page_again(tmp_path, monkeypatch):
