@@ -56,7 +56,7 @@ def test_one_that_starts_from_an_estimator_resumes_exactly(series, tmp_path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(loop._Run, "report", killed)
-        assert fit(series, tmp_path / "cut", *UNROLLED, "-q") == 2
+        assert fit(series, tmp_path / "cut", *UNROLLED, "-q") == 130
     assert steps[-1] == 23
     assert run(["fit", "--resume", "--out", str(tmp_path / "cut"), "-q"]) == 0
     whole, cut = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "cut"))

@@ -1,5 +1,6 @@
 """Run folders from the command line: the seal, what is left after a kill, two processes at once, interruptions."""
 
+import functools
 import json
 import os
 import signal
@@ -339,7 +340,9 @@ def training(source, tmp_path):
     """A fit in another process that has begun to train."""
     command = [sys.executable, "-m", "kronoscope", *map(str, fit_arguments(source, tmp_path / "run"))]
     command[command.index("3")] = "1000000"
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A shell in the background ignores SIGINT, and so would its children.
+    ctrl_c = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=ctrl_c)
     wait_for(tmp_path / "run" / "checkpoint.safetensors")
     yield process, tmp_path / "run"
     process.kill()
@@ -415,6 +418,10 @@ def test_an_interruption_that_becomes_another_exception_is_one_all_the_same(fini
             raise RecursionError("in __getattr__") from None
 
     monkeypatch.setattr(models, "load", spoilt)
-    before = signal.getsignal(number)
-    refused(capsys, ["sample", finished, "--out", "never.csv"], "interrupted; nothing was written", code=130)
-    assert signal.getsignal(number) == before
+    handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    outside = signal.signal(number, handler)  # a shell in the background ignores SIGINT
+    try:
+        refused(capsys, ["sample", finished, "--out", "never.csv"], "interrupted; nothing was written", code=130)
+        assert signal.getsignal(number) == handler
+    finally:
+        signal.signal(number, outside)

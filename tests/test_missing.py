@@ -122,4 +122,7 @@ def test_from_a_file_with_holes_to_pages_and_forecast(tmp_path, capsys):
     assert run(["impute", folder, source, "--out", filled]) == 0
     holes, whole = pd.read_csv(source), pd.read_csv(filled)
     assert whole[["temp", "wind"]].notna().all().all()
-    pd.testing.assert_frame_equal(whole[holes.notna()], holes)
+    before = whole[whole["time"].isin(holes["time"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(before[holes.notna()], holes)
+    assert len(whole) > len(holes)  # absent times became rows
+    assert pd.to_datetime(whole["time"]).diff().dropna().nunique() == 1
