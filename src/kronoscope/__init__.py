@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from .compiler import compile_score
     from .diffusion import score_from
     from .models.fit import fit
-    from .models.model import Model, load
+    from .models.loading import load
+    from .models.model import Model
     from .processes import GaussianSequence
 
 __version__ = "0.1.0"

@@ -7,7 +7,8 @@ from .forecasting import forecast, impute
 from .heads import HeadsChoice, choose_heads
 from .initial import ESTIMATORS
 from .learnt import LearntLaw
-from .model import Model, load, load_but_page
+from .loading import load, load_but_page
+from .model import Model
 from .networks import NETWORKS, NetworkPreset, training_config
 from .run_fitting import FitSettings, fingerprint, fit_run
 

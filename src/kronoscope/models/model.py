@@ -21,11 +21,10 @@ from .. import _checks, _memory, data, diffusion, sampling
 from .._errors import InputError
 from .._typing import DiffusionTime
 from ..processes import DenseGaussian
-from ..training import TrainingConfig, first_line, read_tensors
+from ..training import TrainingConfig, first_line
 from . import folder as run_folder
 from .conditioning import Array, ConditionalSequence, condition
 from .learnt import LearntLaw, is_affine, learnt_law, with_floor
-from .networks import build_network
 
 BYTES_A_VALUE = 64  # of a draw at its peak: as drawn, in the data's units, and as the table that is written
 TRAINED_SLACK = 1e-6  # relative; a time in float32, or one that went through a logarithm and back, is still inside
@@ -342,71 +341,3 @@ class Model:
             "returns_tensor": self.returns_tensor,
             "record": self.record,
         }
-
-
-def load(folder: str | os.PathLike[str], *, network: nn.Module | None = None) -> Model:
-    """Read a finished run folder. Nothing is unpickled.
-
-    Args:
-        folder: What ``fit --out`` or :meth:`Model.save` wrote.
-        network: The module of the right shape, for a run of a network of the user's own.
-
-    Raises:
-        InputError: The folder is missing, unfinished, of another network, or a file in it was changed since it was
-            written (every file is compared with the SHA-256 that ``run.json`` holds).
-    """
-    return load_but_page(folder, network, ())
-
-
-def load_but_page(
-    folder: str | os.PathLike[str],
-    network: nn.Module | None = None,
-    unchecked: tuple[str, ...] = (run_folder.RECORDS, run_folder.PAGE),
-) -> Model:
-    """As :func:`load`, where files ``unchecked`` may have been changed: to make them again."""
-    _checks.module("network", network)
-    if not isinstance(folder, str | os.PathLike):
-        raise TypeError(f"folder must be the path of a run folder, got {_checks.described(folder)}")
-    path = Path(folder)
-    if not path.is_dir():
-        raise InputError(f"{path} does not exist; a run folder is what fit writes")
-    settings = run_folder.read_run(path)
-    run_folder.check_files(path, settings, unchecked)
-    if not run_folder.is_finished(settings):
-        raise InputError(f"{path} is not finished: continue it with fit --resume")
-    weights = read_tensors(path / run_folder.WEIGHTS)[0]
-    result = run_folder.read_json(path / run_folder.RESULT)
-    try:
-        name, options = settings["network"]["name"], settings["network"]["options"]
-        if network is None:
-            if name is None:
-                raise InputError(f"{path} holds a network of your own: pass one of the same shape as network=")
-            size = settings["num_frames"], settings["num_features"]
-            network = build_network(name, *size, options, torch.Generator().manual_seed(0))
-        network.load_state_dict(weights)
-        transform = data.Transform.from_json(result["transform"])
-        container = data.Container.from_json(result["container"])
-        starts = _starts(result["training_starts"], container)
-        return Model(
-            network.eval().requires_grad_(False),
-            transform,
-            container,
-            tuple(result["feature_names"]),
-            TrainingConfig.from_json(settings["training"]),
-            starts,
-            name,
-            options,
-            dict(result["record"]),
-            result["returns_tensor"],
-        )
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError) as error:
-        raise InputError(f"{path} is damaged or of another network: {first_line(error)}") from None
-
-
-def _starts(stamps: list[str] | None, container: data.Container) -> pd.DatetimeIndex | None:
-    if stamps is None:
-        return None
-    index = pd.DatetimeIndex(pd.to_datetime(stamps, utc=container.timezone is not None))
-    return index if container.timezone is None else index.tz_convert(container.timezone)
