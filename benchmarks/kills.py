@@ -36,7 +36,13 @@ KILLS = 300
 LONGEST = 300.0  # seconds in which a command must end
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _IMPORTED = (
-    *("kronoscope.cli.app", "kronoscope.audit", "kronoscope.compiler", "kronoscope.experiments", "kronoscope_evidence"),
+    *(
+        "kronoscope.cli.app",
+        "kronoscope.auditing",
+        "kronoscope.compiler",
+        "kronoscope.experiments",
+        "kronoscope_evidence",
+    ),
     *("dask", "distributed", "h5netcdf", "jinja2", "joblib", "pyarrow.parquet", "pydantic", "scipy.stats", "zarr"),
 )
 _OPERATIONS = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree")

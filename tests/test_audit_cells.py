@@ -10,11 +10,11 @@ from tolerances import relative_error
 
 from kronoscope import metrics
 from kronoscope._errors import InputError
-from kronoscope.audit import joint, marginals, memory, moments, spectra, structure
-from kronoscope.audit.inputs import Pool
-from kronoscope.audit.resampling import Exchange, Flips
-from kronoscope.audit.run import audit
-from kronoscope.audit.tally import Tally
+from kronoscope.auditing import joint, marginals, memory, moments, spectra, structure
+from kronoscope.auditing.inputs import Pool
+from kronoscope.auditing.resampling import Exchange, Flips
+from kronoscope.auditing.run import audit
+from kronoscope.auditing.tally import Tally
 
 FLOAT32 = 2e-5  # products over relabellings are in float32
 

@@ -13,7 +13,7 @@ LAYERS = [
     {"processes", "nn"},
     {"compiler", "estimators", "sampling", "training", "metrics", "data", "video"},
     {"models", "probes"},
-    {"audit"},
+    {"auditing"},
     {"experiments"},
     {"cli"},
 ]

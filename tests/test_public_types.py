@@ -22,9 +22,11 @@ reveal_type(ks.load("run"))
 reveal_type(ks.score_from(compiled.network))
 reveal_type(ks.metrics.score_kl(model.score, process).value)
 reveal_type(ks.models.fit(process.sample(100)))
+reveal_type(ks.audit(process.sample(100), process.sample(100)))
 """
 REVEALED = [
     "GaussianSequence", "Tensor", "CompiledScore", "Certificate", "Model", "Model", "ScoreFunction", "float", "Model",
+    "AuditResult",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import (
-        audit,
+        auditing,
         compiler,
         data,
         diffusion,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         video,
     )
     from ._errors import DivergenceError, InputError
+    from .auditing import audit
     from .compiler import compile_score
     from .diffusion import score_from
     from .models.fit import fit
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _SUBMODULES = (
-    "audit",
+    "auditing",
     "compiler",
     "data",
     "diffusion",
@@ -62,6 +63,7 @@ _NAMES = {
     "GaussianSequence": "processes",
     "InputError": "_errors",
     "Model": "models",
+    "audit": "auditing",
     "compile_score": "compiler",
     "fit": "models",
     "load": "models",
@@ -75,6 +77,7 @@ __all__ = [
     "Model",
     "__version__",
     "audit",
+    "auditing",
     "compile_score",
     "compiler",
     "data",

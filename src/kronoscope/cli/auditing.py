@@ -68,8 +68,7 @@ def audit(
     """Compare the dependence of GENERATED with that of REAL; exit code 1 if it deviates."""
     import torch
 
-    from .. import audit as auditing
-    from .. import data, report
+    from .. import auditing, data, report
 
     for target in (out, record):
         if target is not None:
@@ -130,7 +129,7 @@ def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
     REAL is cut as the run cut its source. Too short a training part to ask about memorisation is None.
     """
     from .. import data, models
-    from ..audit import FEWEST
+    from ..auditing import FEWEST
 
     told: dict[str, Any] = models.read_settings(run)
     reading = told.get("source")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kronoscope import metrics
-from kronoscope.audit import audit
+from kronoscope.auditing import audit
 from kronoscope.metrics.published import standardised
 
 from ..stages import Show
