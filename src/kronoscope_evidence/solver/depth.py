@@ -168,7 +168,7 @@ def page(result: Result) -> Report:
         facts={
             "error": f"{TOLERANCE:g}, relative root mean square under the noised distribution",
             "frames and features": f"{FRAMES} and 4",
-            "condition number": f"varied by the diffusion time, {kappas[-1]:.2g} to {kappas[0]:.0f}",
+            "condition number": f"varied by the diffusion time, {kappas[-1]:.2g} to {kappas[0]:.2g}",
         },
         sections=[_curves_section(result), _table_section(result), _networks_section(result)],
     )
