@@ -164,7 +164,7 @@ def to_source(
     if timezone is not None and time is None:
         raise InputError("timezone needs time= (--time), the name of the column of times")
     for name in {time, pivot, SEQUENCE} & set(table.columns):
-        _refuse_nested(table[name])
+        _refuse_nested(table[name], of_names=name == pivot)
     special = {time, pivot}
     is_sequences = SEQUENCE in table.columns
     if is_sequences:
@@ -203,10 +203,10 @@ def _times(
     return read.times, read.form, np.ones(len(read.times), dtype=bool), list(read.notes)
 
 
-def _refuse_nested(column: pd.Series) -> None:
-    """A column that tells rows apart must hold numbers, texts or times, not lists or records of them."""
+def _refuse_nested(column: pd.Series, of_names: bool) -> None:
+    """A column that tells rows apart must hold numbers, texts or times; texts in bytes serve as names alone."""
     for entry in column.dropna().iloc[:1]:
-        if isinstance(entry, np.ndarray | list | dict | set | bytes):
+        if isinstance(entry, np.ndarray | list | dict | set) or (isinstance(entry, bytes) and not of_names):
             raise InputError(
                 f"the column '{column.name}' holds lists, records or bytes; it must hold numbers, texts or times"
             )
