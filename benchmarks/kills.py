@@ -40,7 +40,7 @@ _IMPORTED = (
         "kronoscope.cli.app",
         "kronoscope.auditing",
         "kronoscope.compiler",
-        "kronoscope.experiments",
+        "kronoscope.pages",
         "kronoscope_evidence",
     ),
     *("dask", "distributed", "h5netcdf", "jinja2", "joblib", "pyarrow.parquet", "pydantic", "scipy.stats", "zarr"),

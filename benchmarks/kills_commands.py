@@ -182,11 +182,11 @@ def _take_page_away(run: Path) -> None:
 
 def _make_small() -> None:
     """Make the study, the demo and pages so small that they can be made hundreds of times."""
-    importlib.import_module("kronoscope.experiments.run_page").MOST_VALUES = 256
-    study = importlib.import_module("kronoscope.experiments.learning_dimension")
+    importlib.import_module("kronoscope.pages.run_page").MOST_VALUES = 256
+    study = importlib.import_module("kronoscope_evidence.learning.dimension")
     for name, value in TINY_STUDY.items():
         assert name in vars(study)
         setattr(study, name, value)
-    rehearsal = importlib.import_module("kronoscope.experiments.demo").REHEARSAL
+    rehearsal = importlib.import_module("kronoscope_evidence.demo.demo").REHEARSAL
     rehearsal["weather"].update(num_days=24, training=TINY_STEPS)
     rehearsal["control"].update(n=40, dit=TINY_STEPS, position=TINY_STEPS, num_generated=16, calls=(4,), num_samples=64)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import torch
 
 from kronoscope import diffusion, estimators, metrics, models
-from kronoscope.experiments import control_data, control_process
 from kronoscope.processes import GaussianSequence
+from kronoscope_evidence.demo.control import control_data, control_process
 
 POSITION_SECONDS, DIT_SECONDS = 55.0, 230.0
 POSITION_TARGET, DIT_TARGET, KEPT_TARGET = 0.40, 0.35, 1.10

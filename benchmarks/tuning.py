@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 
 from kronoscope import DivergenceError, metrics, models
-from kronoscope.experiments import control_data, control_process
-from kronoscope.experiments.learning import LEARNERS
+from kronoscope_evidence.demo.control import control_data, control_process
+from kronoscope_evidence.learning.learners import LEARNERS
 
 SIZES = tuple(int(n) for n in os.environ.get("KRONOSCOPE_SIZES", "500").split(","))
 RATES = tuple(float(rate) for rate in os.environ.get("KRONOSCOPE_RATES", "3e-4,1e-3,3e-3,1e-2,3e-2").split(","))

@@ -12,9 +12,9 @@ import torch
 
 from kronoscope import InputError, estimators, metrics, models
 from kronoscope.estimators.base import Estimator
-from kronoscope.experiments import control_process
 from kronoscope.kernels import Cosine, Kernel, Matern, PowerExponential
 from kronoscope.processes import GaussianLaw, GaussianSequence, KroneckerSum
+from kronoscope_evidence.demo.control import control_process
 
 MIN_TIME = 1e-2
 SEEDS = int(os.environ.get("KRONOSCOPE_SEEDS", "1"))

@@ -12,9 +12,9 @@ import torch
 from torch.utils.benchmark import Timer
 
 from kronoscope import diffusion, metrics, models
-from kronoscope.experiments.learning import MIN_TIME, spatial_covariance
 from kronoscope.kernels import PowerExponential
 from kronoscope.processes import GaussianSequence
+from kronoscope_evidence.learning.learners import MIN_TIME, spatial_covariance
 
 SEEDS = int(os.environ.get("KRONOSCOPE_SEEDS", "3"))
 ROWS = tuple(os.environ.get("KRONOSCOPE_ROWS", "blocks,missing").split(","))

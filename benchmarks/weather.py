@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from kronoscope import experiments
-from kronoscope.experiments.dependence import GENERATED
+from kronoscope.pages.dependence import GENERATED
+from kronoscope_evidence.demo.weather import run_weather
 
 DAYS = 20_000  # an energy distance of 5000 moves by 0.01 with the draws
 
@@ -17,7 +17,7 @@ def run() -> list[dict]:
     The baseline of an energy distance is that of the sample covariance's draws.
     """
     with tempfile.TemporaryDirectory() as folder:
-        result = experiments.run_weather(Path(folder) / "run", num_days=DAYS)
+        result = run_weather(Path(folder) / "run", num_days=DAYS)
     rows = [
         _row(f"inside the band: {row.name}", 100 * row.share_inside, "%", 80.0, "baseline: the target for generated")
         for row in result.comparison.rows

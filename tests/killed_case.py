@@ -4,10 +4,10 @@ import importlib
 import sys
 
 from kronoscope.cli import run
-from kronoscope.experiments import learning
+from kronoscope_evidence.learning import learners as learning
 
 STUDY = "dimension"
-MODULE = importlib.import_module("kronoscope.experiments.learning_dimension")
+MODULE = importlib.import_module("kronoscope_evidence.learning.dimension")
 LEARN = learning._learn
 TINY = {
     "QUICK_FEATURES": (1, 2),

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 
-from kronoscope.experiments.sweeps import Sweep, run
+from kronoscope_evidence.learning.sweeps import Sweep, run
 
 JOBS = [{"power": power, "seed": seed} for power in (1, 2, 3) for seed in range(4)]
 SWEEP = Sweep("powers", JOBS, {"base": 3})

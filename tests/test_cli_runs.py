@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import kronoscope as ks
-from kronoscope import InputError, experiments, models, report
+from kronoscope import InputError, models, pages, report
 from kronoscope.cli import run
 from kronoscope.models import folder as run_folder
 from kronoscope.models.folder import PAGE, RECORDS, RESULT, RUN, WEIGHTS
@@ -50,7 +50,7 @@ def plain_page(monkeypatch):
         total = float(sum(value.abs().sum() for value in model.network.state_dict().values()))
         return report.Report("plain", f"{len(sequences)} sequences", {"sum of the parameters": total})
 
-    monkeypatch.setattr("kronoscope.experiments.run_folder_page.run_report", page)
+    monkeypatch.setattr("kronoscope.pages.run_folder_page.run_report", page)
 
 
 @pytest.fixture(scope="module")
@@ -398,7 +398,7 @@ def test_an_interruption_while_the_page_is_made_says_how_to_make_it(source, tmp_
 
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(experiments, "write_run_page", interrupted)
+        patch.setattr(pages, "write_run_page", interrupted)
         words = f"training is done: kronoscope report {folder} writes the page"
         refused(capsys, fit_arguments(source, folder), words, code=130)
     assert cli("report", folder, "--quiet") == 0

@@ -9,10 +9,11 @@ import pytest
 import torch
 from browser import chromium_or_skip, look
 
-from kronoscope import data, experiments, metrics, models, report
-from kronoscope.experiments import control, dependence, panels, run_page
+from kronoscope import data, metrics, models, pages, report
 from kronoscope.kernels import PowerExponential
+from kronoscope.pages import dependence, panels, run_page
 from kronoscope.processes import DenseGaussian, GaussianSequence
+from kronoscope_evidence.demo import control, demo
 
 QUICK = {"max_steps": 2, "evaluate_every": 1, "held_out_draws": 64}
 
@@ -101,7 +102,7 @@ def test_baselines_leave_out_what_cannot_be_fitted():
 
 
 def test_the_control_reads_its_own_truth_off_a_covariance():
-    truth = experiments.control_process()
+    truth = control.control_process()
     covariance = truth.covariance()
     lags = torch.arange(32, dtype=torch.float64)
     torch.testing.assert_close(control.temporal_correlation(covariance), torch.exp(-lags / 8))
@@ -136,7 +137,7 @@ def page_of(x, **settings):
 @pytest.mark.parametrize(("n", "frames", "features"), [(12, 1, 1), (10, 4, 1), (30, 1, 3), (40, 3, 11), (9, 30, 2)])
 def test_a_run_of_any_size_gets_a_page(n, frames, features):
     x = np.random.default_rng(0).normal(size=(n, frames, features)).cumsum(axis=1)
-    page = experiments.run_report(*page_of(x), num_samples=40)
+    page = pages.run_report(*page_of(x), num_samples=40)
     html = report.render(page)
     assert "feature_0" in html
     assert ("2 more features" in html) == (features == 11)
@@ -146,10 +147,10 @@ def test_a_run_of_any_size_gets_a_page(n, frames, features):
 def test_a_run_with_a_constant_feature_still_gets_a_page():
     x = np.random.default_rng(0).normal(size=(30, 4, 2))
     x[..., 1] = 3.0
-    page = experiments.run_report(*page_of(x), num_samples=40)
+    page = pages.run_report(*page_of(x), num_samples=40)
     assert "1 more feature" in report.render(page)
     x[..., 0] = 1.0
-    assert "could not be compared" in report.render(experiments.run_report(*page_of(x), num_samples=40))
+    assert "could not be compared" in report.render(pages.run_report(*page_of(x), num_samples=40))
 
 
 def test_a_run_with_a_test_part_is_compared_with_it(tmp_path):
@@ -158,7 +159,7 @@ def test_a_run_with_a_test_part_is_compared_with_it(tmp_path):
     settings = models.FitSettings(test=0.2, scaling="standard", mean="free")
     config = models.training_config("position", QUICK)
     model = models.fit_run(sequences, settings, config, tmp_path / "run")
-    html = report.render(experiments.run_report(model, sequences, num_samples=50))
+    html = report.render(pages.run_report(model, sequences, num_samples=50))
     assert "sample covariance" in html
     assert "energy distance" in html
 
@@ -179,7 +180,7 @@ def test_the_headline_of_energy_follows_the_difference():
 @pytest.fixture(scope="module")
 def rehearsal(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    return folder, experiments.demo(folder, quick=True)
+    return folder, demo.demo(folder, quick=True)
 
 
 def test_the_demo_leaves_its_files(rehearsal):
@@ -210,12 +211,12 @@ def test_generated_days_read_back(rehearsal):
 def test_the_demo_refuses_what_is_not_its_own(rehearsal):
     folder, _ = rehearsal
     with pytest.raises(ValueError, match="exists already"):
-        experiments.demo(folder, quick=True)
+        demo.demo(folder, quick=True)
     (folder / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match=r"holds files that are no demo's \(thesis.txt\)"):
-        experiments.demo(folder, quick=True, force=True)
+        demo.demo(folder, quick=True, force=True)
     with pytest.raises(ValueError, match="is a file"):
-        experiments.demo(folder / "thesis.txt", quick=True)
+        demo.demo(folder / "thesis.txt", quick=True)
     (folder / "thesis.txt").unlink()
     assert (folder / "report.html").exists()
 

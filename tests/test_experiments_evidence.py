@@ -8,10 +8,11 @@ import scipy.stats
 import torch
 
 from kronoscope import diffusion
-from kronoscope.experiments import dit_unet, dynamics
-from kronoscope.experiments.learning import Row, job, truth
-from kronoscope.experiments.stages import quiet
 from kronoscope.report import render
+from kronoscope_evidence.inside import dynamics
+from kronoscope_evidence.learning.learners import Row, job, truth
+from kronoscope_evidence.networks import dit_unet
+from kronoscope_evidence.stages import quiet
 
 PROCESS = truth("PowerExponential(8.0)", 8, 2)
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from kronoscope import probes, sampling
-from kronoscope.experiments import ablation, ablation_page
 from kronoscope.kernels import PowerExponential
 from kronoscope.nn import UnrolledTransformer
 from kronoscope.probes import Ablation, Damage
 from kronoscope.processes import GaussianSequence
+from kronoscope_evidence.inside import ablation, ablation_page
 
 SIGMA = torch.tensor([[1.0, 0.4], [0.4, 2.0]], dtype=torch.float64)
 OWN, DONOR = (GaussianSequence(PowerExponential(scale), SIGMA, times=12) for scale in (6.0, 2.0))

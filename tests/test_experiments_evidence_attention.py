@@ -7,10 +7,10 @@ import pytest
 import scipy.linalg
 import torch
 
-from kronoscope.experiments import attention, attention_page
 from kronoscope.kernels import PowerExponential
 from kronoscope.probes import AttentionProbe
 from kronoscope.report import Table
+from kronoscope_evidence.inside import attention, attention_page
 
 
 def maps(heads=3, frames=7):

@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from kronoscope import experiments
-from kronoscope.experiments import ablation, attention, yardstick_networks
 from kronoscope.kernels import PowerExponential
 from kronoscope.nn import UnrolledTransformer
 from kronoscope.processes import GaussianSequence
+from kronoscope_evidence import reproductions, yardstick_networks
+from kronoscope_evidence.inside import ablation, attention
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def reproduced(name, networks, tmp_path, monkeypatch):
     monkeypatch.setattr(
         module, "network", lambda *a, **k: trained(*a, **(k | {"folder": networks, "held_out_draws": 1}))
     )
-    page = experiments.reproduce(name, tmp_path / "out", quick=True)
+    page = reproductions.reproduce(name, tmp_path / "out", quick=True)
     return json.loads((tmp_path / "out" / "results.json").read_text()), page.read_text()
 
 

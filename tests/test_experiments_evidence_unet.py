@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from kronoscope.experiments import dit_unet, dit_unet_page
 from kronoscope.report import Text
+from kronoscope_evidence.networks import dit_unet, dit_unet_page
 
 KERNELS = ("exponential", "polynomial", "oscillating")
 

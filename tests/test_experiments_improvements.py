@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kronoscope import experiments, report
-from kronoscope.experiments import improvements, learning, sweeps
-from kronoscope.experiments.improvements import GROUPS, VARIANTS, change
-from kronoscope.experiments.improvements_page import agreement, false_alarms, said
-from kronoscope.experiments.learning import Row
+from kronoscope import report
 from kronoscope.models import NETWORKS
+from kronoscope_evidence import reproductions, stages
+from kronoscope_evidence.learning import learners as learning
+from kronoscope_evidence.learning import sweeps
+from kronoscope_evidence.learning.learners import Row
+from kronoscope_evidence.networks import improvements
+from kronoscope_evidence.networks.improvements import GROUPS, VARIANTS, change
+from kronoscope_evidence.networks.improvements_page import agreement, false_alarms, said
 
 
 def rows_of(held_out, kl=None):
@@ -114,7 +117,7 @@ def test_the_page_says_what_helped(quick, monkeypatch, tmp_path):
         return [invented(one) for one in table.jobs]
 
     monkeypatch.setattr(learning.sweeps, "run", run)
-    page = experiments.reproduce("improvements", tmp_path / "out", quick=quick)
+    page = reproductions.reproduce("improvements", tmp_path / "out", quick=quick)
     text = page.read_text(encoding="utf-8")
     assert "Helps: tied depth (−0.50 ± 0.00)" in text
     assert "Hurts: depth 1 (+0.40 ± 0.00)" in text
@@ -146,7 +149,7 @@ def test_a_tiny_study_is_truly_measured_and_gone_on_with(tmp_path, monkeypatch):
     values |= {"QUICK_OPTIONS": {"width": 8, "num_blocks": 1}, "N": 40, "QUICK_SAMPLES": 64}
     for name, value in values.items():
         monkeypatch.setattr(improvements, name, value)
-    told = {"quick": True, "seed": 0, "stage": experiments.stages.quiet, "folder": tmp_path / "sweep"}
+    told = {"quick": True, "seed": 0, "stage": stages.quiet, "folder": tmp_path / "sweep"}
     first = improvements.run(**told)
     monkeypatch.setattr(improvements, "fitted", None)
     assert improvements.run(**told) == first

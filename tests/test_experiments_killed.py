@@ -12,9 +12,10 @@ from pathlib import Path
 import killed_case
 import pytest
 
-from kronoscope import InputError, cli, experiments
-from kronoscope.experiments import folders, learning, reproductions
-from kronoscope.experiments.sweeps import RESULTS, TABLE
+from kronoscope import InputError, cli
+from kronoscope_evidence import folders, reproductions
+from kronoscope_evidence.learning import learners as learning
+from kronoscope_evidence.learning.sweeps import RESULTS, TABLE
 
 DONE = {"report.html", "report.json", "results.json", "sweep"}
 
@@ -49,7 +50,7 @@ def tiny(monkeypatch):
 
 
 def study(folder, **told):
-    return experiments.reproduce(killed_case.STUDY, folder, **{"quick": True, **told})
+    return reproductions.reproduce(killed_case.STUDY, folder, **{"quick": True, **told})
 
 
 def never(*arguments):

@@ -11,13 +11,18 @@ import torch
 from scipy import stats
 
 import kronoscope as ks
-from kronoscope import DivergenceError, InputError, experiments, metrics, report
-from kronoscope.experiments import learning, learning_curves, learning_length, learning_time, sweeps
-from kronoscope.experiments.learning import LEARNERS, Row, job, measure
-from kronoscope.experiments.learning_curves import point
-from kronoscope.experiments.longer import longer, longer_law, padded, spectral_law
-from kronoscope.experiments.reproductions import REPRODUCTIONS
+from kronoscope import DivergenceError, InputError, metrics, report
+from kronoscope.models.extrapolation import longer, longer_law, padded, spectral_law
 from kronoscope.nn import PositionTransformer, UNet
+from kronoscope_evidence import reproductions, stages
+from kronoscope_evidence.learning import curves as learning_curves
+from kronoscope_evidence.learning import learners as learning
+from kronoscope_evidence.learning import length as learning_length
+from kronoscope_evidence.learning import sweeps
+from kronoscope_evidence.learning.curves import point
+from kronoscope_evidence.learning.learners import LEARNERS, Row, job, measure
+from kronoscope_evidence.networks import time_to_quality as learning_time
+from kronoscope_evidence.reproductions import REPRODUCTIONS
 
 STUDIES = ["learning-efficiency", "decay", "length", "dimension", "complexity", "time-to-quality"]
 SMALL = {"frames": 6, "features": 2}
@@ -54,9 +59,9 @@ def test_a_failure_is_a_result():
 
 
 def test_the_yardstick_is_the_control():
-    process, control = learning.truth(learning.YARDSTICK, 32, 4), experiments.control_process()
-    torch.testing.assert_close(process.spatial_covariance, control.spatial_covariance, rtol=0, atol=0)
-    torch.testing.assert_close(process.temporal_covariance, control.temporal_covariance, rtol=0, atol=0)
+    process, same = learning.truth(learning.YARDSTICK, 32, 4), control.control_process()
+    torch.testing.assert_close(process.spatial_covariance, same.spatial_covariance, rtol=0, atol=0)
+    torch.testing.assert_close(process.temporal_covariance, same.temporal_covariance, rtol=0, atol=0)
 
 
 def rows_of(errors, n=100, x=1.0):
@@ -78,8 +83,8 @@ def test_the_interval_of_a_point_is_students_on_the_log_of_the_mean():
 @pytest.mark.parametrize("name", ["decay", "length", "dimension"])
 def test_effective_parameters_stand_on_every_axis_and_are_those_of_whole_sequences(name, monkeypatch):
     monkeypatch.setattr(learning.sweeps, "run", lambda table, m, *a, **k: [invented(one, m) for one in table.jobs])
-    module = importlib.import_module(f"kronoscope.experiments.{REPRODUCTIONS[name].module}")
-    page = module.run(quick=False, seed=0, stage=experiments.stages.quiet).page
+    module = importlib.import_module(f"kronoscope_evidence.{REPRODUCTIONS[name].module}")
+    page = module.run(quick=False, seed=0, stage=stages.quiet).page
     tables = [b for section in page.sections for b in section.blocks if isinstance(b, report.Table)]
     effective = [table for table in tables if table.caption.startswith("Effective parameters")]
     assert len(effective) == (2 if name == "decay" else 1)
@@ -189,8 +194,8 @@ def test_every_page_can_be_written_in_full_and_quickly(name, quick, monkeypatch,
         return [invented(one, measurement) for one in table.jobs]
 
     monkeypatch.setattr(learning.sweeps, "run", run)
-    module = importlib.import_module(f"kronoscope.experiments.{REPRODUCTIONS[name].module}")
-    found = module.run(quick=quick, seed=1, stage=experiments.stages.quiet)
+    module = importlib.import_module(f"kronoscope_evidence.{REPRODUCTIONS[name].module}")
+    found = module.run(quick=quick, seed=1, stage=stages.quiet)
     path = report.write(found.page, tmp_path / "page.html")
     text = path.read_text(encoding="utf-8")
     assert "Take-aways" in text
@@ -219,8 +224,8 @@ def test_a_training_that_diverges_is_left_out_by_name_and_ends_no_study(name, wh
         return [broken(one, measurement) for one in table.jobs]
 
     monkeypatch.setattr(learning.sweeps, "run", run)
-    module = importlib.import_module(f"kronoscope.experiments.{REPRODUCTIONS[name].module}")
-    found = module.run(quick=False, seed=0, stage=experiments.stages.quiet)
+    module = importlib.import_module(f"kronoscope_evidence.{REPRODUCTIONS[name].module}")
+    found = module.run(quick=False, seed=0, stage=stages.quiet)
     text = report.write(found.page, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "training diverged at step 3" in text
     if name == "length":
@@ -243,13 +248,13 @@ def test_a_folder_begun_with_another_rate_is_not_gone_on_with(tmp_path, monkeypa
     """A job does not say its learner's rate; the settings of the table do."""
     jobs = [learning.job("unet", 20, s, frames=4, features=2) for s in range(2)]
     monkeypatch.setattr(learning.sweeps, "_call", lambda measure, one: (one, invented(one, measure)))
-    learning.run_jobs("s", jobs, {}, tmp_path, experiments.stages.quiet)
-    learning.run_jobs("s", jobs, {}, tmp_path, experiments.stages.quiet)
+    learning.run_jobs("s", jobs, {}, tmp_path, stages.quiet)
+    learning.run_jobs("s", jobs, {}, tmp_path, stages.quiet)
     other = dataclasses.replace(LEARNERS["unet"], rate=3e-3, options={"width": 8})
     monkeypatch.setitem(LEARNERS, "unet", other)
     words = r"it has unet\.learning_rate 0\.01 instead of 0\.003; unet\.width null instead of 8\. Take another folder"
     with pytest.raises(InputError, match=words):
-        learning.run_jobs("s", jobs, {}, tmp_path, experiments.stages.quiet)
+        learning.run_jobs("s", jobs, {}, tmp_path, stages.quiet)
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -261,8 +266,8 @@ def test_seeds_are_five_in_full_and_no_job_is_there_twice(name, monkeypatch):
         return [invented(one, measurement) for one in table.jobs]
 
     monkeypatch.setattr(learning.sweeps, "run", run)
-    importlib.import_module(f"kronoscope.experiments.{REPRODUCTIONS[name].module}").run(
-        quick=False, seed=0, stage=experiments.stages.quiet
+    importlib.import_module(f"kronoscope_evidence.{REPRODUCTIONS[name].module}").run(
+        quick=False, seed=0, stage=stages.quiet
     )
     for table in tables:
         assert len({sweeps.key(one) for one in table.jobs}) == len(table.jobs)
@@ -277,25 +282,25 @@ def test_a_reproduction_that_was_cut_off_is_gone_on_with_and_a_finished_one_is_n
     monkeypatch.setattr(learning.sweeps, "run", run)
     (tmp_path / "out" / "sweep").mkdir(parents=True)
     (tmp_path / "out" / "sweep" / "sweep.json").write_text("{}")
-    experiments.reproduce("dimension", tmp_path / "out", quick=True)
+    reproductions.reproduce("dimension", tmp_path / "out", quick=True)
     assert (tmp_path / "out" / "sweep" / "sweep.json").exists()
     with pytest.raises(InputError, match="exists already; --force replaces the experiment"):
-        experiments.reproduce("dimension", tmp_path / "out", quick=True)
-    experiments.reproduce("dimension", tmp_path / "out", quick=True, force=True)
+        reproductions.reproduce("dimension", tmp_path / "out", quick=True)
+    reproductions.reproduce("dimension", tmp_path / "out", quick=True, force=True)
     assert not (tmp_path / "out" / "sweep" / "sweep.json").exists()
     (tmp_path / "other" / "sweep").mkdir(parents=True)
     with pytest.raises(InputError, match="exists already"):
-        experiments.reproduce("video", tmp_path / "other", quick=True)
+        reproductions.reproduce("video", tmp_path / "other", quick=True)
 
 
 def test_kept_results_make_the_same_page_again(tmp_path, monkeypatch):
     """A tiny study, truly measured: a second run in a copy of its sweep computes nothing and finds the same numbers."""
-    module = importlib.import_module("kronoscope.experiments.learning_dimension")
+    module = importlib.import_module("kronoscope_evidence.learning.dimension")
     for name, value in {"QUICK_FEATURES": (1, 2), "QUICK_FRAMES": 4, "ESTIMATORS": ("separable", "tapered")}.items():
         monkeypatch.setattr(module, name, value)
     short = {"max_steps": 2, "evaluate_every": 2, "held_out_draws": 32}
     monkeypatch.setattr(module, "QUICK_TRAINING", short)
-    told = {"quick": True, "seed": 0, "stage": experiments.stages.quiet, "folder": tmp_path / "sweep"}
+    told = {"quick": True, "seed": 0, "stage": stages.quiet, "folder": tmp_path / "sweep"}
     first = module.run(**told)
     monkeypatch.setattr(learning, "_learn", None)
     assert module.run(**told) == first

@@ -5,12 +5,12 @@ import torch
 
 import kronoscope as ks
 from kronoscope import InputError, estimators, metrics
-from kronoscope.experiments import learning
-from kronoscope.experiments.learning import job
-from kronoscope.experiments.learning_exact import separable_score_kl
-from kronoscope.experiments.learning_length import measure_longer
-from kronoscope.experiments.longer import longer, longer_law
+from kronoscope.models.extrapolation import longer, longer_law
 from kronoscope.processes import SeparableGaussian
+from kronoscope_evidence.learning import learners as learning
+from kronoscope_evidence.learning.exact import separable_score_kl
+from kronoscope_evidence.learning.learners import job
+from kronoscope_evidence.learning.length import measure_longer
 
 
 def seeded(seed):

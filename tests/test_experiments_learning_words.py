@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from kronoscope import experiments, report
-from kronoscope.experiments import learning, learning_curves
-from kronoscope.experiments.learning import LEARNERS, Row
-from kronoscope.experiments.learning_curves import Exponent, curves, front, point, ratio
-from kronoscope.experiments.learning_length_page import BESIDE
-from kronoscope.experiments.learning_time_page import band
-from kronoscope.experiments.learning_words import beyond, left_out, matched, on_slope
-from kronoscope.experiments.reproductions import REPRODUCTIONS
+from kronoscope import report
+from kronoscope_evidence import stages
+from kronoscope_evidence.learning import curves as learning_curves
+from kronoscope_evidence.learning import learners as learning
+from kronoscope_evidence.learning.curves import Exponent, curves, front, point, ratio
+from kronoscope_evidence.learning.learners import LEARNERS, Row
+from kronoscope_evidence.learning.length_page import BESIDE
+from kronoscope_evidence.learning.words import beyond, left_out, matched, on_slope
+from kronoscope_evidence.networks.time_to_quality_page import band
+from kronoscope_evidence.reproductions import REPRODUCTIONS
 
 STUDIES = ["learning-efficiency", "decay", "length", "dimension", "complexity", "time-to-quality"]
 SMALLEST = {"unrolled": 1, "position": 16, "dit": 16, "unet": 8, "linear": 4, "mlp": 32}
@@ -49,8 +51,8 @@ def page_of(name, monkeypatch, error, quick=False, grow=0.9, zero=1.0, path=None
         return [result(one, measurement) for one in table.jobs]
 
     monkeypatch.setattr(learning.sweeps, "run", run)
-    module = importlib.import_module(f"kronoscope.experiments.{REPRODUCTIONS[name].module}")
-    return module.run(quick=quick, seed=0, stage=experiments.stages.quiet).page
+    module = importlib.import_module(f"kronoscope_evidence.{REPRODUCTIONS[name].module}")
+    return module.run(quick=quick, seed=0, stage=stages.quiet).page
 
 
 def noise(told, size=0.03):

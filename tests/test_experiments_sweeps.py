@@ -15,7 +15,7 @@ import sweep_cases
 from sweep_cases import JOBS, SWEEP, fail_on_the_third, measure, where
 
 from kronoscope import InputError
-from kronoscope.experiments.sweeps import RESULTS, TABLE, Sweep, key, run
+from kronoscope_evidence.learning.sweeps import RESULTS, TABLE, Sweep, key, run
 
 EXPECTED = [measure(job) for job in JOBS]
 

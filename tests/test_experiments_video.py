@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from kronoscope import experiments, models, video
+from kronoscope import models, video
 from kronoscope.cli import run
-from kronoscope.experiments import video as experiment
-from kronoscope.experiments import video_digit, video_paths
-from kronoscope.experiments.video_page import gaps
 from kronoscope.kernels import Matern, PowerExponential
+from kronoscope_evidence import reproductions
+from kronoscope_evidence.video import decoded_paths as experiment
+from kronoscope_evidence.video import digit as video_digit
+from kronoscope_evidence.video import paths as video_paths
+from kronoscope_evidence.video.page import gaps
 
 
 def decoded(positions):
@@ -89,7 +91,7 @@ def test_jitter_of_positions_makes_paths_rough():
 def test_the_page_tells_a_short_training_from_a_good_one(tmp_path, monkeypatch):
     ball = experiment.preset(quick=True, large=False).ball
     monkeypatch.setattr(experiment, "preset", lambda quick, large: small(ball))
-    page = experiments.reproduce("video", tmp_path / "out", quick=True)
+    page = reproductions.reproduce("video", tmp_path / "out", quick=True)
     told = json.loads((tmp_path / "out" / "results.json").read_text())
     paths = {one["name"]: one for one in told["paths"]}
     assert list(paths) == ["truth, exact", "true videos", "true videos, shuffled", "generated, early", "generated"]
@@ -115,7 +117,7 @@ def test_the_page_tells_generated_paths_where_the_decoder_can_be_trusted(tmp_pat
     noisy = dataclasses.replace(ball, noise=0.03)
     monkeypatch.setattr(experiment, "preset", lambda quick, large: small(ball, generated=60))
     monkeypatch.setattr(experiment, "_generate", lambda model, told, seed: noisy.sample(told.generated)[0])
-    page = experiments.reproduce("video", tmp_path / "out", quick=True)
+    page = reproductions.reproduce("video", tmp_path / "out", quick=True)
     told = json.loads((tmp_path / "out" / "results.json").read_text())
     assert told["refusal"] is None
     assert told["decoder_on_noise"]["noise"] == pytest.approx(0.03, rel=0.05)
@@ -146,7 +148,7 @@ def test_a_digit_goes_through_the_same_page(tmp_path, monkeypatch):
     ball = video_digit.preset(quick=True, large=False).ball
     assert torch.equal(ball.path.covariance(), experiment.preset(quick=True, large=False).ball.path.covariance())
     monkeypatch.setattr(experiment, "preset", lambda quick, large: small(video.BallVideo(Matern(5.0, 1.5))))
-    page = experiments.reproduce("video-digit", tmp_path / "out", quick=True)
+    page = reproductions.reproduce("video-digit", tmp_path / "out", quick=True)
     told = json.loads((tmp_path / "out" / "results.json").read_text())
     assert told["decoder"]["error"] < 1e-6
     assert told["decoder"]["one_ball"] == 1.0

@@ -14,7 +14,7 @@ LAYERS = [
     {"compiler", "estimators", "sampling", "training", "metrics", "data", "video"},
     {"models", "probes"},
     {"auditing"},
-    {"experiments"},
+    {"pages"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

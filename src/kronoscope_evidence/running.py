@@ -11,8 +11,8 @@ from pathlib import Path
 from kronoscope import InputError, report
 from kronoscope._codec import from_plain, to_plain, to_text
 from kronoscope._files import remove_leftovers, write_text
-from kronoscope.experiments.folders import fresh_folder, strangers
 
+from .folders import fresh_folder, strangers
 from .registry import study
 from .results import FORMAT, RESULTS, Header, Results, load
 from .stages import Stage, quiet

@@ -306,13 +306,13 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Learn a year of New York weather, and Gaussian process data beside it whose truth is exact. Under 6 minutes."""
-    from .. import experiments
+    from kronoscope_evidence.demo.demo import demo as run_demo
 
     def stage(title: str) -> Any:
         return progress(title, quiet)
 
     with naming_next(out, "give --force to begin again"):
-        page = experiments.demo(out, seed=seed, quick=quick, force=force, stage=stage)
+        page = run_demo(out, seed=seed, quick=quick, force=force, stage=stage)
     say(f"report: {page}", quiet)
 
 

@@ -43,10 +43,9 @@ def reproduce(
     import joblib  # type: ignore[import-untyped]
 
     import kronoscope_evidence as evidence
+    from kronoscope_evidence import reproductions
 
-    from .. import experiments
-
-    studies = {key: evidence.study(key) for key in evidence.MODULES} | experiments.REPRODUCTIONS
+    studies = {key: evidence.study(key) for key in evidence.MODULES} | reproductions.REPRODUCTIONS
     if show:
         for key, entry in sorted(studies.items()):
             full, small = entry.minutes
@@ -63,6 +62,6 @@ def reproduce(
     target = out or Path(f"reproduce-{name}")
     following = "the same command continues" if studies[name].resumable else "give --force to begin again"
     with naming_next(target, following), joblib.parallel_config(n_jobs=jobs) if jobs else nullcontext():
-        run = evidence.reproduce if name in evidence.MODULES else experiments.reproduce
+        run = evidence.reproduce if name in evidence.MODULES else reproductions.reproduce
         page = run(name, target, quick=quick, seed=seed, force=force, stage=stage)
     say(f"report: {page}", quiet)

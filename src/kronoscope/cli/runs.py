@@ -28,7 +28,7 @@ def train(
     quiet: bool,
 ) -> None:
     """Fit into the run folder ``out`` and write its page; the first of several processes alone writes and speaks."""
-    from .. import experiments, models, training
+    from .. import models, pages, training
 
     with progress("training", quiet) as show:
 
@@ -63,7 +63,7 @@ def train(
     if not training.Processes.join().is_first:
         return
     try:
-        page = experiments.write_run_page(out, model, sequences)
+        page = pages.write_run_page(out, model, sequences)
     except KeyboardInterrupt:
         raise InterruptedCommand(f"interrupted; training is done: kronoscope report {out} writes the page") from None
     say(f"run: {out}\nreport: {page}", quiet)
@@ -89,7 +89,7 @@ def complete(out: Path, reading: dict[str, Any] | None, quiet: bool) -> bool:
         reading: How to read its source; None takes it from the run.
         quiet: Whether to say nothing.
     """
-    from .. import data, experiments, models, training
+    from .. import data, models, pages, training
 
     settings = models.read_run(out)
     if not models.is_finished(settings) or models.has_page(out, settings):
@@ -100,7 +100,7 @@ def complete(out: Path, reading: dict[str, Any] | None, quiet: bool) -> bool:
     sequences = None
     if reading is not None:
         sequences = data.read(**{**reading, "limits": data.parse_limits(reading["limits"])})
-    say(f"run: {out}\nreport: {experiments.complete_run(out, sequences)}", quiet)
+    say(f"run: {out}\nreport: {pages.complete_run(out, sequences)}", quiet)
     return True
 
 
@@ -117,14 +117,14 @@ def draw(folder: Path, out: Path | None, force: bool) -> Path:
         return evidence.render(folder, target, force=True)
     if not (folder / "run.json").exists():
         return report.write(report.load_records(folder / "report.json"), target, force=True)
-    from .. import experiments, models  # only now: they are slow to load
+    from .. import models, pages  # only now: they are slow to load
 
     settings = models.read_run(folder)
     if not models.is_finished(settings):
         raise InputError(f"{folder} is not finished: kronoscope fit --resume --out {folder} continues it")
     has_records = models.RECORDS in settings["files"] and (folder / models.RECORDS).exists()
     if not has_records or (force and out is None):
-        experiments.complete_run(folder)
+        pages.complete_run(folder)
         if out is None:
             return target
-    return experiments.draw_run_page(folder, target)
+    return pages.draw_run_page(folder, target)

@@ -1,0 +1,1 @@
+"""The demo: a control on exact ground truth, and weather."""

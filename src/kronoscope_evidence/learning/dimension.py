@@ -1,0 +1,134 @@
+"""``kronoscope reproduce dimension``: score error against the number of features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kronoscope.report import Number, Report, Verdict
+
+from ..reproductions import Finding
+from ..stages import Stage
+from .curves import Curve, Exponent, best, curves, ratio
+from .learners import ESTIMATORS, LEARNERS, NETWORKS, job, plain, run_jobs
+from .page_parts import Axis, Rate, along
+from .words import (
+    TakeAway,
+    beyond,
+    how,
+    left_out,
+    matched,
+    nats,
+    said,
+    seconds_each,
+    slope_number,
+    take_aways,
+)
+
+FEATURES, QUICK_FEATURES = (1, 2, 4, 8, 16), (1, 2, 4, 8)
+N, FRAMES, QUICK_FRAMES = 500, 32, 12
+SEEDS, QUICK_SEEDS = 5, 3
+QUICK_TRAINING = {"max_steps": 600, "evaluate_every": 600}
+SMALL_ALONE = ("unrolled-4", "linear", "block-toeplitz")  # far longer than the others where N d is above LARGEST
+LARGEST = 256
+STEEP = 1.7
+CLAIMS = {"unrolled": True, "separable": True, "sample-covariance": False}  # whether the exponent is below STEEP
+AXIS = Axis("features d", "d = ")
+RATE = Rate(
+    "at most 2",
+    "Expected, for networks: a bound in the style of Fu et al. (docs/theory.md, section 3), size of the class over n, "
+    "whose width grows like d and whose weights like its square, heads and blocks fixed, logarithms dropped; it "
+    "assumes that Σ stays as well conditioned, and bounds from above. For estimators: p/(2n), fitted to their numbers "
+    "of parameters over the same d, where those are known.",
+)
+
+
+def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
+    """Every learner at n = 500 for each number of features; some up to N d = 256 alone."""
+    who = ("unrolled", *ESTIMATORS) if quick else (*NETWORKS, *ESTIMATORS)
+    frames = QUICK_FRAMES if quick else FRAMES
+    jobs = [
+        job(one, N, seed + s, frames=frames, features=d, training=QUICK_TRAINING if quick else None)
+        for d in (QUICK_FEATURES if quick else FEATURES)
+        for one in who
+        for s in range(QUICK_SEEDS if quick else SEEDS)
+        if one not in SMALL_ALONE or frames * d <= LARGEST
+    ]
+    rows = run_jobs("dimension", jobs, {"quick": quick, "seed": seed}, folder, stage)
+    return Finding(page(curves(rows, lambda row: row.job["features"]), frames), {"rows": plain(rows)})
+
+
+def page(found: Sequence[Curve], frames: int) -> Report:
+    """The curve over d, and what it says about structure."""
+    caption = (
+        f"Score error at n = {N} against the number of features, both axes logarithmic. In the end every class grows "
+        "like d². A separable one gets there only where the features' d²/2 parameters outgrow those of time (N if "
+        "stationary, N²/2 if not): until then its line is flat. One without that structure has d² of them for every "
+        "lag, or pair of frames, and is steep from the first feature on."
+    )
+    told = (
+        f"{matched(found, AXIS.column)} Exponential kernel of lengthscale 8, {frames} frames; Σ by one recipe for "
+        "every d. Four heads, free matrices and block-Toeplitz, which take far longer than the others there, are left "
+        f"out where N d is above {LARGEST}. The claim fails if the slopes are alike: if a separable "
+        f"learner's is above {STEEP:g}, or the sample covariance's below. "
+        f"{left_out([c.learner for c in found], seconds_each(found))}"
+    )
+    words = "Score error against the number of features for networks and estimators."
+    slopes = {curve.learner: curve.exponent for curve in found}
+    return Report(
+        "What does another feature cost?",
+        _subtitle(slopes),
+        facts={"truth": f"{frames} frames, exponential kernel of lengthscale 8", "sequences": N},
+        sections=[
+            take_aways([_structure(found)]),
+            along("Score error against d", found, AXIS, RATE, caption, words),
+            how(told),
+        ],
+        verdict=Verdict([_number(slopes.get(name), name, flat) for name, flat in CLAIMS.items()]),
+    )
+
+
+def _number(slope: Exponent | None, name: str, flat: bool) -> Number:
+    expected = f"{'below' if flat else 'above'} {STEEP:g}, if the claim holds"
+    return slope_number(slope, f"exponent of d, {LEARNERS[name].label}", expected, beyond(slope, STEEP, below=flat))
+
+
+def _subtitle(slopes: dict[str, Exponent | None]) -> str:
+    knows = said(
+        beyond(slopes.get("unrolled"), STEEP, below=True),
+        "Little for the unrolled network, which knows space from time, until the features' covariance is the larger "
+        "part",
+        "As much for the unrolled network as for one that does not know space from time",
+        "What it costs the unrolled network is not settled by these seeds",
+    )
+    free = said(
+        beyond(slopes.get("sample-covariance"), STEEP, below=False),
+        "; as much as all pairs of entries for the sample covariance.",
+        "; less than all pairs of entries for the sample covariance, too.",
+        "; what it costs the sample covariance is not settled.",
+    )
+    return knows + free
+
+
+def _structure(found: Sequence[Curve]) -> TakeAway | None:
+    """Whether learners that are told of structure beat, at the most features, those that are told none."""
+    last = max(point.x for curve in found for point in curve.points)
+    points = [(curve, curve.at(last)) for curve in found]
+    structured, free = (
+        best([(c.learner, p) for c, p in points if (c.told.structure not in (None, "unstructured")) == known])
+        for known in (True, False)
+    )
+    factor = None if structured is None or free is None else ratio(free[1], structured[1])
+    holds = None if factor is None else factor.above(1)
+    if structured is None or free is None or holds is None:
+        return None
+    return TakeAway(
+        "With many features, look for structure before looking for data."
+        if holds
+        else "With many features, do not expect much of structure: here a learner without it is ahead.",
+        f"At d = {last:g} the best learner that has a structure, {LEARNERS[structured[0]].label}, errs by "
+        f"{nats(structured[1])}; the best that has none, {LEARNERS[free[0]].label}, by {nats(free[1])}: {factor} times "
+        "as much.",
+        LEARNERS[(structured if holds else free)[0]].label,
+        AXIS.head(last),
+    )

@@ -1,0 +1,1 @@
+"""Studies on video: what a network knows of an object that moves."""
