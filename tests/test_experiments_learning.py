@@ -15,6 +15,7 @@ from kronoscope import DivergenceError, InputError, metrics, report
 from kronoscope.models.extrapolation import longer, longer_law, padded, spectral_law
 from kronoscope.nn import PositionTransformer, UNet
 from kronoscope_evidence import reproductions, stages
+from kronoscope_evidence.demo.control import control_process
 from kronoscope_evidence.learning import curves as learning_curves
 from kronoscope_evidence.learning import learners as learning
 from kronoscope_evidence.learning import length as learning_length
@@ -59,7 +60,7 @@ def test_a_failure_is_a_result():
 
 
 def test_the_yardstick_is_the_control():
-    process, same = learning.truth(learning.YARDSTICK, 32, 4), control.control_process()
+    process, same = learning.truth(learning.YARDSTICK, 32, 4), control_process()
     torch.testing.assert_close(process.spatial_covariance, same.spatial_covariance, rtol=0, atol=0)
     torch.testing.assert_close(process.temporal_covariance, same.temporal_covariance, rtol=0, atol=0)
 
