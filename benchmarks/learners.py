@@ -10,7 +10,7 @@ import torch
 
 from kronoscope import diffusion, estimators, metrics, models
 from kronoscope.processes import GaussianSequence
-from kronoscope_evidence.demo.control import control_data, control_process
+from kronoscope_evidence.yardstick import training_data, yardstick
 
 POSITION_SECONDS, DIT_SECONDS = 55.0, 230.0
 POSITION_TARGET, DIT_TARGET, KEPT_TARGET = 0.40, 0.35, 1.10
@@ -27,7 +27,7 @@ def run() -> Iterator[dict]:
     The floor of ``position`` is that of the block-Toeplitz class; for ``dit`` none is known. At n = 500 the mean over
     ``KRONOSCOPE_SEEDS`` draws of the data (1 unless that is set), each learnt with another seed.
     """
-    process, x = control_process(), control_data(2000)
+    process, x = yardstick(), training_data(2000)
     position = models.fit(x, "position", max_seconds=POSITION_SECONDS)
     exact = metrics.score_kl(position.score, process, linear=True)
     floor = estimators.score_kl_floor(process, "block-toeplitz", len(x))
@@ -43,7 +43,7 @@ def run() -> Iterator[dict]:
 
 def _small(network: str, target: float, limit: float, *, linear: bool) -> dict:
     """Mean score error over the seeds at n = 500, its standard error, and the seconds beside their limit."""
-    process = control_process()
+    process = yardstick()
     errors, seconds, outcome = [], [], {}
     for seed in range(SEEDS):
         x = process.sample(SMALL_SET, generator=torch.Generator().manual_seed(FIRST_DATA_SEED + seed)).float()
@@ -59,14 +59,14 @@ def _small(network: str, target: float, limit: float, *, linear: bool) -> dict:
 
 def _early_stopping() -> dict:
     """Score error of the checkpoint that the held-out loss kept, against the best that the run passed through."""
-    process = control_process()
+    process = yardstick()
     seen: dict[int, float] = {}
 
     def check(network: torch.nn.Module, step: int) -> None:
         if step % EVERY == 0:
             seen[step] = _error(network, process)
 
-    fitted = models.fit(control_data(SMALL_SET), "dit", max_seconds=STOPPING_SECONDS, on_evaluation=check)
+    fitted = models.fit(training_data(SMALL_SET), "dit", max_seconds=STOPPING_SECONDS, on_evaluation=check)
     kept = _error(fitted.network, process)
     best_step = min(seen, key=seen.__getitem__)
     note = (

@@ -9,18 +9,11 @@ from collections.abc import Callable
 import torch
 
 from kronoscope import metrics, sampling
-from kronoscope.kernels import PowerExponential
 from kronoscope.processes import DenseGaussian, GaussianSequence
+from kronoscope_evidence.yardstick import yardstick
 
 CALLS = (16, 32, 64, 128)
 TARGETS = {32: 1e-3, 64: 1e-4}
-
-
-def yardstick() -> GaussianSequence:
-    """Exponential kernel of lengthscale 8, N = 32, d = 4."""
-    a = torch.randn(4, 4, generator=torch.Generator().manual_seed(0)).double()
-    sigma = a @ a.T / 4 + 0.3 * torch.eye(4, dtype=torch.float64)
-    return GaussianSequence(PowerExponential(8.0), sigma * 4 / sigma.trace(), times=32)
 
 
 def run() -> list[dict]:

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 
 from kronoscope import DivergenceError, metrics, models
-from kronoscope_evidence.demo.control import control_data, control_process
 from kronoscope_evidence.learning.learners import LEARNERS
+from kronoscope_evidence.yardstick import training_data, yardstick
 
 SIZES = tuple(int(n) for n in os.environ.get("KRONOSCOPE_SIZES", "500").split(","))
 RATES = tuple(float(rate) for rate in os.environ.get("KRONOSCOPE_RATES", "3e-4,1e-3,3e-3,1e-2,3e-2").split(","))
@@ -33,11 +33,13 @@ def _trained(n: int, name: str, rate: float) -> tuple[float | None, str]:
     """The least held-out loss, and what else there is to tell; None where the training diverged."""
     learner = LEARNERS[name]
     try:
-        fitted = models.fit(control_data(n), learner.network, network_options=dict(learner.options), learning_rate=rate)
+        fitted = models.fit(
+            training_data(n), learner.network, network_options=dict(learner.options), learning_rate=rate
+        )
     except DivergenceError as reason:
         return None, str(reason)
     told = fitted.record["training"]
     kept = next(one for one in told["history"] if one["step"] == told["best_step"])
-    error = metrics.score_kl(fitted.score, control_process(), linear=learner.linear)
+    error = metrics.score_kl(fitted.score, yardstick(), linear=learner.linear)
     note = f"step {told['best_step']} of {told['steps']}; score error {error.value:.3g} nats; {told['weights']} weights"
     return kept["held_out_loss"], f"{note}; {told['seconds']:.0f} s"

@@ -14,7 +14,7 @@ from kronoscope import InputError, estimators, metrics, models
 from kronoscope.estimators.base import Estimator
 from kronoscope.kernels import Cosine, Kernel, Matern, PowerExponential
 from kronoscope.processes import GaussianLaw, GaussianSequence, KroneckerSum
-from kronoscope_evidence.demo.control import control_process
+from kronoscope_evidence.yardstick import yardstick
 
 MIN_TIME = 1e-2
 SEEDS = int(os.environ.get("KRONOSCOPE_SEEDS", "1"))
@@ -60,7 +60,7 @@ def run() -> Iterator[dict]:
 
 
 def _at_the_limit(name: str, frames: int, n: int) -> dict:
-    process = GaussianSequence(KERNELS[name], control_process().spatial_covariance, times=frames)
+    process = GaussianSequence(KERNELS[name], yardstick().spatial_covariance, times=frames)
     learnt, best, note = _measure(process, n, {}, (estimators.StationarySeparable,))
     target = LARGE_TARGET if n >= 10_000 else TARGET
     return _row(f"{name}, N = {frames}, n = {n}", learnt, best[0], _floor(process, n), f"target {target} x; {note}")
@@ -75,7 +75,7 @@ def _floor(process: GaussianSequence, n: int) -> float | None:
 
 
 def _told_nothing() -> dict:
-    learnt, best, told = _measure(control_process(), 500, {"heads": HEADS}, (estimators.BlockToeplitz,))
+    learnt, best, told = _measure(yardstick(), 500, {"heads": HEADS}, (estimators.BlockToeplitz,))
     note = f"block-Toeplitz {best[0]:.3f}; {told}"
     return _row(f"{HEADS} heads, relative positions, n = 500", learnt, OVERLAP_TARGET, None, note)
 
@@ -88,9 +88,7 @@ def _rank_three() -> dict:
 
 
 def _absolute() -> dict:
-    learnt, best, told = _measure(
-        control_process(), 500, {"heads": 2, "positions": "absolute"}, (estimators.Separable,)
-    )
+    learnt, best, told = _measure(yardstick(), 500, {"heads": 2, "positions": "absolute"}, (estimators.Separable,))
     note = f"separable {best[0]:.3f}; {told}"
     return _row("2 heads, absolute positions, n = 500", learnt, ABSOLUTE_TARGET, None, note)
 
@@ -115,7 +113,7 @@ def _heads_rule() -> dict:
 
 
 def _untrained() -> dict:
-    process = control_process()
+    process = yardstick()
     fitted = models.fit(process.sample(500), "unrolled", max_steps=0)
     value = metrics.score_kl(fitted.score, process, linear=True).value
     return _row("before training (max_steps=0)", value, None, None, "must be bad")

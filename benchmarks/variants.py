@@ -14,7 +14,7 @@ from torch.utils.benchmark import Timer
 from kronoscope import diffusion, metrics, models
 from kronoscope.kernels import PowerExponential
 from kronoscope.processes import GaussianSequence
-from kronoscope_evidence.learning.learners import MIN_TIME, spatial_covariance
+from kronoscope_evidence.yardstick import MIN_TIME, spatial_covariance
 
 SEEDS = int(os.environ.get("KRONOSCOPE_SEEDS", "3"))
 ROWS = tuple(os.environ.get("KRONOSCOPE_ROWS", "blocks,missing").split(","))

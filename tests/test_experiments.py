@@ -14,6 +14,7 @@ from kronoscope.kernels import PowerExponential
 from kronoscope.pages import dependence, panels, run_page
 from kronoscope.processes import DenseGaussian, GaussianSequence
 from kronoscope_evidence.demo import control, demo
+from kronoscope_evidence.yardstick import yardstick
 
 QUICK = {"max_steps": 2, "evaluate_every": 1, "held_out_draws": 64}
 
@@ -102,7 +103,7 @@ def test_baselines_leave_out_what_cannot_be_fitted():
 
 
 def test_the_control_reads_its_own_truth_off_a_covariance():
-    truth = control.control_process()
+    truth = yardstick()
     covariance = truth.covariance()
     lags = torch.arange(32, dtype=torch.float64)
     torch.testing.assert_close(control.temporal_correlation(covariance), torch.exp(-lags / 8))

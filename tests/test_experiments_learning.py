@@ -15,7 +15,6 @@ from kronoscope import DivergenceError, InputError, metrics, report
 from kronoscope.models.extrapolation import longer, longer_law, padded, spectral_law
 from kronoscope.nn import PositionTransformer, UNet
 from kronoscope_evidence import reproductions, stages
-from kronoscope_evidence.demo.control import control_process
 from kronoscope_evidence.learning import curves as learning_curves
 from kronoscope_evidence.learning import learners as learning
 from kronoscope_evidence.learning import length as learning_length
@@ -24,6 +23,7 @@ from kronoscope_evidence.learning.curves import point
 from kronoscope_evidence.learning.learners import LEARNERS, Row, job, measure
 from kronoscope_evidence.networks import time_to_quality as learning_time
 from kronoscope_evidence.reproductions import REPRODUCTIONS
+from kronoscope_evidence.yardstick import yardstick
 
 STUDIES = ["learning-efficiency", "decay", "length", "dimension", "complexity", "time-to-quality"]
 SMALL = {"frames": 6, "features": 2}
@@ -59,8 +59,8 @@ def test_a_failure_is_a_result():
     assert got["seconds"] >= 0
 
 
-def test_the_yardstick_is_the_control():
-    process, same = learning.truth(learning.YARDSTICK, 32, 4), control_process()
+def test_the_truth_of_a_job_is_the_yardstick_by_default():
+    process, same = learning.truth(learning.YARDSTICK, 32, 4), yardstick()
     torch.testing.assert_close(process.spatial_covariance, same.spatial_covariance, rtol=0, atol=0)
     torch.testing.assert_close(process.temporal_covariance, same.temporal_covariance, rtol=0, atol=0)
 

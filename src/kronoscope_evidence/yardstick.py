@@ -9,6 +9,8 @@ from kronoscope.kernels import PowerExponential
 from kronoscope.processes import GaussianSequence
 
 FRAMES, FEATURES, LENGTHSCALE = 32, 4, 8.0
+MIN_TIME, MAX_TIME = 1e-2, 6.0  # diffusion times between which score errors are integrated
+FIRST_DATA_SEED = 5
 
 
 def spatial_covariance(features: int = FEATURES) -> Tensor:
@@ -25,4 +27,4 @@ def yardstick() -> GaussianSequence:
 
 def training_data(n: int) -> Tensor:
     """``n`` sequences of the yardstick in float32, (n, N, d); the same in every study."""
-    return yardstick().sample(n, generator=torch.Generator().manual_seed(5)).float()
+    return yardstick().sample(n, generator=torch.Generator().manual_seed(FIRST_DATA_SEED)).float()

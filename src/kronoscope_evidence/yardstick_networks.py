@@ -13,8 +13,8 @@ from kronoscope._files import replacing
 from kronoscope.kernels import PowerExponential
 from kronoscope.processes import DenseGaussian, GaussianLaw, GaussianSequence
 
-from .demo.control import control_data, control_process
 from .stages import Stage, training_steps
+from .yardstick import training_data, yardstick
 
 OTHER = 2.0  # lengthscale of the other kernel
 NULLS = ("untrained", "white", "permuted")
@@ -33,12 +33,12 @@ QUICK_STEPS = {"dit": 200, "position": 300, "unrolled": 300}
 def sequences(kind: str, n: int, seed: int) -> Tensor:
     """Training data: of the yardstick, of white noise, of another kernel, or of the yardstick with each sequence's "
     "frames shuffled."""
-    x = control_data(n)
+    x = training_data(n)
     generator = torch.Generator().manual_seed(seed + 11)
     if kind == "white":
         return torch.randn(x.shape, generator=generator)
     if kind == "other":
-        process = GaussianSequence(PowerExponential(OTHER), control_process().spatial_covariance, times=x.shape[1])
+        process = GaussianSequence(PowerExponential(OTHER), yardstick().spatial_covariance, times=x.shape[1])
         return process.sample(n, generator=generator).float()
     if kind == "permuted":
         return torch.stack([one[torch.randperm(len(one), generator=generator)] for one in x])
@@ -47,7 +47,7 @@ def sequences(kind: str, n: int, seed: int) -> Tensor:
 
 def law_of(kind: str) -> GaussianLaw:
     """The law that a network of this kind was trained on, where it is Gaussian."""
-    process = control_process()
+    process = yardstick()
     if kind != "white":
         return process
     size = process.num_frames * process.num_features

@@ -10,15 +10,12 @@ import torch
 from torch import Tensor
 
 from kronoscope import diffusion, estimators, metrics, models, sampling
-from kronoscope.kernels import PowerExponential
 from kronoscope.metrics import ScoreKL
 from kronoscope.processes import GaussianSequence
 
 from ..stages import Stage, quiet, training_steps
+from ..yardstick import FEATURES, FRAMES, MAX_TIME, MIN_TIME, training_data, yardstick
 
-LENGTHSCALE, FRAMES, FEATURES = 8.0, 32, 4
-MIN_TIME, MAX_TIME = 1e-2, 6.0
-DATA_SEED = 5
 CALLS = (8, 16, 32, 64, 128)
 DIT_SECONDS, POSITION_SECONDS = 150.0, 45.0
 STRUCTURES = {
@@ -90,18 +87,6 @@ class ControlResult:
         return {"n": self.n, "learners": rows, "floors_nats": self.floors, "sampler_kl_nats": samplers}
 
 
-def control_process() -> GaussianSequence:
-    """Exponential kernel of lengthscale 8, N = 32, d = 4, Sigma of trace 4 (docs/theory.md, section 5)."""
-    a = torch.randn(FEATURES, FEATURES, generator=torch.Generator().manual_seed(0)).double()
-    sigma = a @ a.T / 4 + 0.3 * torch.eye(FEATURES, dtype=torch.float64)
-    return GaussianSequence(PowerExponential(LENGTHSCALE), sigma * 4 / sigma.trace(), times=FRAMES)
-
-
-def control_data(n: int) -> Tensor:
-    """``n`` sequences of the control in float32, always the same ones."""
-    return control_process().sample(n, generator=torch.Generator().manual_seed(DATA_SEED)).float()
-
-
 def run_control(
     *,
     n: int = 2000,
@@ -124,7 +109,7 @@ def run_control(
         seed: Of everything random.
         stage: Reports progress.
     """
-    process, x = control_process(), control_data(n)
+    process, x = yardstick(), training_data(n)
     networks = {
         "position": {"max_seconds": POSITION_SECONDS} if position is None else position,
         "dit": {"max_seconds": DIT_SECONDS} if dit is None else dit,

@@ -21,12 +21,8 @@ from kronoscope.report import (
 )
 from kronoscope.report.records import Cell
 
+from ..yardstick import FEATURES, FRAMES, LENGTHSCALE, MAX_TIME, MIN_TIME
 from .control import (
-    FEATURES,
-    FRAMES,
-    LENGTHSCALE,
-    MAX_TIME,
-    MIN_TIME,
     ControlResult,
     Learner,
     spatial_covariance,

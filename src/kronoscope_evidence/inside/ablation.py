@@ -15,9 +15,9 @@ from kronoscope.kernels import PowerExponential
 from kronoscope.nn import UnrolledTransformer
 from kronoscope.processes import GaussianSequence
 
-from ..demo.control import FRAMES, LENGTHSCALE, MIN_TIME, control_process
 from ..reproductions import Finding
 from ..stages import Stage, training_steps
+from ..yardstick import FRAMES, LENGTHSCALE, MIN_TIME, yardstick
 from ..yardstick_networks import law_of, network
 from . import ablation_page
 
@@ -115,7 +115,7 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
 
 def donor_process() -> GaussianSequence:
     """The yardstick with another kernel."""
-    return GaussianSequence(PowerExponential(DONOR), control_process().spatial_covariance, times=FRAMES)
+    return GaussianSequence(PowerExponential(DONOR), yardstick().spatial_covariance, times=FRAMES)
 
 
 def swap_compiled(frames: int) -> Swap:
@@ -125,7 +125,7 @@ def swap_compiled(frames: int) -> Swap:
     coefficient times Sigma, so exchanging it exchanges the kernel. The recurrence stays that of the first, whose
     interval holds the donor's spectrum (the donor's kernel is the shorter).
     """
-    sigma = control_process().spatial_covariance
+    sigma = yardstick().spatial_covariance
     ours, theirs = (
         compile_score(GaussianSequence(PowerExponential(scale), sigma, times=frames), tolerance=1e-4)
         for scale in (LENGTHSCALE, DONOR)
@@ -147,7 +147,7 @@ def swap_learnt(quick: bool, seed: int, stage: Stage) -> Swap:
     donor, n = donor_process(), 500 if quick else 2000
     steps: dict[str, Any] = {"max_steps": 300} if quick else {}
     fitted = []
-    for name, process in (("own kernel", control_process()), ("donor's kernel", donor)):
+    for name, process in (("own kernel", yardstick()), ("donor's kernel", donor)):
         with stage(f"unrolled, {name}") as show:
             x = process.sample(n, generator=torch.Generator().manual_seed(seed + 5)).float()
             fitted.append(

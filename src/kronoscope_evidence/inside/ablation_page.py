@@ -22,8 +22,8 @@ from kronoscope.report import (
 )
 from kronoscope.report.records import Cell
 
-from ..demo.control import MIN_TIME
 from ..learning.page_parts import how
+from ..yardstick import MIN_TIME
 
 if TYPE_CHECKING:
     from .ablation import AblationResult, Swap

@@ -14,9 +14,9 @@ from kronoscope.kernels import PowerExponential
 from kronoscope.models.networks import build_network
 from kronoscope.nn import DiT, UnrolledTransformer
 
-from ..demo.control import FRAMES, control_process
 from ..reproductions import Finding
 from ..stages import Show, Stage
+from ..yardstick import FRAMES, yardstick
 from ..yardstick_networks import NULLS, OTHER, network
 from . import attention_page
 
@@ -106,7 +106,7 @@ class AttentionResult:
 
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
     """Probe compiled, trained and null networks with the same sequences."""
-    process = control_process()
+    process = yardstick()
     count = 39 if quick else 199
     generator = torch.Generator().manual_seed(seed + 9)
     data = process.sample(32 if quick else 64, generator=generator)
@@ -148,7 +148,7 @@ def _untrained(
 
 def _best_of_untrained(ensemble: Sequence[probes.AttentionProbe]) -> float:
     """95 % point over networks of the largest |partial correlation| of a head."""
-    truth, nulls = control_process().temporal_covariance, null_maps(ensemble)
+    truth, nulls = yardstick().temporal_covariance, null_maps(ensemble)
     each = torch.stack([one.partial_correlation(truth, nulls).abs().max() for one in ensemble])
     return float(each.quantile(0.95))
 
@@ -212,7 +212,7 @@ def _beyond_own_lags(probe: probes.AttentionProbe, truth: Tensor, smooth: Tensor
 
 
 def _read(name: str, kind: str, probe: probes.AttentionProbe, untrained: Sequence[probes.AttentionProbe]) -> Reading:
-    truth = control_process().temporal_covariance
+    truth = yardstick().temporal_covariance
     other = PowerExponential(OTHER).covariance(torch.arange(FRAMES, dtype=torch.float64))
     nulls = null_maps(untrained)
     smooth, share = lag_means(probe.weights), share_by_lag(probe.weights)

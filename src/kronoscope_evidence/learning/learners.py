@@ -19,10 +19,9 @@ from kronoscope._errors import ConvergenceError, DivergenceError, InputError
 from kronoscope.processes import GaussianSequence
 
 from ..stages import Stage
+from ..yardstick import FIRST_DATA_SEED, MAX_TIME, MIN_TIME, spatial_covariance
 from . import sweeps
 
-MIN_TIME, MAX_TIME = 1e-2, 6.0
-FIRST_DATA_SEED = 5
 SAMPLES = 4096
 CONFIDENCE = 0.95
 YARDSTICK = "PowerExponential(8.0)"
@@ -117,13 +116,6 @@ BUDGETS: dict[str, dict[str, Any]] = {
     "linear": _budget(1600),
     "mlp": _budget(1800),
 }
-
-
-def spatial_covariance(features: int) -> torch.Tensor:
-    """Sigma of the yardstick for any d: AA'/d + 0.3 I scaled to trace d, A of a generator with seed 0."""
-    a = torch.randn(features, features, generator=torch.Generator().manual_seed(0)).double()
-    sigma = a @ a.T / features + 0.3 * torch.eye(features, dtype=torch.float64)
-    return sigma * features / sigma.trace()
 
 
 def truth(kernel: str, frames: int, features: int) -> GaussianSequence:
