@@ -141,6 +141,22 @@ class Transform:
         return self._to_scores(np.asarray(rest / self.scale))
 
     @property
+    def is_identity(self) -> bool:
+        """Whether values come out as they went in."""
+        changes = self.num_harmonics or self.margins is not None
+        return not changes and not self.mean.any() and bool((self.scale == 1).all())
+
+    def shift_and_scale(self, starts: Starts = None) -> tuple[FloatArray, FloatArray]:
+        """m, (N, d), and s, (d,), of z = (x - m) / s, for a sequence that begins at ``starts`` (used with harmonics).
+
+        Raises:
+            InputError: z is not affine in x, because of margins; harmonics without a start.
+        """
+        if self.margins is not None:
+            raise InputError("the scaling is not affine: margins put each feature through a curved map")
+        return np.asarray(self.mean + self._season(1, starts)).reshape(self.mean.shape), self.scale
+
+    @property
     def num_harmonics(self) -> int:
         """K, the number of annual harmonics."""
         return len(self.cycle) // 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import os
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from .. import _checks, _memory, data, diffusion, sampling
 from .._errors import InputError
 from .._typing import DiffusionTime
-from ..processes import DenseGaussian
+from ..processes import DenseGaussian, GaussianLaw, ScaledScore, require_law
 from ..training import TrainingConfig, first_line
 from . import folder as run_folder
 from .conditioning import Array, ConditionalSequence, condition
@@ -31,7 +32,7 @@ TRAINED_SLACK = 1e-6  # relative; a time in float32, or one that went through a 
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(ScaledScore):
     """A diffusion model of sequences (n, N, d), in the units of the data that it was fitted to.
 
     Attributes:
@@ -85,6 +86,48 @@ class Model:
         inside = x.to(parameter)
         epsilon = self.network(inside, time.to(inside).expand(len(x)))
         return diffusion.score_from_epsilon(epsilon.to(x), x, time)
+
+    @cached_property
+    def coordinates(self) -> str | None:
+        """A name of the coordinates of :meth:`score`; None where nothing is scaled or subtracted."""
+        if self.transform.is_identity:
+            return None
+        return hashlib.sha256(self.transform.to_json().encode()).hexdigest()
+
+    def scaled(self, process: GaussianLaw, *, start: Any = None) -> GaussianLaw:
+        """``process`` in the coordinates of :meth:`score`, so that the two can be compared.
+
+        It is the law of (x - m) / s for x ~ process; the fit subtracted m and divided by s. Use it as
+        ``ks.metrics.score_kl(model.score, model.scaled(process))``. KL does not change under an invertible map, so the
+        result is in nats of the data's own law, with noise added in scaled coordinates.
+
+        Args:
+            process: A Gaussian law of sequences (N, d) in the units of the data.
+            start: Clock time of the first frame; needed where the model has a seasonal cycle, which is subtracted.
+
+        Returns:
+            A law of the same kind; ``process`` itself where nothing is scaled.
+
+        Raises:
+            InputError: The model has margins, so that no Gaussian law stays Gaussian; another shape; a process that is
+                scaled already; no start.
+            TypeError: ``process`` is not a Gaussian law.
+        """
+        require_law("process", process)
+        if process.coordinates is not None:
+            raise InputError("process must be in the units of the data, but it is one that a model scaled already")
+        got, want = (process.num_frames, process.num_features), (self.num_frames, self.num_features)
+        if got != want:
+            raise InputError(f"process must have {want} frames and features, as the model, got {got}")
+        if self.coordinates is None:
+            return process
+        if self.transform.margins is not None:
+            raise InputError(
+                'process cannot be scaled: this model was fitted with margins="normal-scores", a curved map of each '
+                "feature, after which no Gaussian law is Gaussian; fit with margins=None, or compare draws by ks.audit"
+            )
+        shift, scale = self.transform.shift_and_scale(self.starts_of(start, 1))
+        return process.scaled(torch.from_numpy(shift), torch.from_numpy(scale), self.coordinates)
 
     def sample_values(
         self,

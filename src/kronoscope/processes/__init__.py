@@ -1,6 +1,7 @@
 """Laws of sequences: sample, log_prob, score, denoise, condition_on. All exact."""
 
 from .conditional import ConditionalLaw
+from .coordinates import ScaledScore
 from .law import GaussianLaw, require_law, require_score_and_law
 from .matrices import DenseGaussian, SeparableGaussian
 from .nonseparable import BlockToeplitzSequence, KroneckerSum
@@ -14,6 +15,7 @@ __all__ = [
     "GaussianLaw",
     "GaussianSequence",
     "KroneckerSum",
+    "ScaledScore",
     "SeparableGaussian",
     "SquaredError",
     "affine_squared_error",

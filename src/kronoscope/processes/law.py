@@ -14,6 +14,7 @@ from .._typing import DiffusionTime
 from ..diffusion import alpha, sigma_squared
 from ..linalg import Covariance
 from .conditional import CONDITION_LIMIT, ConditionalLaw, DenseConditional, observations, whole_frames
+from .coordinates import ScaledScore
 from .matheron import IteratedConditional
 
 DENSE_LIMIT = 2**14
@@ -35,7 +36,8 @@ def require_score_and_law(score: object, process: object) -> None:
 
     Raises:
         TypeError: An argument is of another kind, or both are swapped.
-        InputError: The score is that of a law of another shape.
+        InputError: The score is that of a law of another shape, or of a model that scales its data and ``process`` is
+            not in the model's coordinates.
     """
     if isinstance(score, GaussianLaw) and not isinstance(process, GaussianLaw):
         raise TypeError(
@@ -52,6 +54,13 @@ def require_score_and_law(score: object, process: object) -> None:
             raise InputError(
                 f"score must be of as many (frames, features) as process, {want}, got the score of a law of {got}"
             )
+    if isinstance(owner, ScaledScore) and owner.coordinates != process.coordinates:
+        if owner.coordinates is None:
+            raise InputError("process must be in the units of the data, as score is, but it is one that a model scaled")
+        raise InputError(
+            "process must be in the coordinates of score, which is that of a model that scales its data: give "
+            "model.scaled(process); if process is in them already, give lambda x, t: model.score(x, t) as score"
+        )
 
 
 class GaussianLaw(ABC):
@@ -64,6 +73,7 @@ class GaussianLaw(ABC):
 
     def __init__(self, mean: Tensor | None, num_parameters: int | None, shape: tuple[int, int], like: Tensor) -> None:
         self._shape = shape
+        self._coordinates: str | None = None
         self._num_parameters = None if num_parameters is None else _checks.count("num_parameters", num_parameters, 0)
         if mean is None:
             self._mean = torch.zeros(shape, dtype=torch.float64, device=like.device)
@@ -87,6 +97,39 @@ class GaussianLaw(ABC):
     def _is_separable(self) -> bool:
         """Whether K is Gamma kron Sigma."""
         return True
+
+    @abstractmethod
+    def _rescaled(self, mean: Tensor, scale: Tensor) -> GaussianLaw:
+        """The law of the same kind with that mean (N, d), and K divided by ``scale`` (d,) in rows and columns."""
+
+    def scaled(self, shift: Tensor, scale: Tensor, coordinates: str | None = None) -> GaussianLaw:
+        """The law of (x - shift) / scale, of the same kind: N((mean - shift) / scale, K_ij / (scale_i scale_j)).
+
+        Args:
+            shift: (frames, features).
+            scale: (features,), greater than 0.
+            coordinates: A name for the new coordinates; see :attr:`coordinates`.
+
+        Raises:
+            InputError: A wrong shape, values that are not finite, or a scale that is not positive.
+        """
+        shift = _checks.finite("shift", _checks.tensor("shift", shift, torch.float64, self._mean.device))
+        scale = _checks.finite("scale", _checks.tensor("scale", scale, torch.float64, self._mean.device))
+        if shift.shape != self._shape or scale.shape != self._shape[1:]:
+            raise InputError(
+                f"shift and scale must have shapes {self._shape} and {self._shape[1:]}, got {tuple(shift.shape)} and "
+                f"{tuple(scale.shape)}"
+            )
+        if not bool((scale > 0).all()):
+            raise InputError(f"scale must be greater than 0, got {float(scale.min()):g}")
+        law = self._rescaled((self._mean - shift) / scale, scale)
+        law._coordinates = coordinates
+        return law
+
+    @property
+    def coordinates(self) -> str | None:
+        """A name of the coordinates that :meth:`scaled` brought the law to; None for those of the data."""
+        return self._coordinates
 
     @property
     def num_frames(self) -> int:

@@ -8,6 +8,7 @@ from torch import Tensor
 from .._checks import count, tensor
 from .._errors import InputError
 from ..linalg import Covariance, DenseCovariance, KroneckerCovariance, eigendecomposition, symmetric
+from .coordinates import rounded
 from .law import GaussianLaw
 
 
@@ -32,9 +33,15 @@ class FlatGaussian(GaussianLaw):
         num_parameters: int | None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        self._given = dtype or covariance.dtype
         self._matrix = symmetric(name, covariance)
         self._solver = DenseCovariance(eigendecomposition(name, covariance, dtype), num_features)
         super().__init__(mean, num_parameters, self._solver.shape, self._matrix)
+
+    def _rescaled(self, mean: Tensor, scale: Tensor) -> GaussianLaw:
+        each = scale.repeat(self.num_frames)
+        matrix = rounded(self._matrix / torch.outer(each, each), self._given)
+        return DenseGaussian(matrix, self.num_features, mean, self.num_parameters)
 
     @property
     def _is_separable(self) -> bool:
@@ -104,7 +111,12 @@ class SeparableGaussian(GaussianLaw):
             eigendecomposition("temporal_covariance", temporal),
             eigendecomposition("spatial_covariance", spatial),
         )
+        self._given = spatial.dtype
         super().__init__(mean, num_parameters, self._solver.shape, self._temporal)
+
+    def _rescaled(self, mean: Tensor, scale: Tensor) -> GaussianLaw:
+        spatial = rounded(self._spatial / torch.outer(scale, scale), self._given)
+        return SeparableGaussian(self._temporal, spatial, mean, self.num_parameters)
 
     @property
     def temporal_covariance(self) -> Tensor:

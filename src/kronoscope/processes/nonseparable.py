@@ -12,7 +12,8 @@ from .._checks import finite, tensor
 from .._errors import InputError
 from ..kernels import Kernel
 from ..linalg import block_toeplitz, symmetric
-from .law import DENSE_LIMIT
+from .coordinates import rounded
+from .law import DENSE_LIMIT, GaussianLaw
 from .matrices import FlatGaussian
 from .times import sequence_times
 
@@ -47,6 +48,10 @@ class BlockToeplitzSequence(FlatGaussian):
         self._blocks = torch.cat([symmetric("blocks[0]", blocks[0])[None], blocks[1:].to(torch.float64)])
         covariance = block_toeplitz(self._blocks)
         super().__init__("the covariance of blocks", covariance, features, mean, num_parameters, blocks.dtype)
+
+    def _rescaled(self, mean: Tensor, scale: Tensor) -> GaussianLaw:
+        blocks = rounded(self._blocks / torch.outer(scale, scale), self._given)
+        return BlockToeplitzSequence(blocks, mean, self.num_parameters)
 
     @property
     def blocks(self) -> Tensor:
@@ -93,6 +98,11 @@ class KroneckerSum(FlatGaussian):
         total = sum(torch.kron(kernel.covariance(self._times), matrix) for kernel, matrix in self._terms)
         coarsest = max((m.dtype for m in given if m.is_floating_point()), key=_eps, default=torch.float64)
         super().__init__("the sum of terms", torch.as_tensor(total), features, mean, None, coarsest)
+
+    def _rescaled(self, mean: Tensor, scale: Tensor) -> GaussianLaw:
+        each = torch.outer(scale, scale)
+        terms = [(kernel, rounded(matrix / each, self._given)) for kernel, matrix in self._terms]
+        return KroneckerSum(terms, self._times, mean)
 
     @property
     def terms(self) -> tuple[tuple[Kernel, Tensor], ...]:

@@ -18,6 +18,7 @@ from ..linalg import (
     eigendecomposition,
     symmetric,
 )
+from .coordinates import rounded
 from .law import DENSE_LIMIT, GaussianLaw
 from .times import is_regular, sequence_times
 
@@ -64,8 +65,13 @@ class GaussianSequence(GaussianLaw):
         self._tolerance = _checks.positive("tolerance", tolerance)
         self._spatial = symmetric("spatial_covariance", spatial)
         self._spatial_eigen = eigendecomposition("spatial_covariance", spatial)
+        self._given = spatial.dtype
         self._times = sequence_times(times).to(spatial.device)
         super().__init__(mean, None, (len(self._times), len(spatial)), self._spatial)
+
+    def _rescaled(self, mean: Tensor, scale: Tensor) -> GaussianLaw:
+        spatial = rounded(self._spatial / torch.outer(scale, scale), self._given)
+        return GaussianSequence(self._kernel, spatial, self._times, mean, tolerance=self._tolerance)
 
     @property
     def kernel(self) -> Kernel:
