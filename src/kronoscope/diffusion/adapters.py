@@ -56,7 +56,7 @@ def score_from(
 ) -> ScoreFunction:
     """The score that a stranger's network stands for.
 
-    docs/learning.md, Outside networks, has the lines for diffusers and azula.
+    docs/howto/outside-networks.md has the lines for diffusers and azula.
 
     Args:
         net: ``net(x~, tau)`` -> a tensor like x~; tau has shape (batch,): int64 where ``alpha_sigma`` is a table, the
