@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._errors import InputError, KronoscopeError
+from ._errors import InputError, KronoscopeError, first_line
 from ._memory import is_exhaustion
 
 
@@ -35,10 +35,5 @@ def taking(name: str, called: Any, x: Tensor, where: str) -> Iterator[None]:
         kind = type(called).__name__ if isinstance(called, nn.Module) else getattr(called, "__qualname__", "it")
         raise InputError(
             f"{name} must take sequences of the shape of {where}, {tuple(x.shape)}, but {kind} failed on them: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .block_grid import BlockGrid
-from .sequences import FloatArray, Source, counted, decoded_text
+from .messages import counted
+from .sequences import Source, decoded_text
 from .tables import SEQUENCE
-from .time_forms import Times
+from .time_forms import FloatArray, Times
 from .times import parse
 
 Whole = NDArray[np.int64]

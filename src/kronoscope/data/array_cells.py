@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .packing import to_dtype
-from .sequences import FloatArray
+from .time_forms import FloatArray
 
 
 def fill(path: Path, partial: Path, cells: NDArray[np.int64], values: FloatArray) -> int:

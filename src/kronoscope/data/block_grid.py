@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from .. import _checks
 from .._errors import InputError
-from .sequences import FloatArray, Starts, Step, list_names, nanoseconds, step_from_json, step_to_json
-from .time_forms import Times
+from .messages import list_names
+from .steps import Starts, Step, nanoseconds, step_from_json, step_to_json
+from .time_forms import FloatArray, Times
 from .times import ON_GRID, check_zone, most_common_step
 
 CALENDARS = ("auto", "none", "day", "week")

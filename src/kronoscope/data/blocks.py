@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from .block_grid import BlockGrid, Places, show_step
-from .sequences import FloatArray, Source, Starts, Step, counted, list_names
+from .messages import counted, list_names
+from .sequences import Source
+from .steps import Starts, Step
+from .time_forms import FloatArray
 from .times import refuse_repeats
 
 MISSING = ("drop", "mask")

@@ -6,8 +6,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from .._errors import InputError
-from .sequences import FloatArray, SequenceSet, first_line
+from .._errors import InputError, first_line
+from .sequences import SequenceSet
+from .time_forms import FloatArray
 
 PIECE = 2**22  # values read at once, unless one chunk of the store holds more
 STRETCHES = 64

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from .number_style import NumberStyle
-from .sequences import FloatArray
+from .time_forms import FloatArray
 
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 _QUOTE = '"'

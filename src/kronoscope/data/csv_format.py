@@ -13,9 +13,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import IO, cast
 
-from .._errors import InputError
+from .._errors import InputError, first_line
+from .messages import counted, list_names
 from .numerals import MARKS, has_open_points, proves
-from .sequences import counted, first_line, list_names
 from .sizes import check_columns
 
 TEXTS = (".csv", ".csv.gz")

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .._errors import InputError
+from .._errors import InputError, first_line
 from .csv_format import FALLBACK, CsvFormat, CsvOptions, fallback_note, open_bytes, open_text, sniff
+from .messages import list_names
 from .numerals import convert
-from .sequences import first_line, list_names
 from .sizes import check_size
 
 _CHUNK = 2**22

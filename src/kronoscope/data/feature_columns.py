@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api.extensions import ExtensionDtype
 
 from .._errors import InputError
-from .sequences import FloatArray
+from .time_forms import FloatArray
 
 # Texts among the numbers of a column are called marks of missing values up to so many, if half of it are numbers.
 _MOST_MARKS = 5

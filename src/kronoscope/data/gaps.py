@@ -22,8 +22,9 @@ from .csv_format import PLAIN, CsvOptions, open_bytes
 from .csv_reading import CsvTable
 from .grid_layout import with_time_coordinates
 from .limits import Limits, apply_limits, within_limits
-from .sequences import Container, FloatArray, Source, counted, ending_of
-from .time_forms import TimeForm
+from .messages import counted
+from .sequences import Container, Source, ending_of
+from .time_forms import FloatArray, TimeForm
 from .writing import whole_file
 
 Cells = Mapping[str, tuple[NDArray[np.int64], FloatArray]]

@@ -10,7 +10,8 @@ from .._errors import InputError
 from . import grids, reading
 from .csv_format import PLAIN, TEXTS, CsvOptions, sniff
 from .matching import has_names
-from .sequences import SequenceSet, ending_of, list_names
+from .messages import list_names
+from .sequences import SequenceSet, ending_of
 from .tables import OFFSETS, SEQUENCE, column_names
 
 

@@ -16,7 +16,7 @@ from scipy.io import netcdf_file
 
 from . import grids
 from .packing import pack
-from .sequences import FloatArray
+from .time_forms import FloatArray
 
 Cells = tuple[NDArray[np.int64], FloatArray]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from .._errors import InputError
-from .sequences import list_names
+from .messages import list_names
 
 # Dimensions that number sequences, as in generated files.
 SEQUENCES = ("sequence", "sample")

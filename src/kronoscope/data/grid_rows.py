@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from .._errors import InputError
 from . import grids
 from .packing import pack, to_dtype
-from .sequences import FloatArray
-from .time_forms import TimeForm, Times
+from .time_forms import FloatArray, TimeForm, Times
 
 Whole = NDArray[np.int64]
 # What netCDF writes where a variable has no value and says no mark of its own.

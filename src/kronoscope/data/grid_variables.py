@@ -8,7 +8,7 @@ import xarray as xr
 
 from .._errors import InputError
 from .feature_columns import columns_option
-from .sequences import list_names
+from .messages import list_names
 
 # Endings of variables that hold the ends of each interval of a coordinate.
 _BOUNDS = ("_bnds", "_bounds", "_bnd")

@@ -27,16 +27,18 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .._errors import InputError
+from .._errors import InputError, first_line
 from .calendars import decodable, numbers_note
 from .chunks import read_values, share_of_record
 from .feature_columns import columns_option
 from .grid_layout import Layout, layout_of, with_time_coordinates
 from .grid_order import order_of_all, order_of_each
 from .grid_variables import choose_variables
-from .sequences import Container, Coordinate, FloatArray, Source, Starts, Step, decoded_text, first_line, list_names
+from .messages import list_names
+from .sequences import Container, Coordinate, Source, decoded_text
 from .sizes import check_size, check_store, check_variables
-from .time_forms import TimeForm
+from .steps import Starts, Step
+from .time_forms import FloatArray, TimeForm
 from .times import parse
 
 # What xarray calls the variable of a DataArray without a name in a file.

@@ -11,7 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._errors import InputError
-from .sequences import FloatArray, Source, counted, list_names
+from .messages import counted, list_names
+from .sequences import Source
+from .time_forms import FloatArray
 
 Limits = Mapping[str, tuple[float | None, float | None]]
 # Without a limit, a value this many interquartile ranges from the median is pointed out and kept.

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr, ndtri
 
 from .._errors import InputError
-from .sequences import FloatArray
+from .time_forms import FloatArray
 
 MARGINS = (None, "normal-scores")
 # A map that increases strictly gives a value that recurs one score: where one holds more, the margin is not normal.

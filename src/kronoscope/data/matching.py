@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._errors import InputError
-from .sequences import SequenceSet, list_names
+from .messages import list_names
+from .sequences import SequenceSet
 from .units import Units, compare_units, units_of
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .sequences import FloatArray
+from .time_forms import FloatArray
 
 
 def to_dtype(values: FloatArray, dtype: np.dtype[Any], reserved: tuple[float, ...] = ()) -> tuple[np.ndarray, int]:

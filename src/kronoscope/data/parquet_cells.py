@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from .._errors import InputError
 from .absent import NewRows
 from .packing import to_dtype
-from .sequences import FloatArray
 from .tables import flat_name
+from .time_forms import FloatArray
 
 Cells = tuple[NDArray[np.int64], FloatArray]
 

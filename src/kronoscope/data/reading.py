@@ -17,16 +17,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .. import _checks
-from .._errors import InputError
+from .._errors import InputError, first_line
 from . import grids, regular, several, tables
 from .block_grid import BlockGrid
 from .blocks import cut, usable
 from .chunks import evenly
 from .csv_format import PLAIN, TEXTS, CsvOptions
 from .limits import Limits, apply_limits
+from .messages import list_names
 from .names import check_names
 from .repeats import refuse_repeated_times
-from .sequences import Container, SequenceSet, Source, ending_of, first_line, list_names
+from .sequences import Container, SequenceSet, Source, ending_of
 from .sizes import check_archive, check_array
 from .static_features import note_static
 from .step_search import refuse_irregular

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from .block_grid import BlockGrid
-from .sequences import FloatArray, Source, Starts, counted, nanoseconds
+from .messages import counted
+from .sequences import Source
+from .steps import Starts, nanoseconds
+from .time_forms import FloatArray
 
 # A grid this much finer than its rows is a mistaken unit, and would fill the memory with missing values.
 _MOST_FRAMES_A_ROW = 1000

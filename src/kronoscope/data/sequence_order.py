@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from .block_grid import show_step
-from .sequences import FloatArray, Step
-from .time_forms import Times
+from .steps import Step
+from .time_forms import FloatArray, Times
 
 # Numeric times this share of a step away from even spacing are even.
 _EVEN = 1e-2

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from .._codec import parse_json
 from .._errors import InputError
+from .block_grid import BlockGrid
+from .steps import Starts, Step, step_from_json, step_to_json
 from .time_forms import FloatArray, TimeForm
-
-if TYPE_CHECKING:
-    from .block_grid import BlockGrid
-
-Starts = pd.DatetimeIndex | FloatArray | None
-Step = pd.Timedelta | float | None
 
 
 @dataclass(frozen=True)
@@ -173,31 +167,10 @@ class Source:
     step: Step = None
 
 
-def step_to_json(step: Step) -> float | dict[str, int] | None:
-    """A step as plain JSON: a number, or whole nanoseconds for clock time."""
-    return {"nanoseconds": nanoseconds(step)} if isinstance(step, pd.Timedelta) else step
-
-
-def step_from_json(plain: float | dict[str, int] | None) -> Step:
-    """Inverse of :func:`step_to_json`."""
-    return pd.Timedelta(plain["nanoseconds"], unit="ns") if isinstance(plain, dict) else plain
-
-
-def nanoseconds(step: pd.Timedelta) -> int:
-    """The step as whole nanoseconds."""
-    return int(step.as_unit("ns").value)
-
-
 def ending_of(path: Path) -> str:
     """The ending of a file's name in small letters; a packed file keeps the ending before it: ".csv.gz"."""
     endings = [suffix.lower() for suffix in path.suffixes[-2:]]
     return "".join(endings if endings[-1:] == [".gz"] else endings[-1:])
-
-
-def list_names(names: Sequence[object], most: int = 12) -> str:
-    """Names for an error message, shortened when there are many."""
-    shown = ", ".join(str(name) for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "") if names else "none"
 
 
 def decoded_text(item: object) -> object:
@@ -209,15 +182,3 @@ def decoded_text(item: object) -> object:
     except UnicodeDecodeError:
         text = item.decode("latin-1")
     return text.rstrip("\0 ")
-
-
-def counted(number: int, noun: str) -> str:
-    """ "1 block", "2 blocks"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a foreign error, or its kind where it says nothing."""
-    message = error.args[0] if isinstance(error, KeyError) and error.args else error
-    lines = str(message).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__

@@ -11,7 +11,9 @@ import pandas as pd
 
 from .._errors import InputError
 from .block_grid import show_step
-from .sequences import Container, SequenceSet, Source, Starts, ending_of, list_names
+from .messages import list_names
+from .sequences import Container, SequenceSet, Source, ending_of
+from .steps import Starts
 from .units import is_same_unit
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from .feature_columns import columns_option
-from .sequences import FloatArray, list_names
+from .messages import list_names
+from .time_forms import FloatArray
 
 _MOST_NAMES = 30  # in the advice of a note
 

@@ -8,7 +8,8 @@ import pandas as pd
 from .._errors import InputError
 from .block_grid import BlockGrid, offset_unit, show_step
 from .feature_columns import leave_out_time
-from .sequences import Source, nanoseconds
+from .sequences import Source
+from .steps import nanoseconds
 from .time_forms import FloatArray, Times
 
 _UNITS = {"days": "D", "hours": "h", "minutes": "min", "seconds": "s"}

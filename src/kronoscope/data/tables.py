@@ -13,26 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from .._errors import InputError
+from .._errors import InputError, first_line
 from .csv_format import PLAIN, TEXTS, CsvOptions, sniff
 from .csv_reading import CsvTable, read_csv, refuse_repeats
 from .feature_columns import leave_out_time, numeric_columns, to_numbers
+from .messages import counted, list_names
 from .repeats import refuse_long_table
 from .sequence_order import SequenceOrder, even_offsets, order_in_time
-from .sequences import (
-    Container,
-    FloatArray,
-    Source,
-    Starts,
-    Step,
-    counted,
-    decoded_text,
-    ending_of,
-    first_line,
-    list_names,
-)
+from .sequences import Container, Source, decoded_text, ending_of
 from .sizes import check_parquet, check_size
-from .time_forms import TimeForm, Times
+from .steps import Starts, Step
+from .time_forms import FloatArray, TimeForm, Times
 from .times import parse
 
 SEQUENCE = "sequence"

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from .clock_zones import ABBREVIATION, require_zone
-from .sequences import FloatArray, counted
-from .time_forms import TimeForm, Times, day_comes_first, guess_patterns, offset_of, read_numbers, text_form
+from .messages import counted
+from .time_forms import FloatArray, TimeForm, Times, day_comes_first, guess_patterns, offset_of, read_numbers, text_form
 
 # A clock time that ends in a zone: 2013-01-01T06:00:00Z, 2013-01-01 06:00-05:00.
 _ZONED = r"[T ]\d{1,2}[\d:.,]*\s*(?:[AaPp][Mm])?\s*(?:[Zz]|UTC|GMT|[+-]\d{2}(?::?\d{2})?)\s*$"

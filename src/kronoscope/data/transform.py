@@ -15,7 +15,9 @@ from .._codec import parse_json
 from .._errors import InputError
 from .feature_columns import columns_option
 from .margins import MARGINS, MonotoneMap, fit_margins, refuse_atoms
-from .sequences import FloatArray, Starts, Step, list_names, nanoseconds, step_from_json, step_to_json
+from .messages import list_names
+from .steps import Starts, Step, nanoseconds, step_from_json, step_to_json
+from .time_forms import FloatArray
 
 # The mean Gregorian year, in nanoseconds.
 YEAR_DAYS = 365.2425

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._errors import InputError
-from .sequences import Container, list_names
+from .messages import list_names
+from .sequences import Container
 
 Units = tuple[str | None, ...]
 # Other ways to write one unit; blanks and marks of powers are passed over before.

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from .._errors import InputError
 from .block_grid import BlockGrid, Places
 from .blocks import in_order
-from .sequences import FloatArray, Source, Starts
+from .sequences import Source
+from .steps import Starts
+from .time_forms import FloatArray
 from .times import check_zone
 
 Whole = NDArray[np.int64]

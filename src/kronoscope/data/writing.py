@@ -12,16 +12,18 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from .._errors import InputError
+from .._errors import InputError, first_line
 from .._files import replacing
 from . import grids
 from .block_grid import offset_unit
 from .csv_format import TEXTS
+from .messages import list_names
 from .reading import ARRAYS, ENDINGS, TABLES
-from .sequences import Container, FloatArray, Starts, Step, ending_of, first_line, list_names, nanoseconds
+from .sequences import Container, ending_of
+from .steps import Starts, Step, nanoseconds
 from .stores import foreign_files, is_store
 from .tables import SEQUENCE
-from .time_forms import Times
+from .time_forms import FloatArray, Times
 
 
 def write(

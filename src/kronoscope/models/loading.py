@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from .. import _checks, data
-from .._errors import InputError
-from ..training import TrainingConfig, first_line, read_tensors
+from .._errors import InputError, first_line
+from ..training import TrainingConfig, read_tensors
 from . import folder as run_folder
 from .model import Model
 from .networks import build_network

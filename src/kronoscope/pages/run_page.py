@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import data, models
 from .._errors import InputError
 from .._intervals import student_reach
-from ..data.sequences import counted
+from ..data.messages import counted
 from ..diffusion import clock
 from ..report import Facts, Figure, Line, LinePanel, Number, Report, Section, Table, Text, Verdict
 from ..report.records import Block

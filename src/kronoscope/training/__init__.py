@@ -6,7 +6,7 @@ from .loop import Progress, TrainingResult, lr_schedule, train
 from .loss import HeldOutLoss, denoising_loss, draw_times
 from .processes import Processes
 from .state import CHECKPOINT, TrainingState
-from .tensors import first_line, read_tensors, write_tensors
+from .tensors import read_tensors, write_tensors
 
 __all__ = [
     "CHECKPOINT",
@@ -22,7 +22,6 @@ __all__ = [
     "choose_device",
     "denoising_loss",
     "draw_times",
-    "first_line",
     "lr_schedule",
     "read_tensors",
     "run_cost",

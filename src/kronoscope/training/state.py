@@ -14,8 +14,9 @@ from torch.nn import Parameter
 from torch.optim.swa_utils import AveragedModel
 
 from .. import _checks
+from .._errors import first_line
 from .config import TrainingConfig
-from .tensors import first_line, read_tensors, write_tensors
+from .tensors import read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 NUMBERS = ("held_out_seed", "step", "seconds", "recent_loss", "best_step", "best_loss", "history")

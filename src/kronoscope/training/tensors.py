@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .. import _files
 from .._codec import parse_json
-from .._errors import InputError
+from .._errors import InputError, first_line
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any] | None = None) -> None:
@@ -54,12 +54,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path} is damaged or foreign: it has no {error}") from None
     except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {first_line(error)}") from None
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a foreign error, with the second where the first only announces it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:
