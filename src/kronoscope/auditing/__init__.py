@@ -3,7 +3,8 @@
 ``ks.audit(real, generated)`` is :func:`audit`; its records stand here.
 """
 
-from .records import AuditResult, Cell, Question
+from .questions import Cell, Question
+from .records import AuditResult
 from .resampling import FEWEST
 from .run import audit
 

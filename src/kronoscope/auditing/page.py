@@ -2,53 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from ..metrics import PublishedMetric
 from ..report import Bar, BarPanel, Column, Estimate, Figure, Number, Report, Section, Table, Text, Verdict
 from ..report.records import Block, Cell
-from .records import AuditResult, Question
+from .questions import Question
 
 
-def build(result: AuditResult) -> Report:
-    """The page of an audit."""
-    facts: dict[str, Cell] = {
-        "real sequences": result.num_real,
-        "generated sequences": result.num_generated,
-        "sequences trained on": result.num_training or "not told",
-        "sequences held out": result.num_held_out or "not told",
-        "frames": result.num_frames,
-        "features": ", ".join(result.features[:12]) + (" and more" if len(result.features) > 12 else ""),
-        "sequences kept together": result.block,
-        "relabellings": result.num_draws,
-        "level": f"{100 * result.alpha:g} % over all questions together",
-    }
-    papers = [_papers(result)] if result.published else []
-    sections = [_overview(result), *papers, *(_section(result, question) for question in result.questions)]
+def build(
+    questions: Sequence[Question],
+    *,
+    facts: Mapping[str, str | int],
+    alpha: float,
+    block: int,
+    notes: Sequence[str],
+    published: Sequence[PublishedMetric],
+) -> Report:
+    """The page of an audit.
+
+    Args:
+        questions: Every question with its answer, worst first.
+        facts: Sizes and settings, by their label.
+        alpha: Probability that a perfect generator fails.
+        block: Neighbouring sequences that were kept together.
+        notes: What was left out, and why.
+        published: Metrics of papers, where they were asked for.
+    """
+    papers = [_papers(published)] if published else []
+    sections = [_overview(questions, notes), *papers, *(_section(question, alpha) for question in questions)]
     return Report(
         "Audit of generated sequences",
         "Which dependence of the real sequences do the generated ones have, and where do they depart?",
-        facts,
-        [*sections, _method(result)],
-        _verdict(result),
+        dict(facts),
+        [*sections, _method(alpha, block)],
+        _verdict(questions, alpha),
     )
 
 
-def _verdict(result: AuditResult) -> Verdict:
-    wrong = [q for q in result.questions if q.rejected]
+def _verdict(questions: Sequence[Question], alpha: float) -> Verdict:
+    rejected = [question for question in questions if question.rejected]
+    quality = "bad" if rejected else "good"
     numbers = [
         Number(
-            "passed" if result.passed else "failed",
+            "failed" if rejected else "passed",
             "the audit",
-            f"a perfect generator fails one audit in {1 / result.alpha:.0f}",
-            "good" if result.passed else "bad",
+            f"a perfect generator fails one audit in {1 / alpha:.0f}",
+            quality,
         ),
         Number(
-            f"{len(wrong)} of {len(result.questions)}",
+            f"{len(rejected)} of {len(questions)}",
             "questions show a difference",
             "corrected for all cells and all questions",
-            "bad" if wrong else "good",
+            quality,
         ),
     ]
-    if wrong:
-        numbers.append(Number(wrong[0].name, "departs most", _brief(wrong[0]), "bad"))
+    if rejected:
+        numbers.append(Number(rejected[0].name, "departs most", _brief(rejected[0]), "bad"))
     return Verdict(numbers)
 
 
@@ -56,10 +66,10 @@ def _brief(question: Question) -> str:
     return question.cells[0].label if question.cells else ""
 
 
-def _overview(result: AuditResult) -> Section:
+def _overview(questions: Sequence[Question], notes: Sequence[str]) -> Section:
     rows: list[list[Cell]] = [
         [q.name, q.verdict, q.p_value, q.adjusted_p_value, "differs" if q.rejected else "no difference found"]
-        for q in result.questions
+        for q in questions
     ]
     table = Table(
         ["question", "answer", Column("p", digits=2), Column("p, all questions", digits=2), ""],
@@ -67,17 +77,17 @@ def _overview(result: AuditResult) -> Section:
         "Every question, worst first. p: how often sequences of one law deviate as much in any cell of this question. "
         "p, all questions: how often they do in any question that is left; at or below the level the question counts "
         "as different.",
-        highlight_rows=[i for i, q in enumerate(result.questions) if q.rejected],
+        highlight_rows=[i for i, q in enumerate(questions) if q.rejected],
     )
-    blocks: list[Block] = [_picture(result), table]
-    if result.notes:
-        blocks.append(Text("\n\n".join(result.notes), "note"))
+    blocks: list[Block] = [_picture(questions), table]
+    if notes:
+        blocks.append(Text("\n\n".join(notes), "note"))
     return Section("All questions", "", blocks)
 
 
-def _picture(result: AuditResult) -> Figure:
+def _picture(questions: Sequence[Question]) -> Figure:
     roles = {True: "second", False: "learnt"}
-    bars = [Bar(q.name, roles[q.rejected], max(0.0, q.excess)) for q in result.questions]
+    bars = [Bar(q.name, roles[q.rejected], max(0.0, q.excess)) for q in questions]
     return Figure(
         [BarPanel("", "largest deviation, in units of what chance allows one question", bars)],
         "How far each question deviates. 1 is what sequences of one law exceed, in a question "
@@ -88,10 +98,10 @@ def _picture(result: AuditResult) -> Figure:
     )
 
 
-def _papers(result: AuditResult) -> Section:
+def _papers(published: Sequence[PublishedMetric]) -> Section:
     rows: list[list[Cell]] = [
-        [one.name, one.value, one.reference, Estimate(one.value - one.reference, one.standard_error)]
-        for one in result.published
+        [metric.name, metric.value, metric.reference, Estimate(metric.value - metric.reference, metric.standard_error)]
+        for metric in published
     ]
     table = Table(
         ["metric", "real against generated", "real against real", "difference, with its spread over splits"],
@@ -103,7 +113,7 @@ def _papers(result: AuditResult) -> Section:
     return Section("The metrics that papers report", "", [table])
 
 
-def _section(result: AuditResult, question: Question) -> Section:
+def _section(question: Question, alpha: float) -> Section:
     first, second = question.compared
     rows: list[list[Cell]] = [
         [c.label, c.unit, c.real, c.generated, c.effect, c.lower, c.upper, c.p_value, c.detectable]
@@ -111,7 +121,7 @@ def _section(result: AuditResult, question: Question) -> Section:
     ]
     if not rows:
         return Section(question.title, question.verdict)
-    level = 100 * (1 - result.alpha)
+    level = 100 * (1 - alpha)
     table = Table(
         [
             "what", "unit", first, second, "difference", "from", "to",
@@ -121,13 +131,13 @@ def _section(result: AuditResult, question: Question) -> Section:
         f"The {len(rows)} numbers of {question.num_cells} that deviate most, measured in what chance allows. From, to: "
         f"{level:g} % interval of the difference for all numbers of the question at once. Detectable: the smallest "
         "difference of this number that would have been found with probability 0.9.",
-        highlight_rows=[i for i, c in enumerate(question.cells) if c.p_value <= result.alpha],
+        highlight_rows=[i for i, c in enumerate(question.cells) if c.p_value <= alpha],
     )  # fmt: skip
     return Section(question.title, question.verdict, [table])
 
 
-def _method(result: AuditResult) -> Section:
-    if result.block == 1:
+def _method(alpha: float, block: int) -> Section:
+    if block == 1:
         how = (
             "Under equal laws it does not matter which sequences are called real. So the labels are exchanged at "
             "random, and every number is computed anew: the p-values are exact, whatever the dependence within a "
@@ -135,13 +145,13 @@ def _method(result: AuditResult) -> Section:
         )
     else:
         how = (
-            f"The real sequences follow each other in time. They were cut into blocks of {result.block} neighbours, "
+            f"The real sequences follow each other in time. They were cut into blocks of {block} neighbours, "
             "each paired with generated ones, and pairs change sides at random: dependence within a block is kept."
         )
     family = (
         "Within a question the largest standardised deviation is compared with its own distribution, and over the "
         "questions the smallest p-value with its own, step by step (Westfall and Young 1993). The chance of any false "
-        f"alarm in the whole audit is {100 * result.alpha:g} %."
+        f"alarm in the whole audit is {100 * alpha:g} %."
     )
     limit = "No difference found does not mean none: read what could have been detected."
     return Section("How to read the p-values", "", [Text(f"{how}\n\n{family}\n\n{limit}")])

@@ -14,7 +14,8 @@ from .._errors import InputError
 from ..metrics import published_metrics
 from . import family, joint, marginals, memory, moments, spectra, structure
 from .inputs import Inputs, Pool, Sequences, check
-from .records import AuditResult, Cell, Question
+from .questions import Cell, Question
+from .records import AuditResult
 from .resampling import FEWEST, Exchange, Flips, Relabelling, block_length, paired_blocks
 from .tally import Found, Tally
 from .verdicts import TITLES, verdict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .records import Cell
+from .questions import Cell
 
 TITLES = {
     "mean": "Are the means right, in every frame and feature?",

@@ -1,0 +1,64 @@
+"""One question of an audit with its answer, and one number that both sets have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number that both sets have.
+
+    Attributes:
+        label, unit: What it is.
+        real, generated: Its value in both; None for one that only the two together have.
+        effect: Generated less real (or a distance between the sets).
+        lower, upper: Interval of the effect that holds for all cells of the question at once, with probability
+            1 - alpha.
+        p_value: Corrected for the number of cells in the question.
+        detectable: Smallest effect that would have been found, in this cell, with probability 0.9.
+    """
+
+    label: str
+    unit: str
+    real: float | None
+    generated: float | None
+    effect: float
+    lower: float
+    upper: float
+    p_value: float
+    detectable: float
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of the audit, told by the cell that deviates most.
+
+    Attributes:
+        name, title: "covariance"; "Is the covariance right, at every lag and for every pair of features?".
+        effect, unit, lower, upper, detectable: Of the worst cell; see :class:`Cell`.
+        p_value: Of the question alone, corrected for its cells.
+        adjusted_p_value: Corrected for the number of questions as well.
+        rejected: Whether ``adjusted_p_value`` is at most alpha.
+        verdict: The answer in plain words.
+        cells: Those that deviate most, worst first.
+        num_cells: How many were looked at.
+        excess: Deviation of the worst cell over what alpha allows the question by itself: above 1 it deviates.
+        compared: What the two sets are.
+    """
+
+    name: str
+    title: str
+    effect: float
+    unit: str
+    lower: float
+    upper: float
+    p_value: float
+    adjusted_p_value: float
+    detectable: float
+    rejected: bool
+    verdict: str
+    cells: tuple[Cell, ...]
+    num_cells: int
+    excess: float
+    compared: tuple[str, str] = ("real", "generated")
