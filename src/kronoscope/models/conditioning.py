@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,15 +14,35 @@ from torch import Tensor
 
 from .. import _checks, data, sampling
 from .._errors import InputError
+from ..processes import GaussianLaw
 from ..processes.conditional import ConditionalLaw
-
-if TYPE_CHECKING:
-    from .model import Model
 
 METHODS = ("exact", *sampling.CONDITIONAL_METHODS)
 SUMMARY_DRAWS = 200
 _NODES = 64
 Array = Tensor | np.ndarray | xr.DataArray | xr.Dataset
+
+
+@dataclass(frozen=True)
+class SequenceFormat:
+    """The container that sequences come back in.
+
+    Attributes:
+        container, feature_names: See :class:`Model`.
+        returns_tensor: Whether arrays come back as tensors.
+    """
+
+    container: data.Container
+    feature_names: tuple[str, ...]
+    returns_tensor: bool
+
+    def wrap(self, values: np.ndarray, starts: pd.DatetimeIndex | None, single: bool = False) -> Array:
+        """Values (n, N, d) in the container; with ``single`` the first sequence alone."""
+        array = data.to_array(values, self.container, self.feature_names, starts=starts)
+        if isinstance(array, xr.DataArray | xr.Dataset):
+            return array.isel({self.container.dims[0]: 0}) if single else array
+        array = array[0] if single else array
+        return torch.from_numpy(array) if self.returns_tensor else array
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +58,13 @@ class ConditionalSequence:
 
     method: str
     mask: np.ndarray
-    _model: Model
     _values: np.ndarray
     _starts: pd.DatetimeIndex | None
-    _scaled: np.ndarray
     _seed: int
-    _num_calls: int
+    _transform: data.Transform
+    _format: SequenceFormat
+    _law: ConditionalLaw | None  # of the exact method, in scaled coordinates
+    _guided: Callable[[int, torch.Generator], Tensor]  # draws of the other methods, in scaled coordinates
 
     @property
     def mean(self) -> Array:
@@ -64,116 +86,122 @@ class ConditionalSequence:
         Margins do not carry a mean to the mean: with them it is the integral of their inverse over the normal law of
         each hidden entry, by Gauss-Hermite quadrature of 64 nodes.
         """
-        if self.method == "exact" and self._model.transform.margins is not None:
+        if self._law is None:
+            return self._summary_draws().mean(axis=0)
+        if self._transform.margins is not None:
             nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-            mean, spread = self._mean_and_spread()
+            mean, spread = _mean_and_spread(self._law, self.mask)
             values = self._units(mean + nodes[:, None, None] * spread)
             return np.where(self.mask, self._values, np.tensordot(weights / weights.sum(), values, axes=1))
-        if self.method == "exact":
-            return self._units(self._law().mean.numpy()[None])[0]
-        return self._summary_draws().mean(axis=0)
+        return self._units(self._law.mean.numpy()[None])[0]
 
     def sample_values(self, n: int, *, generator: torch.Generator | None = None) -> np.ndarray:
         """As :meth:`sample`, (n, N, d) float64."""
         _checks.count("n", n)
         generator = torch.Generator().manual_seed(self._seed) if generator is None else generator
-        if self.method == "exact":
-            return self._units(self._law().sample(n, generator=generator).numpy())
-        model = self._model
-        config = model.training
-        parameter = next(model.network.parameters(), torch.zeros(()))
-        found = sampling.sample_given(
-            model.score,
-            torch.from_numpy(self.mask),
-            torch.from_numpy(self._scaled),
-            n,
-            method=self.method,
-            table=sampling.exponential_sde(self._num_calls, config.min_time, config.max_time),
-            generator=_checks.generator_or_seed_zero(generator),
-            dtype=parameter.dtype,
-            device=parameter.device,
-        )
-        return self._units(found.cpu().double().numpy())
+        drawn = self._guided(n, generator) if self._law is None else self._law.sample(n, generator=generator)
+        return self._units(drawn.cpu().double().numpy())
 
     def interval_values(self, level: float) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`interval`, (N, d) float64 each."""
         if not 0 < _checks.real("level", level) < 1:
             raise InputError(f"level must be greater than 0 and less than 1, got {level:g}")
         tail = 0.5 - 0.5 * level
-        if self.method != "exact":
+        if self._law is None:
             lower, upper = np.quantile(self._summary_draws(), [tail, 1 - tail], axis=0)
             return lower, upper
-        mean, spread = self._mean_and_spread()
+        mean, spread = _mean_and_spread(self._law, self.mask)
         reach = float(torch.special.ndtri(torch.tensor(1 - tail, dtype=torch.float64))) * spread
         return self._units((mean - reach)[None])[0], self._units((mean + reach)[None])[0]
-
-    def _mean_and_spread(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each entry in scaled coordinates."""
-        law = self._law()
-        spread = np.zeros(self.mask.shape)
-        spread[~self.mask] = np.sqrt(np.clip(law.covariance().diagonal().numpy(), 0.0, None))  # round-off only
-        return law.mean.numpy(), spread
-
-    def _law(self) -> ConditionalLaw:
-        law = self._model.law().data if self._model.has_law else self._model.generated_law
-        return law.condition_on(torch.from_numpy(self.mask), torch.from_numpy(self._scaled))
 
     def _summary_draws(self) -> np.ndarray:
         return self.sample_values(SUMMARY_DRAWS)
 
     def _units(self, scaled: np.ndarray) -> np.ndarray:
         starts = None if self._starts is None else self._starts.repeat(len(scaled))
-        return np.where(self.mask, self._values, self._model.transform.invert(scaled, starts))
+        return np.where(self.mask, self._values, self._transform.invert(scaled, starts))
 
     def _wrap(self, values: np.ndarray, single: bool = False) -> Array:
-        model = self._model
         starts = None if self._starts is None else self._starts.repeat(len(values))
-        array = data.to_array(values, model.container, model.feature_names, starts=starts)
-        if isinstance(array, xr.DataArray | xr.Dataset):
-            return array.isel({model.container.dims[0]: 0}) if single else array
-        array = array[0] if single else array
-        return torch.from_numpy(array) if model.returns_tensor else array
+        return self._format.wrap(values, starts, single)
+
+
+def _mean_and_spread(law: ConditionalLaw, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each entry in scaled coordinates."""
+    spread = np.zeros(mask.shape)
+    spread[~mask] = np.sqrt(np.clip(law.covariance().diagonal().numpy(), 0.0, None))  # round-off only
+    return law.mean.numpy(), spread
 
 
 def condition(
-    model: Model,
-    mask: Array,
-    values: Array,
+    observed: np.ndarray,
+    values: np.ndarray,
     *,
-    start: Any = None,
-    method: str | None = None,
-    num_calls: int = 64,
-    generator: torch.Generator | None = None,
+    method: str,
+    law: GaussianLaw | None,
+    guided: Callable[[Tensor, Tensor, int, torch.Generator], Tensor],
+    transform: data.Transform,
+    format: SequenceFormat,
+    starts: pd.DatetimeIndex | None,
+    seed: int,
 ) -> ConditionalSequence:
-    """See :meth:`Model.condition_on`."""
-    shape = (model.num_frames, model.num_features)
-    seen, given = _plain("mask", mask), _plain("values", values)
-    if seen.dtype != bool:
-        raise TypeError(f"mask must be boolean (True = observed), got {seen.dtype}")
-    for name, array in (("mask", seen), ("values", given)):
+    """The law of a sequence given ``values`` (N, d), in the units of the data, where ``observed``.
+
+    Args:
+        observed, values: As :func:`entries` gives them.
+        method: As :func:`choose_method` gives it.
+        law: Of whole sequences in scaled coordinates, for the exact method.
+        guided: From mask and scaled values, a number of sequences and a generator to draws in scaled coordinates.
+        transform: Between the units of the data and scaled coordinates.
+        format: The container that sequences come back in.
+        starts: Clock time of the first frame, where the transform needs it.
+        seed: Of the draws that come without a generator.
+    """
+    filled = np.where(observed, values, transform.invert(np.zeros((1, *values.shape)), starts)[0])
+    mask, scaled = torch.from_numpy(observed), torch.from_numpy(transform.apply(filled[None], starts)[0])
+    conditioned = None if law is None else law.condition_on(mask, scaled)
+    draw = partial(guided, mask, scaled)
+    return ConditionalSequence(method, observed, values, starts, seed, transform, format, conditioned, draw)
+
+
+def entries(mask: Array, values: Array, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Mask and float64 values of the observed entries.
+
+    Raises:
+        InputError: Another shape, or an observed value that is not finite.
+        TypeError: ``mask`` is not boolean.
+    """
+    observed, given = _plain("mask", mask), _plain("values", values)
+    if observed.dtype != bool:
+        raise TypeError(f"mask must be boolean (True = observed), got {observed.dtype}")
+    for name, array in (("mask", observed), ("values", given)):
         if array.shape != shape:
             raise InputError(f"{name} must have shape {shape} (frames, features), got {array.shape}")
     given = given.astype(np.float64)
-    if not np.isfinite(given[seen]).all():
-        where = tuple(int(i) for i in np.argwhere(seen & ~np.isfinite(given))[0])
+    if not np.isfinite(given[observed]).all():
+        where = tuple(int(i) for i in np.argwhere(observed & ~np.isfinite(given))[0])
         raise InputError(f"values must be finite where mask is True, but is {given[where]} at index {where}")
-    affine = model.is_affine
+    return observed, given
+
+
+def choose_method(method: str | None, affine: bool, has_law: bool) -> str:
+    """The method asked for; None is "exact" where the score is affine in x, else "mmps".
+
+    Raises:
+        InputError: An unknown method, or one that does not apply.
+    """
     if method is None:
         method = "exact" if affine else "mmps"
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     if method == "exact" and not affine:
         raise InputError("method 'exact' needs a score that is affine in x, as of unrolled, position or linear")
-    if method != "exact" and affine and not model.has_law:
+    if method != "exact" and affine and not has_law:
         raise InputError(
-            f"method {method!r} diverges here, because the learnt score is that of no law: use 'exact', which takes "
-            "the law of what the model samples, or train for longer"
+            f"method {method!r} diverges here, because the learnt score is not the gradient of a density: use "
+            "'exact', which takes the distribution that the model samples from, or train for longer"
         )
-    starts = model.starts_of(start, 1)
-    filled = np.where(seen, given, model.transform.invert(np.zeros((1, *shape)), starts)[0])
-    scaled = model.transform.apply(filled[None], starts)[0]
-    seed = 0 if generator is None else int(torch.randint(2**62, (), generator=generator))
-    return ConditionalSequence(method, seen, model, given, starts, scaled, seed, num_calls)
+    return method
 
 
 def _plain(name: str, array: Array) -> np.ndarray:

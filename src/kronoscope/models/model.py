@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ import xarray as xr
 from torch import Tensor, nn
 
 from .. import _checks, _memory, data, diffusion, sampling
-from .._errors import InputError
+from .._errors import InputError, first_line
 from .._typing import DiffusionTime
 from ..processes import DenseGaussian, GaussianLaw, ScaledScore, require_law
-from ..training import TrainingConfig, first_line
+from ..training import TrainingConfig
 from . import folder as run_folder
-from .conditioning import Array, ConditionalSequence, condition
+from .conditioning import Array, ConditionalSequence, SequenceFormat, choose_method, condition, entries
 from .learnt import LearntLaw, is_affine, learnt_law, with_floor
 
 BYTES_A_VALUE = 64  # of a draw at its peak: as drawn, in the data's units, and as the table that is written
@@ -190,8 +190,7 @@ class Model(ScaledScore):
         """
         values, starts = self.sample_values(n, generator=generator, **options)
         dated = starts if self.transform.num_harmonics else None
-        array = data.to_array(values, self.container, self.feature_names, starts=dated)
-        return torch.from_numpy(array) if self.returns_tensor and isinstance(array, np.ndarray) else array
+        return self._format.wrap(values, dated)
 
     @cached_property
     def is_affine(self) -> bool:
@@ -279,8 +278,42 @@ class Model(ScaledScore):
             InputError: Shapes, an observed value that is not finite, no start, or a method that does not apply.
             TypeError: ``mask`` is not boolean.
         """
-        told = {"start": start, "method": method, "num_calls": num_calls, "generator": generator}
-        return condition(self, mask, values, **told)
+        observed, given = entries(mask, values, (self.num_frames, self.num_features))
+        method = choose_method(method, self.is_affine, self.has_law)
+        law = None
+        if method == "exact":
+            law = self.law().data if self.has_law else self.generated_law
+        return condition(
+            observed,
+            given,
+            method=method,
+            law=law,
+            guided=partial(self._sample_given, method, num_calls),
+            transform=self.transform,
+            format=self._format,
+            starts=self.starts_of(start, 1),
+            seed=0 if generator is None else int(torch.randint(2**62, (), generator=generator)),
+        )
+
+    def _sample_given(
+        self, method: str, num_calls: int, mask: Tensor, values: Tensor, n: int, generator: torch.Generator
+    ) -> Tensor:
+        parameter = next(self.network.parameters(), torch.zeros(()))
+        return sampling.sample_given(
+            self.score,
+            mask,
+            values,
+            n,
+            method=method,
+            table=sampling.exponential_sde(num_calls, self.training.min_time, self.training.max_time),
+            generator=_checks.generator_or_seed_zero(generator),
+            dtype=parameter.dtype,
+            device=parameter.device,
+        )
+
+    @property
+    def _format(self) -> SequenceFormat:
+        return SequenceFormat(self.container, self.feature_names, self.returns_tensor)
 
     def log_prob(
         self,
