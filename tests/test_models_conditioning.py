@@ -184,7 +184,7 @@ def test_a_score_of_no_law_is_conditioned_as_what_it_generates(plain):
     x = PROCESS.sample(1, generator=seeded(2))[0]
     got, truth = model.condition_on(MASK, x), PROCESS.condition_on(MASK, x)
     assert got.method == "exact"
-    with pytest.raises(ks.InputError, match="'mmps' diverges here, because the learnt score is not the gradient of a density"):
+    with pytest.raises(ks.InputError, match="the learnt score is not the gradient of a density"):
         model.condition_on(MASK, x, method="mmps")
     deviations = truth.covariance().diagonal().sqrt()
     assert bool(((got.mean - truth.mean)[~MASK].abs() < 0.3 * deviations).all())
