@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from .. import _checks
 from .._codec import parse_json
-from .._errors import InputError
+from .._errors import InputError, first_line
 from .feature_columns import columns_option
 from .margins import MARGINS, MonotoneMap, fit_margins, refuse_atoms
 from .messages import list_names
@@ -183,6 +184,24 @@ class Transform:
         if self.margins is not None:
             z = np.stack([g.invert(z[..., j]) for j, g in enumerate(self.margins)], axis=-1)
         return z * self.scale + self.mean + self._season(len(z), starts)
+
+    def clock_times(self, starts: Any, n: int) -> pd.DatetimeIndex | None:
+        """``starts`` as n clock times in the zone of the data; None without a seasonal cycle.
+
+        Raises:
+            InputError: There is a cycle, but ``starts`` are missing, no clock times, or of another number.
+        """
+        if not self.num_harmonics:
+            return None
+        if starts is None:
+            raise InputError("start must be given: the model has a seasonal cycle, so the date of a sequence matters")
+        try:
+            index = pd.DatetimeIndex([starts] if isinstance(starts, str | pd.Timestamp) else starts)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"start must be a clock time, got {starts!r} ({first_line(error)})") from None
+        if len(index) != n:
+            raise InputError(f"starts must be one clock time a sequence ({n}), got {len(index)}")
+        return index
 
     def to_json(self) -> str:
         """One line of JSON with full float64 precision."""

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import _checks, data, sampling
 from .._errors import InputError
+from .._typing import ScoreFunction
 from ..processes import GaussianLaw
 from ..processes.conditional import ConditionalLaw
+from ..training import TrainingConfig
 
 METHODS = ("exact", *sampling.CONDITIONAL_METHODS)
 SUMMARY_DRAWS = 200
@@ -162,6 +164,28 @@ def condition(
     conditioned = None if law is None else law.condition_on(mask, scaled)
     draw = partial(guided, mask, scaled)
     return ConditionalSequence(method, observed, values, starts, seed, transform, format, conditioned, draw)
+
+
+def guided(
+    score: ScoreFunction, network: nn.Module, training: TrainingConfig, method: str, num_calls: int
+) -> Callable[[Tensor, Tensor, int, torch.Generator], Tensor]:
+    """Draws of a guided method, from mask, values, their number and a generator, on the device of the network."""
+    parameter = next(network.parameters(), torch.zeros(()))
+
+    def draw(mask: Tensor, values: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        return sampling.sample_given(
+            score,
+            mask,
+            values,
+            n,
+            method=method,
+            table=sampling.exponential_sde(num_calls, training.min_time, training.max_time),
+            generator=_checks.generator_or_seed_zero(generator),
+            dtype=parameter.dtype,
+            device=parameter.device,
+        )
+
+    return draw
 
 
 def entries(mask: Array, values: Array, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

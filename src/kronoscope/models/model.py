@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ import xarray as xr
 from torch import Tensor, nn
 
 from .. import _checks, _memory, data, diffusion, sampling
-from .._errors import InputError, first_line
+from .._errors import InputError
 from .._typing import DiffusionTime
 from ..processes import DenseGaussian, GaussianLaw, ScaledScore, require_law
 from ..training import TrainingConfig
 from . import folder as run_folder
-from .conditioning import Array, ConditionalSequence, SequenceFormat, choose_method, condition, entries
+from .conditioning import Array, ConditionalSequence, SequenceFormat, choose_method, condition, entries, guided
 from .learnt import LearntLaw, is_affine, learnt_law, with_floor
 
 BYTES_A_VALUE = 64  # of a draw at its peak: as drawn, in the data's units, and as the table that is written
@@ -288,27 +288,11 @@ class Model(ScaledScore):
             given,
             method=method,
             law=law,
-            guided=partial(self._sample_given, method, num_calls),
+            guided=guided(self.score, self.network, self.training, method, num_calls),
             transform=self.transform,
             format=self._format,
             starts=self.starts_of(start, 1),
             seed=0 if generator is None else int(torch.randint(2**62, (), generator=generator)),
-        )
-
-    def _sample_given(
-        self, method: str, num_calls: int, mask: Tensor, values: Tensor, n: int, generator: torch.Generator
-    ) -> Tensor:
-        parameter = next(self.network.parameters(), torch.zeros(()))
-        return sampling.sample_given(
-            self.score,
-            mask,
-            values,
-            n,
-            method=method,
-            table=sampling.exponential_sde(num_calls, self.training.min_time, self.training.max_time),
-            generator=_checks.generator_or_seed_zero(generator),
-            dtype=parameter.dtype,
-            device=parameter.device,
         )
 
     @property
@@ -373,17 +357,7 @@ class Model(ScaledScore):
 
     def starts_of(self, starts: Any, n: int) -> pd.DatetimeIndex | None:
         """``starts`` as n clock times in the zone of the data; None where the model has no seasonal cycle."""
-        if not self.transform.num_harmonics:
-            return None
-        if starts is None:
-            raise InputError("start must be given: the model has a seasonal cycle, so the date of a sequence matters")
-        try:
-            index = pd.DatetimeIndex([starts] if isinstance(starts, str | pd.Timestamp) else starts)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"start must be a clock time, got {starts!r} ({first_line(error)})") from None
-        if len(index) != n:
-            raise InputError(f"starts must be one clock time a sequence ({n}), got {len(index)}")
-        return index
+        return self.transform.clock_times(starts, n)
 
     def _dates(self, n: int, generator: torch.Generator) -> pd.DatetimeIndex | None:
         if self.training_starts is None or not self.transform.num_harmonics:
