@@ -8,7 +8,7 @@ import kronoscope
 import kronoscope_evidence
 
 LAYERS = [
-    {"_typing", "_checks", "_calls", "_codec", "_errors", "_files", "_intervals", "_memory"},
+    {"_typing", "_checks", "_calls", "_codec", "_display", "_errors", "_files", "_intervals", "_memory", "_numerals"},
     {"linalg", "kernels", "diffusion", "iterations", "report"},
     {"processes", "nn"},
     {"compiler", "estimators", "sampling", "training", "metrics", "data", "video"},

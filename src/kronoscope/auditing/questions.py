@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .._display import Displayed, Tabular, columns_of
 
-@dataclass(frozen=True)
-class Cell:
+
+@dataclass(frozen=True, repr=False)
+class Cell(Displayed):
     """One number that both sets have.
 
     Attributes:
@@ -29,9 +32,21 @@ class Cell:
     p_value: float
     detectable: float
 
+    def _facts(self) -> dict[str, object]:
+        unit = f" {self.unit}" if self.unit else ""
+        return {
+            "label": self.label,
+            "real": self.real,
+            "generated": self.generated,
+            "effect": f"{self.effect:.4g}{unit}",
+            "interval": (self.lower, self.upper),
+            "p value": self.p_value,
+            "detectable": self.detectable,
+        }
 
-@dataclass(frozen=True)
-class Question:
+
+@dataclass(frozen=True, repr=False)
+class Question(Tabular):
     """One question of the audit, told by the cell that deviates most.
 
     Attributes:
@@ -62,3 +77,20 @@ class Question:
     num_cells: int
     excess: float
     compared: tuple[str, str] = ("real", "generated")
+
+    def _facts(self) -> dict[str, object]:
+        unit = f" {self.unit}" if self.unit else ""
+        return {
+            "name": self.name,
+            "rejected": self.rejected,
+            "effect": f"{self.effect:.4g}{unit}",
+            "interval": (self.lower, self.upper),
+            "p value": self.p_value,
+            "adjusted p value": self.adjusted_p_value,
+            "detectable": self.detectable,
+            "cells": self.num_cells,
+        }
+
+    def _columns(self) -> dict[str, Sequence[object]]:
+        names = "label", "unit", "real", "generated", "effect", "lower", "upper", "p_value", "detectable"
+        return columns_of(self.cells, *names)

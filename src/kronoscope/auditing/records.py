@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .. import report
+from .._display import Tabular, columns_of
 from ..metrics import PublishedMetric
 from . import page
 from .questions import Question
 
 
-@dataclass(frozen=True)
-class AuditResult:
+@dataclass(frozen=True, repr=False)
+class AuditResult(Tabular):
     """Real against generated sequences: every question with its answer, worst offenders first.
 
     Attributes:
@@ -40,6 +42,23 @@ class AuditResult:
     notes: tuple[str, ...] = ()
     num_training: int = 0
     published: tuple[PublishedMetric, ...] = ()
+
+    def _facts(self) -> dict[str, object]:
+        differ = [question.name for question in self.questions if question.rejected]
+        facts: dict[str, object] = {
+            "passed": self.passed,
+            "differ": f"{len(differ)} of {len(self.questions)} questions",
+        }
+        if self.questions:
+            worst = self.questions[0]
+            facts["worst"] = f"{worst.name} (adjusted p = {worst.adjusted_p_value:.2g})"
+        sizes = {"real": self.num_real, "generated": self.num_generated, "held out": self.num_held_out}
+        facts |= {"alpha": self.alpha, **sizes, "frames": self.num_frames, "features": len(self.features)}
+        return facts | {"block": self.block, "relabellings": self.num_draws, "notes": len(self.notes)}
+
+    def _columns(self) -> dict[str, Sequence[object]]:
+        names = "name", "rejected", "p_value", "adjusted_p_value", "effect", "unit", "lower", "upper", "detectable"
+        return {**columns_of(self.questions, *names), "worst cell": [_worst_cell(q) for q in self.questions]}
 
     @property
     def passed(self) -> bool:
@@ -94,3 +113,7 @@ class AuditResult:
     def __str__(self) -> str:
         lines = [f"{'passed' if self.passed else 'failed'}: {len(self.questions)} questions, alpha = {self.alpha:g}"]
         return "\n".join([*lines, *(f"{q.name}: {q.verdict}" for q in self.questions)])
+
+
+def _worst_cell(question: Question) -> str:
+    return question.cells[0].label if question.cells else ""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from .._display import Tabular, Uncertain
 from .._errors import InputError
 
 
@@ -25,8 +27,8 @@ class ErrorAtTime:
     standard_error: float
 
 
-@dataclass(frozen=True)
-class Certificate:
+@dataclass(frozen=True, repr=False)
+class Certificate(Tabular):
     """Sizes, proven bound and measured error of a compiled score.
 
     Attributes:
@@ -84,6 +86,33 @@ class Certificate:
     score_kl_standard_error: float
     weights_sha256: str
     configuration_sha256: str
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "bound": self.bound,
+            "measured": Uncertain(self.worst.value, self.worst.standard_error),
+            "score kl": Uncertain(self.score_kl, self.score_kl_standard_error, "nats"),
+            "times": f"{self.min_time:g} to {self.max_time:g}",
+            "iteration": self.iteration,
+            "depth": self.depth,
+            "heads": self.num_heads,
+            "width": self.width,
+            "parameters": self.parameters,
+            "weight norm": self.weight_norm,
+            "gates": self.gates,
+            "kind of heads": self.heads,
+            "measured kind": self.measured_kind,
+        }
+
+    def _columns(self) -> dict[str, Sequence[object]]:
+        conditions = dict(self.condition_numbers)
+        return {
+            "time": [at.time for at in self.measured],
+            "measured error": [at.value for at in self.measured],
+            "standard error": [at.standard_error for at in self.measured],
+            "bound": [self.bound for _ in self.measured],
+            "condition number": [conditions.get(at.time) for at in self.measured],
+        }
 
     @property
     def worst(self) -> ErrorAtTime:

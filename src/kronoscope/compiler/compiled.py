@@ -11,6 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from .. import _checks, diffusion
+from .._display import Displayed
 from .._errors import InputError
 from .._typing import DiffusionTime
 from ..nn import MergedTransformer, ReLUTransformer, merged
@@ -113,8 +114,8 @@ def compile_options(process: GaussianLaw, options: Options, basis: KroneckerTerm
     return CompiledScore(process, options, found, network)
 
 
-@dataclass(frozen=True, eq=False)
-class CompiledScore:
+@dataclass(frozen=True, eq=False, repr=False)
+class CompiledScore(Displayed):
     """A score that a network with known weights computes, with its proofs.
 
     Attributes:
@@ -128,6 +129,22 @@ class CompiledScore:
     options: Options
     plan: Plan
     network: ReLUTransformer
+
+    def _facts(self) -> dict[str, object]:
+        sizes, options = self.network.sizes(), self.options
+        return {
+            "bound": self.bound,
+            "times": f"{options.min_time:g} to {options.max_time:g}",
+            "iteration": options.iteration,
+            "frames": self.process.num_frames,
+            "features": self.process.num_features,
+            "depth": sizes.depth,
+            "heads": sizes.num_heads,
+            "width": sizes.width,
+            "parameters": sizes.parameters,
+            "gates": options.gates,
+            "dtype": options.dtype,
+        }
 
     @property
     def iteration(self) -> Lowered:

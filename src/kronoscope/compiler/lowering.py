@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import diffusion
+from .._display import Displayed
 from .._typing import DiffusionTime
 from ..iterations import BUILDERS, Recurrence, run
 from . import gates
@@ -19,8 +20,8 @@ WITH_MOMENTUM = ("heavy-ball", "chebyshev")
 ITERATIONS = ("gradient-descent", "heavy-ball", "chebyshev", "chebyshev-steps", *BASED)
 
 
-@dataclass(frozen=True, eq=False)
-class Lowered:
+@dataclass(frozen=True, eq=False, repr=False)
+class Lowered(Displayed):
     """A solver of C_t s = -(x - alpha_t mu), in working coordinates y = W' x.
 
     Attributes:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import diffusion
+from .._display import Displayed
 from .._errors import InputError
 from ..iterations import iterations_needed
 from . import assembly, bounds
@@ -32,13 +33,17 @@ MOST_ROUNDING = 0.5  # of the tolerance: beyond it nothing is left to share out
 _EPS = torch.finfo(torch.float64).eps
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan(Displayed):
     """A lowered form, the ranges of its products (None where modulation multiplies), and its bound by parts."""
 
     lowered: Lowered
     ranges: Ranges | None
     parts: dict[str, float]
+
+    def _facts(self) -> dict[str, object]:
+        parts = {name: value for name, value in self.parts.items() if value}
+        return {"iteration": self.lowered.iteration, "bound": self.bound, **parts}
 
     @property
     def bound(self) -> float:

@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from .._display import Displayed
 from .._errors import InputError
 from . import array_cells, csv_cells, grid_cells, grid_rows, grids, parquet_cells, reading, regular, tables
 from .absent import NewRows, absent_stamps, new_frames, new_rows, with_stamps
@@ -38,8 +39,8 @@ class Filled:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class GappyFile:
+@dataclass(frozen=True, eq=False, repr=False)
+class GappyFile(Displayed):
     """What a file holds, with the place in it of every value.
 
     Attributes:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._codec import parse_json
+from .._display import Displayed
 from .._errors import InputError
 from .block_grid import BlockGrid
 from .steps import Starts, Step, step_from_json, step_to_json
@@ -28,8 +29,8 @@ class Coordinate:
     attrs: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Container:
+@dataclass(frozen=True, repr=False)
+class Container(Displayed):
     """How to write sequences back as the file (or array) that they came from. Everything in it is plain JSON.
 
     Attributes:
@@ -65,6 +66,11 @@ class Container:
     sample_attrs: dict[str, Any] | None = None
     feature_shape: tuple[int, ...] = ()
 
+    def _facts(self) -> dict[str, object]:
+        facts = {"kind": self.kind, "ending": self.ending, "dtype": self.dtype, "time": self.time_name}
+        facts |= {"timezone": self.timezone, "step": None if self.step is None else str(self.step)}
+        return {name: value for name, value in facts.items() if value is not None}
+
     def to_json(self) -> str:
         """One line of JSON; a step in clock time is written in nanoseconds."""
         plain = asdict(self)
@@ -92,8 +98,8 @@ class Container:
             raise InputError(f"this is no record of a data container ({error})") from None
 
 
-@dataclass(frozen=True, eq=False)
-class SequenceSet:
+@dataclass(frozen=True, eq=False, repr=False)
+class SequenceSet(Displayed):
     """n sequences of N frames with d features, in the units of their source.
 
     Attributes:
@@ -116,6 +122,20 @@ class SequenceSet:
     container: Container
     notes: tuple[str, ...] = ()
     grid: BlockGrid | None = None
+
+    def _facts(self) -> dict[str, object]:
+        facts: dict[str, object] = {
+            "sequences": len(self),
+            "frames": self.values.shape[1],
+            "features": f"{len(self.feature_names)} ({list_names(self.feature_names, 6)})",
+            "missing values": int(np.isnan(self.values).sum()),
+            "consecutive": self.consecutive,
+        }
+        if self.step is not None:
+            facts["step"] = str(self.step)
+        if self.starts is not None and len(self):
+            facts["starts"] = f"{self.starts[0]} to {self.starts[-1]}"
+        return facts | {"notes": len(self.notes)}
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
@@ -148,8 +168,8 @@ class SequenceSet:
         return replace(self, values=array)
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
+@dataclass(frozen=True, eq=False, repr=False)
+class Source(Displayed):
     """What a format's reader hands on: a long series (T, d) or sequences (n, N, d), not yet cut or cleaned.
 
     ``bases`` names the source's column of each feature, which differs from the feature's name in a pivoted table.

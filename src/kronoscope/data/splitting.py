@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _checks
+from .._display import Displayed
 from .._errors import InputError
 from .sequences import SequenceSet
 
@@ -19,13 +20,16 @@ STRETCHES = 8
 _GOLDEN = (5**0.5 - 1) / 2
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
+@dataclass(frozen=True, eq=False, repr=False)
+class Split(Displayed):
     """Indices of the sequences of each part, ascending and disjoint; a gap leaves some in no part."""
 
     train: Index
     validation: Index
     test: Index
+
+    def _facts(self) -> dict[str, object]:
+        return {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
 
 
 def split(

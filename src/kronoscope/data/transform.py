@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from .. import _checks
 from .._codec import parse_json
+from .._display import Displayed
 from .._errors import InputError, first_line
 from .feature_columns import columns_option
 from .margins import MARGINS, MonotoneMap, fit_margins, refuse_atoms
@@ -34,8 +35,8 @@ MEANS = ("zero", "feature", "free")
 SCALINGS = (None, "standard")
 
 
-@dataclass(frozen=True, eq=False)
-class Transform:
+@dataclass(frozen=True, eq=False, repr=False)
+class Transform(Displayed):
     """z = (x - cycle(time) - mean) / scale, fitted to training sequences and nothing else.
 
     With tau the clock time of a frame in years of 365.2425 days since 1970 (universal time), the cycle of a feature is
@@ -58,6 +59,16 @@ class Transform:
     scale: FloatArray
     step: Step = None
     margins: tuple[MonotoneMap, ...] | None = None
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "frames": self.num_frames,
+            "features": self.num_features,
+            "mean": bool(self.mean.any()),
+            "scaling": bool((self.scale != 1).any()),
+            "annual harmonics": self.num_harmonics,
+            "margins": self.margins is not None,
+        }
 
     @classmethod
     def fit(

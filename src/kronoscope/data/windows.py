@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .._display import Displayed
 from .._errors import InputError
 from .block_grid import BlockGrid, Places
 from .blocks import in_order
@@ -19,8 +20,8 @@ from .times import check_zone
 Whole = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class Windows:
+@dataclass(frozen=True, eq=False, repr=False)
+class Windows(Displayed):
     """Where the frames of each window stand in the series.
 
     Attributes:

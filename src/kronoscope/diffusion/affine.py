@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._display import Displayed
 from .._errors import InputError
 from .._typing import ScoreFunction
 from .scores import dense_size, evaluate
@@ -20,8 +21,8 @@ FLOAT32_LIKE = 1e-3  # relative: a miss that a score which computes in float32 c
 BATCH = 1024
 
 
-@dataclass(frozen=True, eq=False)
-class AffineMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class AffineMap(Displayed):
     """s(x, t) = value + matrix (x - center), with x flattened frame-major.
 
     Attributes:

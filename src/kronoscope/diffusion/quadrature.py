@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from scipy.special import chdtrc
 
+from .._display import Displayed
 from .schedule import clock, time_from_clock, times_on_clock
 
 NODES_PER_CLOCK_UNIT = 3.0
@@ -27,8 +28,8 @@ JUMP_REACH = 3.0  # standard errors within which two parts of the clock meet
 Integrand = Callable[[float], tuple[float, float]]
 
 
-@dataclass(frozen=True)
-class ClockIntegral:
+@dataclass(frozen=True, repr=False)
+class ClockIntegral(Displayed):
     """int f du between two diffusion times, u = log(expm1(t)).
 
     Attributes:

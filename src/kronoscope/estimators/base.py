@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import _checks
+from .._display import Displayed
 from .._errors import InputError
 from ..diffusion import sigma_squared
 from ..processes import GaussianLaw
@@ -19,8 +20,8 @@ _MEANS = ("zero", "feature", "free")
 _INDEPENDENT = 1e-12
 
 
-@dataclass(frozen=True)
-class Moments:
+@dataclass(frozen=True, repr=False)
+class Moments(Displayed):
     """Sufficient statistics of the sequences about their mean, and the noise that the likelihood looks through.
 
     Attributes:

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from .._checks import finite
+from .._display import Displayed
 from .._errors import InputError
 
 
-@dataclass(frozen=True, eq=False)
-class Recurrence:
+@dataclass(frozen=True, eq=False, repr=False)
+class Recurrence(Displayed):
     """Coefficients of an iteration, one row a diffusion time (docs/theory.md, section 4).
 
     Attributes:

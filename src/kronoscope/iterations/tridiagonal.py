@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .. import _checks
+from .._display import Displayed
 from .._errors import InputError
 
 
-@dataclass(frozen=True, eq=False)
-class CyclicReduction:
+@dataclass(frozen=True, eq=False, repr=False)
+class CyclicReduction(Displayed):
     """Coefficients of parallel cyclic reduction for one symmetric tridiagonal matrix a batch entry.
 
     Attributes:
@@ -67,8 +68,8 @@ class CyclicReduction:
         return y / self.pivot.to(y)
 
 
-@dataclass(frozen=True, eq=False)
-class MarkovRecurrence:
+@dataclass(frozen=True, eq=False, repr=False)
+class MarkovRecurrence(Displayed):
     """The exact inverse of C = scale Gamma + noise I for a Gamma whose precision P is tridiagonal.
 
     With y = (scale I + noise P)^-1 b by cyclic reduction, s = C^-1 b has two forms, equal row by row:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._display import Displayed
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Decay:
     scale: float | None = None
 
 
-class Kernel(ABC):
+class Kernel(Displayed, ABC):
     """A covariance function k(h, h'), symmetric and positive semi-definite.
 
     Kernels add, multiply and scale: ``k1 + k2``, ``k1 * k2`` and ``2.0 * k`` are kernels.
@@ -52,6 +53,9 @@ class Kernel(ABC):
     @abstractmethod
     def decay(self) -> Decay:
         """How k falls with the lag."""
+
+    def _facts(self) -> dict[str, object]:
+        return {"kernel": repr(self), "stationary": self.is_stationary, "decay": self.decay.formula}
 
     def __repr__(self) -> str:
         """What :func:`parse` reads back; a numpy number is written as a plain one."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .. import _checks
+from .._display import Tabular
 from .._errors import InputError
 
 
@@ -35,8 +37,8 @@ def lagged_correlation(x: Tensor, *, max_lag: int | None = None) -> Tensor:
     return covariance / _scales(covariance[0].diagonal())
 
 
-@dataclass(frozen=True, eq=False)
-class CorrelationBand:
+@dataclass(frozen=True, eq=False, repr=False)
+class CorrelationBand(Tabular):
     """A band about the lagged correlations of a set of sequences.
 
     Attributes:
@@ -51,6 +53,23 @@ class CorrelationBand:
     center: Tensor
     level: float
     block: int
+
+    def _facts(self) -> dict[str, object]:
+        width = (self.upper - self.lower)[self.counted()]
+        return {
+            "lags": len(self.center),
+            "features": self.center.shape[1],
+            "level": self.level,
+            "block": self.block,
+            "median width": float(width.median()) if width.numel() else 0.0,
+        }
+
+    def _columns(self) -> dict[str, Sequence[object]]:
+        places = torch.cartesian_prod(*(torch.arange(size) for size in self.center.shape)).T.tolist()
+        values = {"correlation": self.center, "lower": self.lower, "upper": self.upper}
+        return dict(zip(("lag", "feature", "later feature"), places)) | {
+            name: part.flatten().tolist() for name, part in values.items()
+        }
 
     def inside(self, correlation: Tensor) -> Tensor:
         """Whether each entry of ``correlation`` lies in the band; like ``center``, bool.

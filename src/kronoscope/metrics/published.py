@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._display import Displayed, Uncertain
 from .._errors import InputError
 from . import learners, summaries
 
@@ -36,8 +37,8 @@ PUBLISHED: dict[str, Score] = {
 TRAINED = ("predictive score", "discriminative score", "Context-FID")
 
 
-@dataclass(frozen=True)
-class PublishedMetric:
+@dataclass(frozen=True, repr=False)
+class PublishedMetric(Displayed):
     """One published metric; lower is better.
 
     Attributes:
@@ -53,6 +54,15 @@ class PublishedMetric:
     reference: float
     standard_error: float
     kind: str = "two-sample estimate"
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "value": self.value,
+            "real against real": self.reference,
+            "difference": Uncertain(self.value - self.reference, self.standard_error),
+            "kind": self.kind,
+        }
 
     def __str__(self) -> str:
         return f"{self.name}: {self.value:.4g}, real against real {self.reference:.4g} (+- {self.standard_error:.2g})"

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._display import Displayed, Uncertain
 from .._errors import InputError
 
 CHUNK_VALUES = 2**22
 
 
-@dataclass(frozen=True)
-class EnergyDistance:
+@dataclass(frozen=True, repr=False)
+class EnergyDistance(Displayed):
     """An energy distance from samples.
 
     Attributes:
@@ -27,6 +28,9 @@ class EnergyDistance:
     value: float
     standard_error: float
     kind: str = "two-sample estimate"
+
+    def _facts(self) -> dict[str, object]:
+        return {"value": Uncertain(self.value, self.standard_error), "kind": self.kind}
 
     def __str__(self) -> str:
         return f"{self.value:.4g} +- {self.standard_error:.2g} ({self.kind})"

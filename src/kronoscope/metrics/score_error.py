@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from .. import _checks, diffusion
+from .._display import Tabular, Uncertain
 from .._errors import InputError
 from .._typing import ScoreFunction
 from ..processes import (
@@ -23,8 +24,8 @@ from ..processes import (
 EXACT = 1e-6  # of the value: the estimate of what a result that is called exact may miss
 
 
-@dataclass(frozen=True)
-class ErrorByTime:
+@dataclass(frozen=True, repr=False)
+class ErrorByTime(Tabular):
     """The integrand of :class:`ScoreKL`, one entry a quadrature node, from small to large times.
 
     Attributes:
@@ -39,9 +40,20 @@ class ErrorByTime:
     standard_errors: tuple[float, ...]
     weights: tuple[float, ...]
 
+    def _facts(self) -> dict[str, object]:
+        return {"nodes": len(self.times), "from time": self.times[0], "to time": self.times[-1]}
 
-@dataclass(frozen=True)
-class ScoreKL:
+    def _columns(self) -> dict[str, Sequence[object]]:
+        return {
+            "time": self.times,
+            "integrand": self.integrand,
+            "standard error": self.standard_errors,
+            "weight": self.weights,
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class ScoreKL(Tabular):
     """A score error in nats.
 
     Attributes:
@@ -61,6 +73,19 @@ class ScoreKL:
     kind: str
     sampling_error: float
     quadrature_error: float
+
+    def _facts(self) -> dict[str, object]:
+        times = self.by_time.times
+        return {
+            "value": Uncertain(self.value, self.standard_error, "nats"),
+            "kind": self.kind,
+            "times": f"{times[0]:.2g} to {times[-1]:.2g} in {len(times)} nodes",
+            "sampling error": self.sampling_error,
+            "quadrature error": self.quadrature_error,
+        }
+
+    def _columns(self) -> dict[str, Sequence[object]]:
+        return self.by_time._columns()
 
     def __str__(self) -> str:
         return f"{self.value:.4g} +- {self.standard_error:.2g} nats ({self.kind})"

@@ -13,6 +13,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from .. import _checks, data, sampling
+from .._display import Displayed
 from .._errors import InputError
 from .._typing import ScoreFunction
 from ..processes import GaussianLaw
@@ -47,8 +48,8 @@ class SequenceFormat:
         return torch.from_numpy(array) if self.returns_tensor else array
 
 
-@dataclass(frozen=True, eq=False)
-class ConditionalSequence:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConditionalSequence(Displayed):
     """The learnt law of a sequence given some of its entries, in the units and container of the data.
 
     Made by :meth:`Model.condition_on`. Observed entries come back as they were given.
@@ -67,6 +68,11 @@ class ConditionalSequence:
     _format: SequenceFormat
     _law: ConditionalLaw | None  # of the exact method, in scaled coordinates
     _guided: Callable[[int, torch.Generator], Tensor]  # draws of the other methods, in scaled coordinates
+
+    def _facts(self) -> dict[str, object]:
+        observed = f"{int(self.mask.sum())} of {self.mask.size} entries"
+        frames, features = self.mask.shape
+        return {"method": self.method, "frames": frames, "features": features, "observed": observed}
 
     @property
     def mean(self) -> Array:

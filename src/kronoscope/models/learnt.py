@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import diffusion
+from .._display import Displayed
 from .._errors import InputError
 from .._typing import ScoreFunction
 from ..processes import DenseGaussian
@@ -18,8 +19,8 @@ FLOOR = 1e-2
 FAR = 10.0  # standard deviations of the mean from zero, beyond which the map is read again around the mean
 
 
-@dataclass(frozen=True, eq=False)
-class LearntLaw:
+@dataclass(frozen=True, eq=False, repr=False)
+class LearntLaw(Displayed):
     """What a score s(x, t0) = -B (x - m) says of the law of the noised data and of the data, in scaled coordinates.
 
     Attributes:
@@ -41,6 +42,17 @@ class LearntLaw:
     raised: int
     lowest: float
     round_off: float = 0.0
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "frames": self.data.num_frames,
+            "features": self.data.num_features,
+            "time": self.time,
+            "asymmetry": self.asymmetry,
+            "lowest eigenvalue": self.lowest,
+            "raised to the floor": self.raised,
+            "round-off": self.round_off,
+        }
 
 
 def is_affine(score: ScoreFunction, t: float, num_frames: int, num_features: int, device: torch.device) -> bool:

@@ -19,8 +19,10 @@ import xarray as xr
 from torch import Tensor, nn
 
 from .. import _checks, _memory, data, diffusion, sampling
+from .._display import Displayed, Uncertain
 from .._errors import InputError
 from .._typing import DiffusionTime
+from ..data.messages import list_names
 from ..processes import DenseGaussian, GaussianLaw, ScaledScore, require_law
 from ..training import TrainingConfig
 from . import folder as run_folder
@@ -31,8 +33,8 @@ BYTES_A_VALUE = 64  # of a draw at its peak: as drawn, in the data's units, and 
 TRAINED_SLACK = 1e-6  # relative; a time in float32, or one that went through a logarithm and back, is still inside
 
 
-@dataclass(frozen=True, eq=False)
-class Model(ScaledScore):
+@dataclass(frozen=True, eq=False, repr=False)
+class Model(ScaledScore, Displayed):
     """A diffusion model of sequences (n, N, d), in the units of the data that it was fitted to.
 
     Attributes:
@@ -55,6 +57,26 @@ class Model(ScaledScore):
     network_options: dict[str, Any] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     returns_tensor: bool = False
+
+    def _facts(self) -> dict[str, object]:
+        facts: dict[str, object] = {
+            "network": self.network_name or type(self.network).__name__,
+            "parameters": sum(p.numel() for p in self.network.parameters()),
+            "frames": self.num_frames,
+            "features": f"{len(self.feature_names)} ({list_names(self.feature_names, 6)})",
+        }
+        parts, outcome, read = (self.record.get(name) for name in ("split", "training", "data"))
+        if parts:
+            facts["trained on"] = f"{len(parts['train'])} of {sum(map(len, parts.values()))} sequences"
+        if read:
+            facts |= {"mean": read["mean"], "scaling": read["scaling"]}
+        if outcome:
+            kept = next((entry for entry in outcome["history"] if entry["step"] == outcome["best_step"]), None)
+            facts["steps"] = f"{outcome['steps']} (kept {outcome['best_step']}, stopped by {outcome['stopped']})"
+            if kept is not None:
+                facts["held-out loss"] = Uncertain(kept["held_out_loss"], unit="nats")
+        notes = len(self.record.get("notes", []))
+        return {**facts, "warnings": notes} if notes else facts
 
     @property
     def num_frames(self) -> int:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .._display import Displayed
 
-@dataclass(frozen=True)
-class BlockRecord:
+
+@dataclass(frozen=True, repr=False)
+class BlockRecord(Displayed):
     """One transformer block at work.
 
     Attributes:
@@ -23,16 +25,16 @@ class BlockRecord:
     stream: Tensor
 
 
-@dataclass(frozen=True)
-class NetworkRecord:
+@dataclass(frozen=True, repr=False)
+class NetworkRecord(Displayed):
     """A forward pass: what it returned and what each block did."""
 
     epsilon: Tensor
     blocks: tuple[BlockRecord, ...]
 
 
-@dataclass(frozen=True)
-class TransformerRecord:
+@dataclass(frozen=True, repr=False)
+class TransformerRecord(Displayed):
     """A forward pass of a network whose output may mean anything, and what each block did."""
 
     output: Tensor

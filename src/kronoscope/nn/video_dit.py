@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks
+from .._display import Displayed
 from ..diffusion.schedule import alpha, broadcast, sigma
 from .dit import RelativeBias, attend
 from .position import PositionTransformer
@@ -30,8 +31,8 @@ class TimeAttention:
     weights: Tensor
 
 
-@dataclass(frozen=True)
-class VideoRecord:
+@dataclass(frozen=True, repr=False)
+class VideoRecord(Displayed):
     """A forward pass.
 
     A joint block has weights A[(f, p), (g, q)] from the token of frame f and patch p to that of frame g and patch q.

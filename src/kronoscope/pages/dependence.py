@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks, estimators
+from .._display import Displayed
 from .._errors import ConvergenceError, InputError
 from ..metrics import CorrelationBand, correlation_band, lagged_correlation
 from ..processes import DenseGaussian, GaussianLaw
@@ -61,8 +62,8 @@ class Compared:
     difference: Distance | None
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Displayed):
     """Every set of sequences against the same training band and the same held-out sequences."""
 
     rows: tuple[Compared, ...]
@@ -70,6 +71,10 @@ class Comparison:
     correlations: dict[str, Tensor]
     block: int
     held_out_blocks: int
+
+    def _facts(self) -> dict[str, object]:
+        inside = {f"{row.name} in the band": f"{100 * row.share_inside:.0f} %" for row in self.rows}
+        return {**inside, "band": self.band, "held-out blocks": self.held_out_blocks}
 
     def row(self, name: str) -> Compared:
         """The row of that name."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .. import _checks, diffusion
 from .._calls import taking
+from .._display import Displayed, Tabular, Uncertain, columns_of
 from .._errors import InputError
 from ..nn import DiT, PositionTransformer, ReLUTransformer, UnrolledTransformer
 from ..processes import GaussianLaw, require_law
@@ -24,8 +25,8 @@ Heads = Sequence[tuple[nn.Linear | str, slice]]
 NODES = 24
 
 
-@dataclass(frozen=True)
-class Damage:
+@dataclass(frozen=True, repr=False)
+class Damage(Displayed):
     """One head taken away.
 
     Attributes:
@@ -42,9 +43,14 @@ class Damage:
     nats: float
     standard_error: float
 
+    def _facts(self) -> dict[str, object]:
+        path = {"path": self.path} if self.path else {}
+        damage = Uncertain(self.nats, self.standard_error, "nats")
+        return {**path, "block": self.block, "head": self.head, "damage": damage}
 
-@dataclass(frozen=True)
-class Ablation:
+
+@dataclass(frozen=True, repr=False)
+class Ablation(Tabular):
     """Damage by every head.
 
     Attributes:
@@ -56,6 +62,13 @@ class Ablation:
     score_kl: float
     standard_error: float
     damages: tuple[Damage, ...]
+
+    def _facts(self) -> dict[str, object]:
+        score_kl = Uncertain(self.score_kl, self.standard_error, "nats")
+        return {"score kl": score_kl, "heads": len(self.damages), "worst": self.worst}
+
+    def _columns(self) -> dict[str, Sequence[object]]:
+        return columns_of(self.damages, "path", "block", "head", "nats", "standard_error")
 
     @property
     def worst(self) -> Damage:

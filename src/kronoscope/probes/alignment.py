@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .. import _checks
+from .._display import Tabular
 from .._errors import InputError
 
 _DEGREES = 1e-5  # arccos of a cosine near 1 is this exact
 
 
-@dataclass(frozen=True, eq=False)
-class Alignment:
+@dataclass(frozen=True, eq=False, repr=False)
+class Alignment(Tabular):
     """How far a value matrix has the eigenvectors of Sigma, beside random ones.
 
     Attributes:
@@ -37,9 +39,26 @@ class Alignment:
     angle_p_values: tuple[float, ...]
     rotations: int
 
+    def _facts(self) -> dict[str, object]:
+        return {
+            "cosine": self.cosine,
+            "p value": self.p_value,
+            "largest angle": f"{max(self.angles):.3g} degrees",
+            "under random rotations": f"{max(self.null_angles):.3g} degrees",
+            "rotations": self.rotations,
+        }
 
-@dataclass(frozen=True, eq=False)
-class Spectrum:
+    def _columns(self) -> dict[str, Sequence[object]]:
+        return {
+            "dimension": list(range(1, len(self.angles) + 1)),
+            "angle": self.angles,
+            "median null angle": self.null_angles,
+            "p value": self.angle_p_values,
+        }
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Tabular):
     """How far a value matrix has the eigenvalues of Sigma up to scale, beside random symmetric matrices.
 
     Attributes:
@@ -58,6 +77,18 @@ class Spectrum:
     null_distance: float
     p_value: float
     draws: int
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "distance": self.distance,
+            "null distance": self.null_distance,
+            "p value": self.p_value,
+            "features": len(self.shares),
+            "draws": self.draws,
+        }
+
+    def _columns(self) -> dict[str, Sequence[object]]:
+        return {"mode": list(range(1, len(self.shares) + 1)), "share": self.shares, "truth": self.truth}
 
 
 def alignment(

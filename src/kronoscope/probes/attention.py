@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from .. import _checks
 from .._calls import taking
+from .._display import Tabular
 from .._errors import InputError
 
 Maps = Callable[[Tensor, Tensor], Sequence[Tensor]]
 MAX_PERMUTATIONS = 100_000
 
 
-@dataclass(frozen=True, eq=False)
-class Association:
+@dataclass(frozen=True, eq=False, repr=False)
+class Association(Tabular):
     """Agreement of every head with a covariance, beyond the null maps.
 
     Attributes:
@@ -35,9 +36,27 @@ class Association:
     family_p_value: Tensor
     permutations: int
 
+    def _facts(self) -> dict[str, object]:
+        best = int(self.correlation.abs().argmax())
+        return {
+            "heads": len(self.correlation),
+            "largest correlation": float(self.correlation[best]),
+            "p value": float(self.p_value[best]),
+            "family p value": float(self.family_p_value[best]),
+            "permutations": self.permutations,
+        }
 
-@dataclass(frozen=True, eq=False)
-class AttentionProbe:
+    def _columns(self) -> dict[str, Sequence[object]]:
+        return {
+            "head": list(range(len(self.correlation))),
+            "correlation": self.correlation.tolist(),
+            "p value": self.p_value.tolist(),
+            "family p value": self.family_p_value.tolist(),
+        }
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AttentionProbe(Tabular):
     """Attention weights of every head, averaged over inputs.
 
     Attributes:
@@ -51,6 +70,25 @@ class AttentionProbe:
     standard_error: Tensor
     labels: tuple[tuple[int, int], ...]
     t: float
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "heads": len(self.labels),
+            "blocks": len({block for block, _ in self.labels}),
+            "frames": self.weights.shape[-1],
+            "t": self.t,
+            "largest standard error": float(self.standard_error.max()),
+        }
+
+    def _columns(self) -> dict[str, Sequence[object]]:
+        frames, profile = self.weights.shape[-1], self.lag_profile()
+        lags = range(1 - frames, frames)
+        return {
+            "block": [block for block, _ in self.labels for _ in lags],
+            "head": [head for _, head in self.labels for _ in lags],
+            "lag": [lag for _ in self.labels for lag in lags],
+            "mean weight": profile.flatten().tolist(),
+        }
 
     def lag_profile(self) -> Tensor:
         """Means along the signed lags i - j = -(N-1)..N-1, (heads, 2 N - 1)."""

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks
+from .._display import Displayed
 from .._errors import InputError
 from ..nn import PositionTransformer, ReLUTransformer, UnrolledTransformer
 from ..nn.position import PositionBlock
 
 
-@dataclass(frozen=True, eq=False)
-class Circuits:
+@dataclass(frozen=True, eq=False, repr=False)
+class Circuits(Displayed):
     """The heads of one block as sum_m W_m kron V_m: maps over frames, value matrices over features.
 
     Attributes:

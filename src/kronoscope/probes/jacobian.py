@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .. import _checks, diffusion
 from .._calls import taking
+from .._display import Displayed, Tabular, Uncertain
 from .._errors import InputError, KronoscopeError
 from .._intervals import student_reach
 from .._typing import ScoreFunction
@@ -24,8 +25,8 @@ GROUPS = 10
 _STEP = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
-class Measured:
+@dataclass(frozen=True, eq=False, repr=False)
+class Measured(Displayed):
     """An array of numbers with their standard errors.
 
     Attributes:
@@ -37,14 +38,20 @@ class Measured:
     standard_error: Tensor
     freedom: int
 
+    def _facts(self) -> dict[str, object]:
+        if self.value.numel() == 1:
+            return {"value": Uncertain(float(self.value), float(self.standard_error)), "freedom": self.freedom}
+        median = float(self.standard_error.median())
+        return {"value": self.value, "median standard error": median, "freedom": self.freedom}
+
     def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
         """Lower and upper ends of the central intervals, by Student's t."""
         reach = student_reach(self.freedom, level) * self.standard_error
         return self.value - reach, self.value + reach
 
 
-@dataclass(frozen=True)
-class KernelFit:
+@dataclass(frozen=True, repr=False)
+class KernelFit(Displayed):
     """exp(-(h/lengthscale)^exponent), fitted to a lag profile; standard errors by the jackknife.
 
     Attributes:
@@ -59,6 +66,13 @@ class KernelFit:
     exponent_error: float
     freedom: int
 
+    def _facts(self) -> dict[str, object]:
+        return {
+            "lengthscale": Uncertain(self.lengthscale, self.lengthscale_error, "frames"),
+            "exponent": Uncertain(self.exponent, self.exponent_error),
+            "freedom": self.freedom,
+        }
+
     def lengthscale_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Ends of the central interval of the lengthscale, by Student's t."""
         reach = student_reach(self.freedom, level) * self.lengthscale_error
@@ -70,8 +84,8 @@ class KernelFit:
         return self.exponent - reach, self.exponent + reach
 
 
-@dataclass(frozen=True, eq=False)
-class JacobianProbe:
+@dataclass(frozen=True, eq=False, repr=False)
+class JacobianProbe(Tabular):
     """-E[ds/dx] of a score at one noise level, and what follows from it.
 
     Attributes:
@@ -90,6 +104,32 @@ class JacobianProbe:
     num_features: int
     groups: Tensor
     law: GaussianLaw | None = None
+
+    def _facts(self) -> dict[str, object]:
+        facts = {"t": self.t, "frames": self.num_frames, "features": self.num_features, "asymmetry": self.asymmetry}
+        if self.law is not None:
+            facts["relative error"] = self.relative_error
+        return {**facts, "largest standard error": float(self.standard_error.max()), "groups": len(self.groups)}
+
+    def _columns(self) -> dict[str, Sequence[object]]:
+        profile = self.lag_profile()
+        columns: dict[str, Sequence[object]] = {
+            "lag": list(range(self.num_frames)),
+            "correlation": profile.value.tolist(),
+            "standard error": profile.standard_error.tolist(),
+        }
+        return columns if self.law is None else {**columns, "truth": self.true_profile().tolist()}
+
+    def true_profile(self) -> Tensor:
+        """What :meth:`lag_profile` is of the process, (N,).
+
+        Raises:
+            InputError: The probe was taken on data, whose law is not known.
+        """
+        if self.law is None:
+            raise InputError("the truth is known of a process only, and this Jacobian was taken on data")
+        shape = (self.num_frames, self.num_features) * 2
+        return _profile(self.law.covariance().cpu().double().reshape(shape), self.num_frames - 1)
 
     @property
     def truth(self) -> Tensor:

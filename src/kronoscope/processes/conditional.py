@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._display import Displayed
 from .._errors import InputError
 from ..linalg.conditioning import condition
 from ..linalg.draws import standard_normal
@@ -16,11 +17,21 @@ from ..linalg.eigen import Eigendecomposition
 CONDITION_LIMIT = 2**13
 
 
-class ConditionalLaw(ABC):
+class ConditionalLaw(Displayed, ABC):
     """The Gaussian law of a sequence with covariance K, given exactly observed entries.
 
     mean_u = mu_u + K_uo K_oo^-1 (y_o - mu_o),    K_u = K_uu - K_uo K_oo^-1 K_ou
     """
+
+    @property
+    @abstractmethod
+    def _observed(self) -> Tensor:
+        """(frames, features), bool; True = observed."""
+
+    def _facts(self) -> dict[str, object]:
+        frames, features = self._observed.shape
+        observed = f"{int(self._observed.sum())} of {frames * features} entries"
+        return {"frames": frames, "features": features, "observed": observed}
 
     @property
     @abstractmethod
@@ -74,6 +85,10 @@ class DenseConditional(ConditionalLaw):
         self._spatial = spatial
         self._mean = torch.where(mask, values, mean)
         self._mean[self._hidden] += shift.flatten()
+
+    @property
+    def _observed(self) -> Tensor:
+        return ~self._hidden
 
     @property
     def mean(self) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._display import Displayed
 from .._errors import InputError
 from .._typing import DiffusionTime
 from ..diffusion import alpha, sigma_squared
@@ -63,7 +64,7 @@ def require_score_and_law(score: object, process: object) -> None:
         )
 
 
-class GaussianLaw(ABC):
+class GaussianLaw(Displayed, ABC):
     """A Gaussian law N(mean, K) of sequences (frames, features), and of their noised marginals at every t.
 
     X_t | X_0 ~ N(alpha_t X_0, sigma_t^2 I) has C_t = alpha_t^2 K + sigma_t^2 I (docs/theory.md, section 2).
@@ -82,6 +83,16 @@ class GaussianLaw(ABC):
         if self._mean.shape != shape:
             raise InputError(f"mean must have shape {shape} (frames, features), got {tuple(self._mean.shape)}")
         _checks.finite("mean", self._mean)
+
+    def _facts(self) -> dict[str, object]:
+        facts: dict[str, object] = {"frames": self.num_frames, "features": self.num_features}
+        facts |= self._structure()
+        facts["mean"] = "given" if bool(self._mean.any()) else "zero"
+        return facts if self._num_parameters is None else {**facts, "parameters": self._num_parameters}
+
+    def _structure(self) -> dict[str, object]:
+        """Facts of the covariance. By default none."""
+        return {}
 
     @property
     @abstractmethod

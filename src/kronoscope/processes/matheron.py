@@ -43,6 +43,10 @@ class IteratedConditional(ConditionalLaw):
         self._mean = torch.where(mask, values, mean + shift)
 
     @property
+    def _observed(self) -> Tensor:
+        return self._mask
+
+    @property
     def mean(self) -> Tensor:
         return self._mean.clone()
 

@@ -15,7 +15,7 @@ from ..linalg import block_toeplitz, symmetric
 from .coordinates import rounded
 from .law import DENSE_LIMIT, GaussianLaw
 from .matrices import FlatGaussian
-from .times import sequence_times
+from .times import described_times, sequence_times
 
 
 class BlockToeplitzSequence(FlatGaussian):
@@ -103,6 +103,10 @@ class KroneckerSum(FlatGaussian):
         each = torch.outer(scale, scale)
         terms = [(kernel, rounded(matrix / each, self._given)) for kernel, matrix in self._terms]
         return KroneckerSum(terms, self._times, mean)
+
+    def _structure(self) -> dict[str, object]:
+        kernels = ", ".join(repr(kernel) for kernel, _ in self._terms)
+        return {"terms": len(self._terms), "kernels": kernels, "times": described_times(self._times)}
 
     @property
     def terms(self) -> tuple[tuple[Kernel, Tensor], ...]:

@@ -20,7 +20,7 @@ from ..linalg import (
 )
 from .coordinates import rounded
 from .law import DENSE_LIMIT, GaussianLaw
-from .times import is_regular, sequence_times
+from .times import described_times, is_regular, sequence_times
 
 STRUCTURED_ABOVE = 2048
 
@@ -72,6 +72,14 @@ class GaussianSequence(GaussianLaw):
     def _rescaled(self, mean: Tensor, scale: Tensor) -> GaussianLaw:
         spatial = rounded(self._spatial / torch.outer(scale, scale), self._given)
         return GaussianSequence(self._kernel, spatial, self._times, mean, tolerance=self._tolerance)
+
+    def _structure(self) -> dict[str, object]:
+        return {"kernel": self._kernel, "times": described_times(self._times), "variance": self._variance()}
+
+    def _variance(self) -> float:
+        """Mean variance of an entry."""
+        at_zero = self._kernel(self._times, self._times).mean()
+        return float(at_zero * self._spatial.diagonal().mean())
 
     @property
     def kernel(self) -> Kernel:

@@ -48,3 +48,12 @@ def is_regular(times: Tensor) -> bool:
     """Whether the times are those of a regular grid, up to the round-off of the times themselves."""
     grid = torch.linspace(float(times[0]), float(times[-1]), len(times), dtype=times.dtype, device=times.device)
     return bool((times - grid).abs().max() <= 4 * torch.finfo(times.dtype).eps * times.abs().max())
+
+
+def described_times(times: Tensor) -> str:
+    """First and last time and the step between them, in a few words."""
+    first, last = float(times[0]), float(times[-1])
+    if len(times) == 1:
+        return f"{first:g}"
+    step = (last - first) / (len(times) - 1)
+    return f"{first:g} to {last:g}, " + (f"step {step:g}" if is_regular(times) else "irregular")

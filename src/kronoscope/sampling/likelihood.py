@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,14 +11,15 @@ import torch
 from torch import Tensor
 
 from .. import _checks, diffusion
+from .._display import Tabular, Uncertain
 from .._errors import InputError
 from .._typing import ScoreFunction
 
 EXACT_SIZE = 64
 
 
-@dataclass(frozen=True)
-class FlowLikelihood:
+@dataclass(frozen=True, repr=False)
+class FlowLikelihood(Tabular):
     """Log densities in nats, one a sequence.
 
     Attributes:
@@ -32,6 +34,15 @@ class FlowLikelihood:
     standard_errors: Tensor
     kind: str
     step_error: float
+
+    def _facts(self) -> dict[str, object]:
+        count = self.values.numel()
+        error = float(self.values.std()) / math.sqrt(count) if count > 1 else None
+        mean = Uncertain(float(self.values.mean()), error, "nats a sequence")
+        return {"sequences": count, "mean": mean, "kind": self.kind, "step error": self.step_error}
+
+    def _columns(self) -> dict[str, Sequence[object]]:
+        return {"log density": self.values.tolist(), "standard error": self.standard_errors.tolist()}
 
 
 def flow_log_prob(

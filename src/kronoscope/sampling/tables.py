@@ -8,15 +8,17 @@ With D_k = E[x_0 | x_k] computed from one score call at time t_k, and z_k standa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from .. import _checks
+from .._display import Tabular
 from .._errors import InputError
 
 
-@dataclass(frozen=True)
-class SamplerTable:
+@dataclass(frozen=True, repr=False)
+class SamplerTable(Tabular):
     """Coefficients of a sampler, one entry a score call (docs/theory.md, section 6).
 
     Attributes:
@@ -39,6 +41,23 @@ class SamplerTable:
     from_previous: tuple[float, ...]
     noise: tuple[float, ...]
     end_time: float
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "score calls": len(self.times),
+            "times": f"{self.times[0]:g} to {self.end_time:g}",
+            "stochastic": any(self.noise),
+        }
+
+    def _columns(self) -> dict[str, Sequence[object]]:
+        return {
+            "time": self.times,
+            "from state": self.from_state,
+            "from denoised": self.from_denoised,
+            "from previous": self.from_previous,
+            "noise": self.noise,
+        }
 
     def __post_init__(self) -> None:
         columns = {

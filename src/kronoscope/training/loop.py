@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks
+from .._display import Displayed
 from .._errors import DivergenceError, InputError
 from .config import TrainingConfig, choose_device
 from .loss import FixedNoise, HeldOutLoss, denoised_weights, denoising_loss, draw_times, split_missing
@@ -36,8 +37,8 @@ class Progress:
     seconds_left: float
 
 
-@dataclass(frozen=True)
-class TrainingResult:
+@dataclass(frozen=True, repr=False)
+class TrainingResult(Displayed):
     """The averaged network that was kept (by default the best by held-out loss), and how it came about.
 
     Attributes:
@@ -54,6 +55,16 @@ class TrainingResult:
     steps: int
     seconds: float
     stopped: str
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "network": self.network,
+            "steps": self.steps,
+            "best step": self.best_step,
+            "seconds": self.seconds,
+            "stopped": self.stopped,
+            "evaluations": len(self.history),
+        }
 
 
 def lr_schedule(fraction: float, step: int, warmup_steps: int) -> float:

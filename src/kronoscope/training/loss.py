@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import diffusion
 from .._calls import taking
+from .._display import Displayed
 from .._errors import InputError
 
 EpsilonNetwork = Callable[..., Tensor]
@@ -89,8 +90,8 @@ def denoised_weights(t: Tensor, scale: float) -> Tensor:
     return weights / weights.mean()
 
 
-@dataclass(frozen=True)
-class FixedNoise:
+@dataclass(frozen=True, repr=False)
+class FixedNoise(Displayed):
     """``copies`` noised versions of each sequence, drawn once: times (copies, n) and noise (copies, n, N, d).
 
     The times of a sequence are one from each of ``copies`` equal strata of the clock.
@@ -133,8 +134,8 @@ def _squares(network: EpsilonNetwork, noised: Tensor, t: Tensor, epsilon: Tensor
     return squares if mask is None else squares.masked_fill(~mask, 0.0)
 
 
-@dataclass(frozen=True)
-class HeldOutLoss:
+@dataclass(frozen=True, repr=False)
+class HeldOutLoss(Displayed):
     """The denoising loss of held-out sequences on noise that is drawn once, so that evaluations compare.
 
     The value is in nats a sequence: (u_T - u_t0)/2 E|epsilon - network|^2, which is ``score_kl`` plus a constant that

@@ -14,6 +14,7 @@ from torch.nn import Parameter
 from torch.optim.swa_utils import AveragedModel
 
 from .. import _checks
+from .._display import Displayed, Uncertain
 from .._errors import first_line
 from .config import TrainingConfig
 from .tensors import read_tensors, write_tensors
@@ -58,8 +59,8 @@ def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str,
     return [{"params": params, "weight_decay": decay} for decay, params in groups.items() if params]
 
 
-@dataclass
-class TrainingState:
+@dataclass(repr=False)
+class TrainingState(Displayed):
     """Network, average, optimiser, noise, best weights so far, history. Mutated by the loop alone.
 
     ``recent_loss`` is the exponential average of the train loss (NaN before the first step); ``held_out_seed`` seeds
@@ -78,6 +79,10 @@ class TrainingState:
     best_loss: float = float("inf")
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+
+    def _facts(self) -> dict[str, object]:
+        best = {"best step": self.best_step, "best held-out loss": Uncertain(self.best_loss, unit="nats")}
+        return {"network": self.network, "step": self.step, "seconds": self.seconds, **best}
 
     @classmethod
     def start(cls, network: nn.Module, config: TrainingConfig, generator: torch.Generator) -> TrainingState:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._display import Displayed
 from .._errors import InputError
 from ..kernels import Kernel
 from ..processes import GaussianSequence
@@ -17,8 +18,8 @@ from ..processes import GaussianSequence
 CHUNK_VALUES = 2**22
 
 
-@dataclass(frozen=True, eq=False)
-class BallVideo:
+@dataclass(frozen=True, eq=False, repr=False)
+class BallVideo(Displayed):
     """A disc of brightness 1 whose centre is a Gaussian process with d = 2, on a background of brightness 0.
 
         centre(h) = middle + spread z(h),    Cov(z_a(h), z_b(h')) = k(h, h') R_ab,    R = [[1, rho], [rho, 1]]

@@ -11,6 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from .. import _checks
+from .._display import Displayed
 from .._errors import InputError
 from .balls import CHUNK_VALUES, BallVideo
 
@@ -24,8 +25,8 @@ _ROUNDS = 12
 _STEP = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
-class Decoded:
+@dataclass(frozen=True, eq=False, repr=False)
+class Decoded(Displayed):
     """What the decoder saw.
 
     Attributes:
