@@ -14,6 +14,7 @@ from .._codec import parse_json
 from .._display import Displayed
 from .._errors import InputError
 from .block_grid import BlockGrid
+from .messages import list_names
 from .steps import Starts, Step, step_from_json, step_to_json
 from .time_forms import FloatArray, TimeForm
 
