@@ -43,7 +43,8 @@ from kronoscope.report import (
     to_json,
     write,
 )
-from kronoscope.report.numerals import brief, cell, decimal, significant
+from kronoscope.report.drawing import _lines_of
+from kronoscope.report.numerals import brief, cell, decimal, fact, significant
 
 VOID = {"meta", "link", "img", "br", "hr", "source"}
 
@@ -309,6 +310,19 @@ def test_roles_differ_for_the_colour_blind(scheme, vision):
     assert np.linalg.norm(gap) > 25
 
 
+@pytest.mark.parametrize(
+    ("label", "lines"),
+    [
+        ("cross-correlation", ["cross-", "correlation"]),
+        ("softmax path counts 1", ["softmax path", "counts 1"]),
+        ("non-stationary data", ["non-stationary", "data"]),
+        ("a" * 20, ["a" * 16, "a" * 4]),
+    ],
+)
+def test_labels_of_bars_break_between_words_then_at_hyphens(label, lines):
+    assert _lines_of(label, 16) == lines
+
+
 # --- numbers as text
 
 
@@ -355,6 +369,7 @@ def test_other_numerals():
     assert cell(None) == "–"
     assert cell(1048576) == "1\u202f048\u202f576"
     assert cell(3.25, Column("time", decimals=1)) == "3.2"
+    assert [fact(value) for value in (0.01, 14.0, 248.6, 3, "text", None)] == ["0.01", "14", "248.6", "3", "text", "–"]
 
 
 # --- JSON

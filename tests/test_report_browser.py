@@ -4,7 +4,20 @@ import pytest
 from browser import chromium_or_skip, look
 from report_sample import HOSTILE, sample
 
-from kronoscope.report import write
+from kronoscope.report import (
+    Bar,
+    BarPanel,
+    Column,
+    Estimate,
+    Figure,
+    Number,
+    Report,
+    Section,
+    Table,
+    Text,
+    Verdict,
+    write,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -76,6 +89,60 @@ def test_the_probe_sees_what_it_must_refuse(tmp_path):
     assert any("loud" in line for line in seen.complaints)
     assert any("TypeError" in line for line in seen.complaints)
     assert seen.overflow
+
+
+WORDS = "Networks with the structure of the solver learn smooth dependence from few sequences. " * 6
+ESTIMATES = [Estimate(0.8844081, 3.9e-6), Estimate(5e-2, 1.1e-13), Estimate(16.1, 2.2), Estimate(0.54725, 1.1e-4)]
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    """Five long headline numbers, a table of nine columns with errors, one of sentences, a figure, and long prose."""
+    chromium_or_skip()
+    numbers = [Number("0.322 ± 0.083", f"largest error of gamma, lags 0 to {lag}", "target 0.03") for lag in range(5)]
+    rows = [["DiT, trained on white noise", *ESTIMATES, *ESTIMATES] for _ in range(3)]
+    columns = ["score", *(Column(name, "frames") for name in ("gamma", "lengthscale", "exponent", "Sigma") * 2)]
+    sentences = Table(
+        ["question", "answer", Column("p"), Column("unit"), ""], [["mean", WORDS, 0.5, "", "no difference"]], "Answers."
+    )
+    figure = Figure([BarPanel("", "x", [Bar("cross-correlation", "learnt", 1.0)])], WORDS, "Bars.", columns=1)
+    sections = [
+        Section("Numbers", WORDS, [Table(columns, rows, WORDS, note=WORDS), sentences, figure]),
+        Section("Words", "", [Text(WORDS + "\n\n" + WORDS)]),
+    ]
+    page = Report("Crowded", WORDS, sections=sections, verdict=Verdict(numbers))
+    return write(page, tmp_path_factory.mktemp("crowded") / "report.html")
+
+
+_INK = """(e => { const r = document.createRange(); r.selectNodeContents(e); return r.getBoundingClientRect(); })"""
+
+
+@pytest.mark.parametrize("width", [390, 700, 1000, 1400])
+def test_headline_numbers_stay_in_their_tiles(crowded, width):
+    beyond = f"""[...document.querySelectorAll('.number .value')].filter(e =>
+        {_INK}(e).right > e.parentElement.getBoundingClientRect().right + 1).length"""
+    seen = look(crowded, width=width, ask=(beyond,))
+    assert seen.answers == [0]
+    assert seen.overflow == []
+
+
+def test_a_table_of_nine_columns_is_whole_on_a_wide_screen(crowded):
+    cut = "[...document.querySelectorAll('.scroll')].map(e => e.scrollWidth - e.clientWidth)"
+    assert look(crowded, width=1400, ask=(cut,)).answers == [[0, 0]]
+
+
+def test_long_prose_fills_a_wide_screen(crowded):
+    reach = f"""['.body', '.table figcaption', '.below', '.beside figcaption'].map(s => {_INK}(
+        document.querySelector(s)).right / document.querySelector('main').getBoundingClientRect().right)"""
+    assert min(look(crowded, width=1400, ask=(reach,)).answers[0]) > 0.9
+
+
+def test_stacked_cells_have_a_head_or_none(crowded):
+    heads = "[...document.querySelectorAll('.wordy td')].map(e => getComputedStyle(e, '::before').content)"
+    shown = "[...document.querySelectorAll('.wordy td')].map(e => getComputedStyle(e).display)"
+    content, display = look(crowded, width=390, ask=(heads, shown)).answers
+    assert content == ['"answer: "', '"p: "', '"unit: "', "none"]
+    assert display == ["block", "block", "none", "block"]
 
 
 def brightness(colour: str) -> float:

@@ -124,7 +124,7 @@ def matrix_panel(panel: MatrixPanel, limits: tuple[float, float], width: int, pr
 def bar_panel(panel: BarPanel, width: int, prefix: str) -> str:
     """Horizontal bars, or dots on a logarithmic axis, with the value written at the end."""
     count = len(panel.bars)
-    labels = [textwrap.wrap(bar.label, 16 if width < 400 else 30, break_on_hyphens=False) for bar in panel.bars]
+    labels = [_lines_of(bar.label, 16 if width < 400 else 30) for bar in panel.bars]
     with _axes(width, height=30 + sum(14 + 15 * len(label) for label in labels)) as (canvas, axes):
         axes.grid(True, axis="x")
         axes.spines["left"].set_visible(not panel.log_x)
@@ -146,6 +146,12 @@ def bar_panel(panel: BarPanel, width: int, prefix: str) -> str:
         _limit(axes, "x", panel.x_limits)
         _plain_ticks(axes, "x", panel.log_x, 4 if width < 400 else 6)
         return _finish(canvas, prefix)
+
+
+def _lines_of(label: str, most: int) -> list[str]:
+    """A label in lines of at most so many characters; a word that is longer breaks at its hyphens, if it has some."""
+    long = any(len(word) > most for word in label.split())
+    return textwrap.wrap(label, most, break_on_hyphens=long)
 
 
 def _draw_bar(axes: Axes, row: int, bar: Bar, dot: bool) -> None:

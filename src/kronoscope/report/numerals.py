@@ -6,7 +6,12 @@ from .. import _numerals
 from .._numerals import THIN, brief, decimal, power_of_ten, significant
 from .records import Cell, Column, Estimate
 
-__all__ = ["THIN", "brief", "cell", "decimal", "power_of_ten", "significant"]
+__all__ = ["THIN", "brief", "cell", "decimal", "fact", "power_of_ten", "significant"]
+
+
+def fact(value: Cell) -> str:
+    """A fact: like a table's cell, without trailing zeros, since nothing stands above or below it."""
+    return brief(value, 4) if isinstance(value, float) else cell(value)
 
 
 def cell(value: Cell, column: Column | None = None) -> str:

@@ -16,6 +16,9 @@ from .movies import Animation, sources
 from .records import Block, Cell, Report, Section, Table
 
 SENTENCE = 60  # characters; a table that has longer texts stacks its cells on a narrow screen
+LONG = 280  # characters; a longer text is set in two columns on a wide screen
+LONG_NUMBER = 8  # characters; a strip with a longer headline number is set smaller
+MANY = 6  # columns; a table with more has less room between them
 
 
 def render(report: Report) -> str:
@@ -33,6 +36,9 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["cell"] = numerals.cell
+    environment.filters["fact"] = numerals.fact
+    environment.tests["long"] = lambda text: len(text) > LONG
+    environment.tests["long_number"] = lambda text: len(text) > LONG_NUMBER
     counter = _Counter()
     return environment.get_template("page.html").render(
         report=report,
@@ -91,7 +97,9 @@ def _table(table: Table, name: str) -> dict[str, Any]:
         Markup(drawing.dot(role, f"{name}-row-{i}")) if role else None for i, role in enumerate(table.row_roles or ())
     ]
     wordy = any(isinstance(cell, str) and len(cell) > SENTENCE for row in table.rows for cell in row)
-    return {"id": name, "numeric": numeric, "wordy": wordy, "dots": dots or [None] * len(table.rows)}
+    looks = [look for look, applies in (("wordy", wordy), ("many", len(table.columns) > MANY)) if applies]
+    dots = dots or [None] * len(table.rows)
+    return {"id": name, "numeric": numeric, "looks": looks, "dots": dots}
 
 
 def _is_number(cell: Cell) -> bool:
