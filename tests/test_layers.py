@@ -8,7 +8,19 @@ import kronoscope
 import kronoscope_evidence
 
 LAYERS = [
-    {"_typing", "_checks", "_calls", "_codec", "_display", "_errors", "_files", "_intervals", "_memory", "_numerals"},
+    {
+        "_typing",
+        "_checks",
+        "_calls",
+        "_codec",
+        "_display",
+        "_errors",
+        "_files",
+        "_intervals",
+        "_memory",
+        "_numerals",
+        "_progress",
+    },
     {"linalg", "kernels", "diffusion", "iterations", "report"},
     {"processes", "nn"},
     {"compiler", "estimators", "sampling", "training", "metrics", "data", "video"},

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .. import _checks, data, training
 from .._errors import InputError
+from .._progress import training_progress
 from . import folder as run_folder
 from .enough import too_few, undertrained
 from .initial import Initial, Start, start_from
@@ -41,6 +42,7 @@ def fit(
     network_options: dict[str, Any] | None = None,
     generator: torch.Generator | None = None,
     device: str | torch.device | None = None,
+    progress: bool | None = None,
     on_progress: Callable[[training.Progress], None] | None = None,
     on_evaluation: Callable[[nn.Module, int], None] | None = None,
     **training_settings: Any,
@@ -71,6 +73,8 @@ def fit(
         network_options: Keyword arguments of a named network, such as width.
         generator: Of everything random; None means seed 0.
         device: None chooses CUDA where it is there.
+        progress: A progress bar: None shows it on a terminal and in a notebook, True everywhere (as plain lines where
+            there is neither), False nowhere. It goes to stderr.
         on_progress, on_evaluation: See :func:`kronoscope.training.train`.
         **training_settings: Any of :class:`kronoscope.training.TrainingConfig`, such as max_steps or max_seconds;
             the others are the network's presets.
@@ -109,17 +113,18 @@ def fit(
         as_they_are = mean == "zero" and scaling is None and margins is None
         module, options, start = prepared.network(network, options, initial, config.min_time, as_they_are, generator)
     prepared.note_too_few(module, started=start is not None)
-    prepared.check_cost(module, config, device, on_progress)
-    result = training.train(
-        module,
-        prepared.x,
-        prepared.held_out,
-        config,
-        generator=generator,
-        device=device,
-        on_progress=on_progress,
-        on_evaluation=on_evaluation,
-    )
+    with training_progress(progress, on_progress) as report:
+        prepared.check_cost(module, config, device, report)
+        result = training.train(
+            module,
+            prepared.x,
+            prepared.held_out,
+            config,
+            generator=generator,
+            device=device,
+            on_progress=report,
+            on_evaluation=on_evaluation,
+        )
     if start is not None:
         prepared.record["initial"] = start.moved(result.network, config.min_time)
     model = prepared.model(result, config, name, options, returns_tensor=isinstance(x, Tensor))
