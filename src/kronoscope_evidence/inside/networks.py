@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from kronoscope import models
 from kronoscope._files import replacing
 from kronoscope.kernels import PowerExponential
-from kronoscope.processes import GaussianSequence
+from kronoscope.processes import DenseGaussian, GaussianLaw, GaussianSequence
 
 from ..stages import Stage, training_steps
 from ..yardstick import training_data, yardstick
@@ -62,18 +62,8 @@ def network(name: str, kind: str, training: Training, seed: int, store: Path | N
     kept = None if store is None else store / f"{name}-{kind}"
     if kept is not None and kept.is_dir():
         return models.load(kept)
-    max_steps = 0 if kind == "untrained" else training.max_steps.get(name)
-    given = {"max_steps": max_steps, "held_out_draws": training.held_out_draws}
-    settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    with stage(f"{name}, {LABELS[kind]}") as show:
-        model = models.fit(
-            _sequences(kind, training.sequences, seed),
-            name,
-            generator=torch.Generator().manual_seed(seed),
-            on_progress=training_steps(show),
-            validation=0.02 if name == "unrolled" else 0.1,
-            **settings,
-        )
+    untrained = replace(training, max_steps={name: 0}) if kind == "untrained" else training
+    model = train(name, sequences(kind, training.sequences, seed), untrained, seed, stage, LABELS[kind])
     if kept is not None and store is not None:
         store.mkdir(parents=True, exist_ok=True)
         with replacing(kept) as folder:
@@ -81,7 +71,22 @@ def network(name: str, kind: str, training: Training, seed: int, store: Path | N
     return model
 
 
-def _sequences(kind: str, n: int, seed: int) -> Tensor:
+def train(name: str, x: Tensor, training: Training, seed: int, stage: Stage, title: str) -> models.Model:
+    """A model fitted to ``x``, (n, N, d); the stage is called by the network's name and ``title``."""
+    given = {"max_steps": training.max_steps.get(name), "held_out_draws": training.held_out_draws}
+    settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    with stage(f"{name}, {title}") as show:
+        return models.fit(
+            x,
+            name,
+            generator=torch.Generator().manual_seed(seed),
+            on_progress=training_steps(show),
+            validation=0.02 if name == "unrolled" else 0.1,
+            **settings,
+        )
+
+
+def sequences(kind: str, n: int, seed: int) -> Tensor:
     """Training data: of the yardstick, with shuffled frames, of white noise, or of another kernel."""
     x = training_data(n)
     generator = torch.Generator().manual_seed(seed + 11)
@@ -95,3 +100,14 @@ def _sequences(kind: str, n: int, seed: int) -> Tensor:
     if kind == "permuted":
         return torch.stack([sequence[torch.randperm(len(sequence), generator=generator)] for sequence in x])
     return x
+
+
+def law_of(kind: str) -> GaussianLaw:
+    """The law that a network of kind "trained" or "white" was trained on."""
+    process = yardstick()
+    if kind == "trained":
+        return process
+    if kind == "white":
+        size = process.num_frames * process.num_features
+        return DenseGaussian(torch.eye(size, dtype=torch.float64), process.num_features)
+    raise ValueError(f"kind must be trained or white, got {kind!r}")
