@@ -10,6 +10,8 @@ from kronoscope import InputError
 from .study import Study
 
 MODULES = {
+    "ablation": "inside.ablation",
+    "attention": "inside.attention",
     "depth": "solver.depth",
     "conditionals": "trials.conditionals",
     "heads": "solver.heads",
@@ -18,6 +20,8 @@ MODULES = {
     "metric-trial": "trials.metric_trial",
     "noise-depth": "solver.noise_depth",
     "values": "inside.values",
+    "video": "video.decoded_paths",
+    "video-digit": "video.digit",
     "width-depth": "solver.width_depth",
 }
 

@@ -62,22 +62,6 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         (47, 2),
         True,
     ),
-    "ablation": Reproduction(
-        "inside.ablation",
-        "Heads of a trained network cost nats; those of one that saw white noise do not.",
-        (8, 1.5),
-        True,
-    ),
-    "attention": Reproduction(
-        "inside.attention",
-        "Attention holds the dependence where it passes the maps of networks that had none.",
-        (14, 2),
-        True,
-    ),
-    "video": Reproduction(
-        "video.decoded_paths", "A video transformer learns the law of a ball's path, decoded from pixels.", (5, 0.7)
-    ),
-    "video-digit": Reproduction("video.digit", "The same of a handwritten digit, a harder object.", (5, 0.7)),
     "learning-efficiency": Reproduction(
         "networks.efficiency",
         "A network shaped like the solver learns at p/(2n); others do not.",

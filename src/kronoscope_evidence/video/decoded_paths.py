@@ -1,14 +1,14 @@
 """``kronoscope reproduce video``: does a video transformer learn the path of a ball, and not only the ball?
 
-``video_digit`` puts the same question with a harder object.
+``digit`` asks the same question about a harder object.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,185 +16,192 @@ from torch import Tensor, nn
 from kronoscope import diffusion, models, video
 from kronoscope.kernels import Matern
 from kronoscope.nn import VideoDiT
-from kronoscope.video import BallVideo, Validation
+from kronoscope.video import BallVideo
 
-from ..reproductions import Finding
 from ..stages import Stage, training_steps
-from . import page as video_page
-from .paths import Paths, exact, measure, withhold
+from ..study import Run, Study
+from . import paths
+from .page import EARLY, GENERATED, SHUFFLED, TIME, TRUE, Attention, Clips, Evaluation, Result, Seconds, checks, page
 
-TIME = 0.5
-EMPHASIS = (0.5, 6.0)  # where a ball stands is decided between these ratios of noise to brightness
+EMPHASIS = (0.5, 6.0)  # ratios of noise to brightness between which it is decided where a ball stands
 SAMPLER = "dpm-solver-sde"  # its fresh noise forgives errors of the score that a deterministic sampler keeps
-SHOWN = 6
-EARLY = 10  # the null has had a tenth of the train steps
+SHOWN = 4  # videos of each sort on the page
+EARLY_SHARE = 10  # the early network has had one train step in ten
 EARLY_VIDEOS = 100
+DIGIT = 2
 
 
 @dataclass(frozen=True)
-class Preset:
-    """Sizes of one run.
+class Network:
+    """Arguments of :class:`VideoDiT`."""
+
+    patch: int
+    width: int
+    num_blocks: int
+    num_heads: int = 4
+    joint: bool = False
+
+
+@dataclass(frozen=True)
+class Training:
+    """Arguments of the training."""
+
+    max_steps: int
+    batch_size: int
+    learning_rate: float
+    precision: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A run that suits a machine.
 
     Attributes:
-        ball: What is filmed.
+        lengthscale: Of the path's Matern kernel of smoothness 1.5, in frames.
+        pixels: Width and height of the square frames.
+        frames: N.
+        radius: Of the ball, pixels.
         videos: To train on.
-        generated: To judge by.
-        network: Arguments of :class:`VideoDiT`.
-        training: Arguments of the training.
+        generated: To compare with the law.
         calls: Score calls of the sampler.
+        network, training: Settings.
     """
 
-    ball: BallVideo
+    lengthscale: float
+    pixels: int
+    frames: int
+    radius: float
     videos: int
     generated: int
-    network: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    calls: int = 40
+    calls: int
+    network: Network
+    training: Training
+
+    def film(self, thing: str) -> BallVideo:
+        """What is filmed: a "ball", or a "digit" that moves by the same law.
+
+        Raises:
+            InputError: scikit-learn, which the digits come from, is not installed.
+        """
+        ball = BallVideo(Matern(self.lengthscale, 1.5), size=self.pixels, frames=self.frames, radius=self.radius)
+        if thing == "ball":
+            return ball
+        times = self.pixels // 32 or 1  # 8 x 8 in frames of 16 x 16, 16 x 16 in frames of 64 x 64
+        return replace(ball, sprite=video.digit(DIGIT).repeat_interleave(times, 0).repeat_interleave(times, 1))
 
 
-def preset(quick: bool, large: bool) -> Preset:
+@dataclass(frozen=True)
+class Size:
+    """What is filmed, and the scale of the run on a processor and on a GPU."""
+
+    thing: str
+    processor: Scale
+    gpu: Scale
+
+    @property
+    def scale(self) -> Scale:
+        """That of this machine."""
+        return self.gpu if torch.cuda.is_available() else self.processor
+
+
+def full(thing: str) -> Size:
     """16 frames of 16 x 16 for a processor, 64 of 64 x 64 for a GPU.
 
     The large one is bound by memory. A video of 64 frames of 64 x 64 has 2^18 values, 2.1 MB in float64. A fit holds
     5.3 float64 copies of its sequences at its peak (measured, with the float32 ones that it is given): 33 GB for 3000
-    videos, and 1 GB for each of four sets of 1000 videos to judge by, below 40 GB.
+    videos, and 1 GB for each of four sets of 1000 generated or true videos, below 40 GB.
     """
-    if large:
-        ball = BallVideo(Matern(16.0, 1.5), size=64, frames=64, radius=6.0)
-        network = {"patch": 8, "width": 384, "num_blocks": 8, "num_heads": 6}
-        training = {"max_steps": 40_000, "batch_size": 64, "learning_rate": 3e-4, "precision": "bfloat16"}
-        return Preset(ball, 3000, 1000, network, training)
-    ball = BallVideo(Matern(5.0, 1.5))
-    network = {"patch": 8, "width": 96, "num_blocks": 3, "joint": True}
     precision, steps = ("bfloat16", 3700) if _multiplies_bfloat16() else ("float32", 2800)  # in the same time
-    training = {"max_steps": 60 if quick else steps, "precision": precision, "batch_size": 32, "learning_rate": 5e-3}
-    return Preset(ball, 500 if quick else 8000, 40 if quick else 1000, network, training, 16 if quick else 40)
+    small = Scale(5.0, 16, 16, 2.5, 8000, 1000, 40, Network(8, 96, 3, joint=True), Training(steps, 32, 5e-3, precision))
+    large = Scale(16.0, 64, 64, 6.0, 3000, 1000, 40, Network(8, 384, 8, 6), Training(40_000, 64, 3e-4, "bfloat16"))
+    return Size(thing, small, large)
+
+
+def quick(thing: str) -> Size:
+    """A short training of the small network, also on a GPU."""
+    small = full(thing).processor
+    small = replace(small, videos=500, generated=40, calls=16, training=replace(small.training, max_steps=60))
+    return Size(thing, small, small)
 
 
 def _multiplies_bfloat16() -> bool:
-    """Whether the processor does by itself, so that it is the faster for it."""
+    """Whether the processor multiplies bfloat16 natively, so that it is faster than float32."""
     able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch that we take
     return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
-@dataclass(frozen=True, eq=False)
-class VideoResult:
-    """All that the page shows.
-
-    Attributes:
-        ball: What was filmed.
-        validation: The decoder on true frames.
-        on_noise: The decoder on true frames with white noise as large as what generated frames leave of the fit.
-        refusal: Why what is read off generated frames is withheld; None where it is told.
-        paths: Truth, true videos, shuffled ones, those of the null, generated ones.
-        movies: A few of each.
-        over_time: Attention over time by signed lag, by block.
-        untrained: The same of the network before training.
-        over_space: Attention between patches in the last block.
-        history: Held-out loss by train step.
-        seconds: By stage.
-        weights, videos, generated: How many weights, training videos, generated videos.
-        early: Train steps of the null, and how many videos it generated.
-        joint: Whether space and time share one attention.
-        precision: Of training.
-    """
-
-    ball: BallVideo
-    validation: Validation
-    on_noise: Validation
-    refusal: str | None
-    paths: list[Paths]
-    movies: dict[str, Tensor]
-    over_time: list[list[float]]
-    untrained: list[list[float]]
-    over_space: Tensor
-    history: list[dict[str, float]]
-    seconds: dict[str, float]
-    weights: int
-    videos: int
-    generated: int
-    early: tuple[int, int]
-    joint: bool
-    precision: str
-
-    def of(self, name: str) -> Paths:
-        """The paths of that name."""
-        return next(one for one in self.paths if one.name == name)
-
-
-def run(*, quick: bool, seed: int, stage: Stage) -> Finding:
-    """The evidence on a ball."""
-    return evidence(preset(quick, torch.cuda.is_available() and not quick), quick=quick, seed=seed, stage=stage)
-
-
-def evidence(told: Preset, *, quick: bool, seed: int, stage: Stage) -> Finding:
+def measure(run: Run[Size]) -> Result:
     """Film, train, generate, decode; compare the paths with their law and with two nulls.
 
     Raises:
         InputError: The decoder fails on true frames; nothing has been trained then.
     """
-    ball = told.ball
-    seconds: dict[str, float] = {}
-    with stage("decoder"):
+    scale, seed = run.size.scale, run.seed
+    ball = scale.film(run.size.thing)
+    with run.stage("decoder"):
         validation = video.validate(ball, generator=torch.Generator().manual_seed(seed + 1))
-    frames, _ = ball.sample(told.videos, generator=torch.Generator().manual_seed(seed + 2))
-    held_out, _ = ball.sample(told.generated, generator=torch.Generator().manual_seed(seed + 3))
-    model, early, early_steps = _trained(told, frames, seed, stage)
-    seconds["training"] = model.record["training"]["seconds"]
+    frames, _ = ball.sample(scale.videos, generator=torch.Generator().manual_seed(seed + 2))
+    held_out, _ = ball.sample(scale.generated, generator=torch.Generator().manual_seed(seed + 3))
+    build = partial(_network, scale.network, ball, _brightness_scale(frames), seed)
+    model, early, early_steps = _trained(scale.training, build(), frames, seed, run.stage)
     began = time.monotonic()
-    with stage("generation"):
-        films = {"true videos": held_out, "true videos, shuffled": _shuffled(held_out, seed)}
-        few = replace(told, generated=min(EARLY_VIDEOS, told.generated))
-        films["generated, early"] = _generate(replace(model, network=early), few, seed)
-        films["generated"] = _generate(model, told, seed)
-    seconds["generation"] = time.monotonic() - began
-    with stage("decoding"):
-        found = [exact(ball)]
+    early_videos = min(EARLY_VIDEOS, scale.generated)
+    with run.stage("generation"):
+        films = {
+            TRUE: held_out,
+            SHUFFLED: _shuffled(held_out, seed),
+            EARLY: _generate(replace(model, network=early), early_videos, scale.calls, seed),
+            GENERATED: _generate(model, scale.generated, scale.calls, seed),
+        }
+    generation = time.monotonic() - began
+    with run.stage("decoding"):
+        measured = [paths.exact(ball)]
         for name, film in films.items():
             decoded = video.decode(film, ball)
-            found.append(measure(name, decoded, kernel=name in ("true videos", "generated")))
-        # The last film is the generated one; all of its frames count, those without a ball, too.
+            measured.append(paths.measure(name, decoded, kernel=name in (TRUE, GENERATED)))
+        # The last film is the generated one. All of its frames count, also those without a ball.
         left = float(decoded.noise.square().mean().sqrt())
         on_noise = video.trial(ball, noise=left, generator=torch.Generator().manual_seed(seed + 7))
         refusal = on_noise.refusal(fewest=0.0)
         if refusal is not None:
-            found[-1] = withhold(found[-1])
+            measured[-1] = paths.withhold(measured[-1])
     x = _noised(model, held_out[:32], seed)
-    over_time, over_space = _attention(model.network, x)
-    untrained, _ = _attention(_network(told, _scale(frames), seed), x)
     training = model.record["training"]
-    result = VideoResult(
-        ball,
-        validation,
-        on_noise,
-        refusal,
-        found,
-        {name: film[:SHOWN] for name, film in films.items()},
-        over_time,
-        untrained,
-        over_space,
-        training["history"],
-        seconds,
-        training["weights"],
-        told.videos,
-        told.generated,
-        (early_steps, few.generated),
-        bool(told.network.get("joint", False)),
-        told.training.get("precision", "float32"),
+    return Result(
+        thing=run.size.thing,
+        kernel=str(ball.kernel),
+        coordinate_correlation=ball.correlation,
+        frames=ball.frames,
+        shape=ball.shape,
+        validation=validation,
+        on_noise=on_noise,
+        refusal=refusal,
+        paths=tuple(measured),
+        clips=tuple(Clips.of(name, films[name][:SHOWN]) for name in (TRUE, GENERATED)),
+        attention=_attention(model.network, x),
+        untrained_attention=_attention(build(), x),
+        history=tuple(Evaluation(**entry) for entry in training["history"]),
+        seconds=Seconds(training["seconds"], generation),
+        parameters=training["weights"],
+        videos=scale.videos,
+        generated=scale.generated,
+        early_steps=early_steps,
+        early_videos=early_videos,
+        joint=scale.network.joint,
+        precision=scale.training.precision,
     )
-    return Finding(video_page.page(result, quick), _record(result))
 
 
-def _trained(told: Preset, frames: Tensor, seed: int, stage: Stage) -> tuple[models.Model, nn.Module, int]:
+def _trained(
+    training: Training, network: VideoDiT, frames: Tensor, seed: int, stage: Stage
+) -> tuple[models.Model, nn.Module, int]:
     """The model; the same network at the first evaluation, and after how many steps that was."""
-    kept: list[tuple[nn.Module, int]] = []
+    first: list[tuple[nn.Module, int]] = []
 
     def keep_first(network: nn.Module, step: int) -> None:
-        if step and not kept:
-            kept.append((copy.deepcopy(network), step))
+        if step and not first:
+            first.append((copy.deepcopy(network), step))
 
-    steps = told.training["max_steps"]
-    network = _network(told, _scale(frames), seed)
     with stage("training") as show:
         model = models.fit(
             frames,
@@ -204,47 +211,43 @@ def _trained(told: Preset, frames: Tensor, seed: int, stage: Stage) -> tuple[mod
             generator=torch.Generator().manual_seed(seed),
             on_progress=training_steps(show),
             on_evaluation=keep_first,
-            **{
-                "ema_decay": 0.995,
-                "evaluate_every": max(1, steps // EARLY),
-                "held_out_draws": 128,
-                "keep": "last",
-                "min_time": 2e-2,
-                "max_time": 6.0,
-                "emphasis": EMPHASIS,
-                **told.training,
-            },
+            ema_decay=0.995,
+            evaluate_every=max(1, training.max_steps // EARLY_SHARE),
+            held_out_draws=128,
+            keep="last",
+            min_time=2e-2,
+            max_time=6.0,
+            emphasis=EMPHASIS,
+            **asdict(training),
         )
-    return model, *kept[0]
+    return model, *first[0]
 
 
-def _scale(frames: Tensor) -> float:
+def _brightness_scale(frames: Tensor) -> float:
     """Standard deviation of a pixel about its mean, without a second copy of all frames."""
     mean = frames.mean(dim=(0, 1))
     square = sum(float((film - mean).square().sum(dtype=torch.float64)) for film in frames)
     return (square / frames.numel()) ** 0.5
 
 
-def _network(told: Preset, scale: float, seed: int) -> VideoDiT:
+def _network(network: Network, ball: BallVideo, scale: float, seed: int) -> VideoDiT:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return VideoDiT(told.ball.frames, told.ball.pixels, told.ball.shape[0], data_scale=scale, **told.network)
+        return VideoDiT(ball.frames, ball.pixels, ball.shape[0], data_scale=scale, **asdict(network))
 
 
-def _generate(model: models.Model, told: Preset, seed: int, batch: int = 100) -> Tensor:
-    parts = []
+def _generate(model: models.Model, count: int, calls: int, seed: int, batch: int = 100) -> Tensor:
     generator = torch.Generator().manual_seed(seed + 4)
-    for start in range(0, told.generated, batch):
-        part = model.sample(
-            min(batch, told.generated - start), generator=generator, sampler=SAMPLER, num_calls=told.calls
-        )
+    parts = []
+    for start in range(0, count, batch):
+        part = model.sample(min(batch, count - start), generator=generator, sampler=SAMPLER, num_calls=calls)
         parts.append(torch.as_tensor(part).float())
     return torch.cat(parts)
 
 
-def _shuffled(film: Tensor, seed: int) -> Tensor:
+def _shuffled(films: Tensor, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed + 5)
-    return torch.stack([one[torch.randperm(len(one), generator=generator)] for one in film])
+    return torch.stack([film[torch.randperm(len(film), generator=generator)] for film in films])
 
 
 def _noised(model: models.Model, frames: Tensor, seed: int) -> Tensor:
@@ -253,31 +256,28 @@ def _noised(model: models.Model, frames: Tensor, seed: int) -> Tensor:
     return diffusion.noise(scaled, torch.tensor(TIME), noise)
 
 
-def _attention(network: nn.Module, x: Tensor) -> tuple[list[list[float]], Tensor]:
+def _attention(network: nn.Module, x: Tensor) -> Attention:
     """Attention over time by lag, mean over the heads of each block; over space in the last block, mean over heads."""
     assert isinstance(network, VideoDiT)
     x = x.to(next(network.parameters()).device)
     with torch.no_grad():
-        found = network.record(x, torch.full((len(x),), TIME, device=x.device))
+        record = network.record(x, torch.full((len(x),), TIME, device=x.device))
     profiles = []
-    for block in found.blocks:
+    for block in record.blocks:
         weights = block.weights.double().mean(dim=(0, 1)).cpu()
-        profiles.append([float(weights.diagonal(-lag).mean()) for lag in range(1 - len(weights), len(weights))])
-    return profiles, found.space[-1].double().mean(dim=(0, 1)).cpu()
+        lags = range(1 - len(weights), len(weights))
+        profiles.append(tuple(float(weights.diagonal(-lag).mean()) for lag in lags))
+    space = record.space[-1].double().mean(dim=(0, 1)).cpu()
+    return Attention(tuple(profiles), tuple(tuple(row) for row in space.tolist()))
 
 
-def _record(result: VideoResult) -> dict:
-    return {
-        "decoder": vars(result.validation),
-        "decoder_on_noise": vars(result.on_noise),
-        "refusal": result.refusal,
-        "early_steps": result.early[0],
-        "early_videos": result.early[1],
-        "paths": [vars(one) for one in result.paths],
-        "seconds_by_stage": result.seconds,
-        "history": result.history,
-        "weights": result.weights,
-        "precision": result.precision,
-        "videos": result.videos,
-        "generated": result.generated,
-    }
+STUDY = Study(
+    claim="A video transformer learns the law of a ball's path, decoded from pixels.",
+    full=full("ball"),
+    quick=quick("ball"),
+    minutes=(5, 0.7),
+    result=Result,
+    measure=measure,
+    checks=checks,
+    page=page,
+)

@@ -1,9 +1,11 @@
-"""The page of ``kronoscope reproduce video``."""
+"""Result, checks and page of the studies of videos."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
 
 from kronoscope._intervals import student_reach
 from kronoscope.report import (
@@ -15,219 +17,310 @@ from kronoscope.report import (
     LinePanel,
     MatrixPanel,
     Movie,
-    Number,
     Report,
     Section,
     Table,
     Text,
-    Verdict,
 )
 from kronoscope.report.records import Cell
+from kronoscope.video import Validation
 
-from ..learning.page_parts import how
-from .paths import GROUPS
+from ..study import Check
+from .paths import EXACT, GROUPS, Paths, gaps
 
-if TYPE_CHECKING:
-    from .decoded_paths import Paths, VideoResult
-
-CORRELATION, COVARIANCE, ONE = 0.07, 0.10, 0.99
-ROLES = {
-    "truth, exact": "truth",
-    "true videos": "held-out",
-    "generated": "learnt",
-    "generated, early": "baseline",
-    "true videos, shuffled": "null",
-}
-NINETY_FIVE = student_reach(GROUPS - 1)
+TIME = 0.5  # of the attention maps
+TRUE, SHUFFLED, EARLY, GENERATED = "true videos", "true videos, shuffled", "generated, early", "generated"
+MOST_CORRELATION_GAP, MOST_COVARIANCE_GAP, LEAST_SINGLE = 0.07, 0.10, 0.99
+ROLES = {EXACT: "truth", TRUE: "held-out", GENERATED: "learnt", EARLY: "baseline", SHUFFLED: "null"}
+REACH = student_reach(GROUPS - 1)
+LEVELS = 100  # of brightness in a clip
 
 
-def thing(result: VideoResult) -> str:
-    """What moves, in a word."""
-    return "ball" if result.ball.sprite is None else "digit"
+@dataclass(frozen=True)
+class Clips:
+    """A few videos for the page.
+
+    Attributes:
+        name: Of the set.
+        videos: By video and frame: brightness 0 to 100 of every pixel, row by row, as two hexadecimal digits.
+    """
+
+    name: str
+    videos: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, name: str, films: Tensor) -> Clips:
+        """The clips of films (videos, frames, pixels) with brightness 0 to 1; what lies outside is cut off."""
+        levels = (films.clamp(0, 1) * LEVELS).round().int()
+        return cls(name, tuple(tuple(bytes(frame).hex() for frame in film) for film in levels.tolist()))
+
+    def brightness(self, video: int, width: int) -> list[list[list[float]]]:
+        """One video as (frames, rows, columns)."""
+        frames = []
+        for text in self.videos[video]:
+            pixels = [level / LEVELS for level in bytes.fromhex(text)]
+            frames.append([pixels[start : start + width] for start in range(0, len(pixels), width)])
+        return frames
 
 
-def page(result: VideoResult, quick: bool) -> Report:
-    """One claim, the films, the curve, the numbers."""
-    ball, what = result.ball, thing(result)
-    shape = "disc" if ball.sprite is None else "handwritten digit"
+@dataclass(frozen=True)
+class Attention:
+    """Mean attention weights over heads and videos: over time by signed lag and block, and between patches."""
+
+    over_time: tuple[tuple[float, ...], ...]
+    over_space: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A point of the training curve."""
+
+    step: int
+    seconds: float
+    held_out_loss: float
+    train_loss: float
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """How long the training and the generation took."""
+
+    training: float
+    generation: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """All numbers of the study.
+
+    Attributes:
+        thing: What moves: "ball" or "digit".
+        kernel, coordinate_correlation: Of the path; the correlation is that between row and column.
+        frames: N.
+        shape: Height and width of a frame.
+        validation: The decoder on true frames.
+        on_noise: The decoder on true frames with white noise as large as what the fit leaves of generated frames.
+        refusal: Why positions of generated frames are withheld; None where they are given.
+        paths: The exact law, true videos, shuffled ones, those of the early network, and generated ones.
+        clips: A few true and generated videos.
+        attention, untrained_attention: Of the network, and of the same network before training.
+        history: Of the training.
+        seconds: By stage.
+        parameters: Of the network.
+        videos, generated: How many were trained on and generated.
+        early_steps, early_videos: Train steps of the early network, and how many videos it generated.
+        joint: Whether space and time share one attention.
+        precision: Of training.
+    """
+
+    thing: str
+    kernel: str
+    coordinate_correlation: float
+    frames: int
+    shape: tuple[int, int]
+    validation: Validation
+    on_noise: Validation
+    refusal: str | None
+    paths: tuple[Paths, ...]
+    clips: tuple[Clips, ...]
+    attention: Attention
+    untrained_attention: Attention
+    history: tuple[Evaluation, ...]
+    seconds: Seconds
+    parameters: int
+    videos: int
+    generated: int
+    early_steps: int
+    early_videos: int
+    joint: bool
+    precision: str
+
+    def of(self, name: str) -> Paths:
+        """The paths of that name."""
+        return next(paths for paths in self.paths if paths.name == name)
+
+    def gaps(self, name: str) -> tuple[float, float]:
+        """Errors of the correlation and of the covariance of those paths; see :func:`gaps`."""
+        return gaps(self.of(name), self.of(EXACT))
+
+
+def checks(result: Result) -> list[Check]:
+    """Correlation, covariance and single objects have targets; two measures of smoothness have none."""
+    generated, early = result.of(GENERATED), result.of(EARLY)
+    single = Check(
+        f"of frames hold exactly one {result.thing}",
+        generated.one_ball,
+        f"{100 * generated.one_ball:.1f} %",
+        f"at least {100 * LEAST_SINGLE:g} %; after {result.early_steps} train steps {100 * early.one_ball:.0f} %",
+        generated.one_ball >= LEAST_SINGLE,
+    )
+    if generated.withheld:
+        error = result.on_noise.error
+        why = f"the decoder is off by {error:.2g} px under as much noise as generated frames have"
+        return [Check("generated paths", error, "withheld", why, False), single]
+    return [
+        _correlation_check(result),
+        _covariance_check(result),
+        single,
+        _excess(result, "step between frames, against the law's", lambda paths: (paths.step, paths.step_error)),
+        _excess(result, "second difference, against the law's", lambda paths: (paths.bend, paths.bend_error)),
+    ]
+
+
+def _correlation_check(result: Result) -> Check:
+    gap = result.gaps(GENERATED)[0]
+    true, shuffled, early = (result.gaps(name)[0] for name in (TRUE, SHUFFLED, EARLY))
+    return Check(
+        "largest error of the correlation, lags 1 to 8",
+        gap,
+        f"{gap:.3f}",
+        f"at most {MOST_CORRELATION_GAP:g}; as many true videos {true:.3f}; shuffled {shuffled:.2f}; "
+        f"after {result.early_steps} train steps {early:.3f}",
+        gap <= MOST_CORRELATION_GAP,
+    )
+
+
+def _covariance_check(result: Result) -> Check:
+    gap, true, early = (result.gaps(name)[1] for name in (GENERATED, TRUE, EARLY))
+    return Check(
+        "largest error of the covariance of row and column",
+        gap,
+        f"{100 * gap:.1f} %",
+        f"at most {100 * MOST_COVARIANCE_GAP:g} %; as many true videos {100 * true:.1f} %; "
+        f"after {result.early_steps} train steps {100 * early:.0f} %",
+        gap <= MOST_COVARIANCE_GAP,
+    )
+
+
+def _excess(result: Result, label: str, statistic: Callable[[Paths], tuple[float | None, float]]) -> Check:
+    """How much larger a statistic is than the law's, with its 95 % interval; no target was set for it."""
+    values = {name: statistic(result.of(name)) for name in (EXACT, GENERATED, TRUE, EARLY)}
+    truth = values[EXACT][0] or 0.0
+    generated, true, early = ((values[name][0] or 0.0) / truth - 1 for name in (GENERATED, TRUE, EARLY))
+    return Check(
+        label,
+        generated,
+        f"{100 * generated:+.0f} %",
+        f"± {100 * REACH * values[GENERATED][1] / truth:.0f} points; the law's is {truth:.2f} px; as many true videos "
+        f"{100 * true:+.1f} %; after {result.early_steps} train steps {100 * early:+.0f} %",
+        None,
+    )
+
+
+def page(result: Result) -> Report:
+    """The films, the curves, the numbers, the attention."""
+    shape = "disc" if result.thing == "ball" else "handwritten digit"
+    height, width = result.shape
     return Report(
-        f"Does a video transformer learn how the {what} moves?",
-        f"A {shape} moves along a Gaussian process whose law is known. A diffusion transformer sees pixels only; what "
-        "it generates is decoded back to positions and held against that law.",
+        f"Does a video transformer learn how the {result.thing} moves?",
+        f"A {shape} moves along a Gaussian process whose law is known. A diffusion transformer is trained on pixels "
+        "alone. The positions in its generated videos are decoded and compared with that law.",
         facts={
-            "path": f"{ball.kernel}, both coordinates, correlation {ball.correlation:g} between them",
-            "videos": f"{ball.frames} frames of {ball.shape[0]} × {ball.shape[1]}, {result.videos} to train on",
+            "path": f"{result.kernel}, both coordinates, correlation {result.coordinate_correlation:g} between them",
+            "videos": f"{result.frames} frames of {height} × {width}, {result.videos} to train on",
             "generated": result.generated,
             "network": f"{'joint' if result.joint else 'factorised'} space and time attention, "
-            f"{result.weights} weights",
-            "training": f"{result.history[-1]['step']} steps in {result.precision}, "
-            f"{result.seconds['training']:.0f} s, generation {result.seconds['generation']:.0f} s"
-            + (", cut short" if quick else ""),
+            f"{result.parameters} parameters",
+            "training": f"{result.history[-1].step} steps in {result.precision}, {result.seconds.training:.0f} s, "
+            f"generation {result.seconds.generation:.0f} s",
         },
         sections=[
             Section("The videos", "", [_films(result)]),
-            Section("The path that was learnt", "", [*_withheld(result), _correlations(result), *_tables(result)]),
-            Section("Where it looks", "", [_attention(result)]),
-            how(_how(result)),
+            Section(
+                "The path that was learnt",
+                "",
+                [*_withheld(result), _correlations(result), _statistics(result), _kernels(result)],
+            ),
+            Section("Attention", "", [_attention(result)]),
+            Section("How it was done", "", [Text(_method(result))]),
         ],
-        verdict=_verdict(result),
     )
 
 
-def _withheld(result: VideoResult) -> list[Text]:
+def _withheld(result: Result) -> list[Text]:
     if result.refusal is None:
         return []
-    return [Text(f"What was read off generated frames is withheld: {result.refusal}.", "note")]
+    return [Text(f"Positions in generated frames are withheld: {result.refusal}.", "note")]
 
 
-def _how(result: VideoResult) -> str:
-    what, early = thing(result), result.of("generated, early")
-    correlation, covariance = gaps(early, result.of("truth, exact"))
-    null = gaps(result.of("true videos, shuffled"), result.of("truth, exact"))[0]
+def _method(result: Result) -> str:
+    thing, validation, on_noise = result.thing, result.validation, result.on_noise
+    correlation, covariance = result.gaps(EARLY)
     return (
-        "The loss counts most at the noise levels at which it is decided where a ball stands, and the sampler is the "
-        "reverse SDE. That was decided after looking: with likelihood weighting, which counts nats and so spends "
-        "itself on pixels, and a deterministic sampler, 1000 steps on the ball gave 0.73 at lag 1 where 0.95 is true. "
-        f"The decoder fits the {what}, as the video draws it, to every frame by least squares. On true frames it is "
-        f"off by {result.validation.error:.1g} pixels (at most 0.1 are allowed) and sees exactly one {what} in "
-        f"{100 * result.validation.one_ball:.4g} % of them (at least 99 % are needed; otherwise this page would not "
-        f"have been made). Generated frames differ from the best fit by {result.on_noise.noise:.2g} a pixel, root mean "
-        f"square; with white noise of that size on true frames the decoder is off by {result.on_noise.error:.2g} "
-        "pixels (above 0.1, nothing read off generated frames would be told). A frame has one "
-        f"{what} if exactly one region stands out from the background and the fit explains all but a fifth of what "
-        "stands out, squared. Standard errors by a jackknife over videos.\n\n"
-        "There are two nulls. True videos whose frames were shuffled: every frame is perfect, and their order is gone; "
-        "what does not depend on order, they keep. And the same network after "
-        f"{result.early[0]} train steps, which generated {result.early[1]} videos by the same sampler: what the "
-        "architecture, the sampler and the decoder give without much learning. Its positions are told whatever the "
-        "decoder can make of them. True videos that the network never saw show what as many videos can tell at all."
-        "\n\n"
-        "What would refute the three targets, however good the frames look: a correlation off by more than "
-        f"{CORRELATION:g} at any lag from 1 to 8 (shuffled {null:.2f}, early {correlation:.3f}); a variance or the "
-        f"covariance of row and column off by more than {100 * COVARIANCE:g} % of the variance (early "
-        f"{100 * covariance:.0f} %); less than {100 * ONE:g} % of frames with exactly one {what} (early "
-        f"{100 * early.one_ball:.0f} %). Where a null reaches a target, that target says nothing about learning. "
-        "Attention maps prove nothing by themselves (see reproduce attention); they are shown for what they are."
+        "The loss gives most weight to the noise levels that decide where the object stands, and the sampler is the "
+        "reverse SDE. Both were chosen after looking: likelihood weighting counts nats, which lie in the pixels, and "
+        "with it and a deterministic sampler 1000 steps on the ball gave 0.73 at lag 1 where 0.95 is true.\n\n"
+        f"The decoder fits the {thing}, as the video draws it, to every frame by least squares. On true frames it is "
+        f"off by {validation.error:.1g} pixels (at most 0.1 is allowed). It finds exactly one {thing} in "
+        f"{100 * validation.one_ball:.4g} % of them (at least 99 % is needed; otherwise the study stops). Generated "
+        f"frames differ from the best fit by {on_noise.noise:.2g} a pixel, root mean square. With white noise of that "
+        f"size on true frames the decoder is off by {on_noise.error:.2g} pixels. Above 0.1, positions in generated "
+        f"frames are withheld. A frame has one {thing} if exactly one region stands out from the background and the "
+        "fit explains all but a fifth of it, squared. Standard errors come from a jackknife over videos.\n\n"
+        "There are two nulls. In shuffled true videos every frame is perfect and the order is lost. The early network "
+        f"is the same network after {result.early_steps} train steps; it generated {result.early_videos} videos with "
+        "the same sampler. It shows what architecture, sampler and decoder give without much learning, and its "
+        "positions are never withheld. True videos that the network never saw show how close as many videos can "
+        "come.\n\n"
+        "The claim is refuted, however good the frames look, by a correlation off by more than "
+        f"{MOST_CORRELATION_GAP:g} at any lag from 1 to 8 (shuffled {result.gaps(SHUFFLED)[0]:.2f}, early "
+        f"{correlation:.3f}); by a variance, or the covariance of row and column, off by more than "
+        f"{100 * MOST_COVARIANCE_GAP:g} % of the variance (early {100 * covariance:.0f} %); or by fewer than "
+        f"{100 * LEAST_SINGLE:g} % of frames with exactly one {thing} (early {100 * result.of(EARLY).one_ball:.0f} %). "
+        "Where a null reaches a target, that target says nothing about learning. Attention maps prove nothing by "
+        "themselves (see `kronoscope reproduce attention`)."
     )
 
 
-def gaps(one: Paths, truth: Paths) -> tuple[float, float]:
-    """Largest error of the correlations at lags 1 to 8, and of the covariance relative to the variance."""
-    correlation = max(abs(a - b) for a, b in zip(one.correlation[1:], truth.correlation[1:]))
-    size = math.sqrt(truth.covariance[0] * truth.covariance[1])
-    return correlation, max(abs(a - b) / size for a, b in zip(one.covariance, truth.covariance))
-
-
-def _verdict(result: VideoResult) -> Verdict:
-    truth, made, early = result.of("truth, exact"), result.of("generated"), result.of("generated, early")
-    what = thing(result)
-    one = Number(
-        f"{100 * made.one_ball:.1f} %",
-        f"of frames hold exactly one {what}",
-        f"target {100 * ONE:g} %; after {result.early[0]} train steps {100 * early.one_ball:.0f} %",
-        "good" if made.one_ball >= ONE else "bad",
-    )
-    if made.withheld:
-        why = f"the decoder is off by {result.on_noise.error:.2g} px under as much noise as generated frames have"
-        return Verdict([Number("withheld", "what generated paths say", why, "bad"), one])
-    correlation, covariance = gaps(made, truth)
-    unseen, before = gaps(result.of("true videos"), truth), gaps(early, truth)
-    null = gaps(result.of("true videos, shuffled"), truth)[0]
-    return Verdict(
-        [
-            Number(
-                f"{correlation:.3f}",
-                "largest error of the correlation, lags 1 to 8",
-                f"target {CORRELATION:g}; as many true videos {unseen[0]:.3f}; shuffled {null:.2f}; "
-                f"after {result.early[0]} train steps {before[0]:.3f}",
-                "good" if correlation <= CORRELATION else "bad",
-            ),
-            Number(
-                f"{100 * covariance:.1f} %",
-                "largest error of the covariance of row and column",
-                f"target {100 * COVARIANCE:g} %; as many true videos {100 * unseen[1]:.1f} %; "
-                f"after {result.early[0]} train steps {100 * before[1]:.0f} %",
-                "good" if covariance <= COVARIANCE else "bad",
-            ),
-            one,
-            _excess(result, "step", "step between frames, against the law's"),
-            _excess(result, "bend", "second difference, against the law's"),
-        ]
-    )
-
-
-def _excess(result: VideoResult, name: str, label: str) -> Number:
-    """How much larger than the law says, with its 95 % interval; no target was set for it."""
-    truth = getattr(result.of("truth, exact"), name)
-
-    def of(paths: Paths) -> tuple[float, float]:
-        error = NINETY_FIVE * getattr(paths, f"{name}_error")
-        return 100 * (getattr(paths, name) / truth - 1), 100 * error / truth
-
-    (made, reach), (unseen, _), (early, _) = (
-        of(result.of(k)) for k in ("generated", "true videos", "generated, early")
-    )
-    return Number(
-        f"{made:+.0f} %",
-        label,
-        f"± {reach:.0f} points; the law says {truth:.2f} px; as many true videos {unseen:+.1f} %; after "
-        f"{result.early[0]} train steps {early:+.0f} %",
-    )
-
-
-def _films(result: VideoResult) -> Animation:
+def _films(result: Result) -> Animation:
     movies = []
-    for name in ("true videos", "generated"):
-        for k, film in enumerate(result.movies[name][:4]):
-            frames = film.clamp(0, 1).reshape(-1, *result.ball.shape).mul(100).round().div(100).tolist()
-            movies.append(Movie(f"{name.removesuffix(' videos')} {k + 1}", frames))
-    what = thing(result)
+    for clips in result.clips:
+        for number in range(len(clips.videos)):
+            frames = clips.brightness(number, result.shape[1])
+            movies.append(Movie(f"{clips.name.removesuffix(' videos')} {number + 1}", frames))
     caption = (
-        "Upper row: videos that were held out. Lower row: generated ones, the first that came. Look at how the "
-        f"{what} moves, not at how it looks: speed, smoothness, and whether up goes with right as often as it should."
+        "Upper row: held-out videos. Lower row: the first generated ones. Compare how the "
+        f"{result.thing} moves, not how it looks: its speed, its smoothness, and whether up goes with right as often "
+        "as it should."
     )
-    return Animation(movies, "brightness", (0, 1), caption, f"True and generated videos of a moving {what}.", 140, 4)
+    return Animation(
+        movies, "brightness", (0, 1), caption, f"True and generated videos of a moving {result.thing}.", 140, 4
+    )
 
 
-def _correlations(result: VideoResult) -> Figure:
+def _correlations(result: Result) -> Figure:
     lines = []
     for name, role in ROLES.items():
-        one = result.of(name)
-        if one.withheld:
+        paths = result.of(name)
+        if paths.withheld:
             continue
-        lags = list(range(len(one.correlation)))
-        reach = [NINETY_FIVE * error for error in one.correlation_error]
-        low, high = ([v + s * r for v, r in zip(one.correlation, reach)] for s in (-1, 1))
-        band = {} if name == "truth, exact" else {"lower": low, "upper": high}
-        lines.append(Line(name, role, lags, one.correlation, markers=name != "truth, exact", **band))  # type: ignore[arg-type]
+        lags = list(range(len(paths.correlation)))
+        if name == EXACT:
+            lines.append(Line(name, role, lags, paths.correlation))
+            continue
+        reach = [REACH * error for error in paths.correlation_error]
+        low, high = ([v + sign * r for v, r in zip(paths.correlation, reach)] for sign in (-1, 1))
+        lines.append(Line(name, role, lags, paths.correlation, low, high, markers=True))
     caption = (
         "Correlation of decoded positions between frames, both coordinates together, with 95 % bands. Generated videos "
-        "should lie on the truth as true ones do; shuffled ones "
-        "show what perfect frames give whose order is lost: what is left is that of two frames of one video at random."
+        "should lie on the truth as true ones do. Shuffled videos show perfect frames whose order is lost: what "
+        "remains is the correlation of two frames of one video at random."
     )
     return Figure([LinePanel("", "lag (frames)", "correlation", lines)], caption, "Correlation of positions by lag.")
 
 
-def _tables(result: VideoResult) -> list[Table]:
-    return [_statistics(result), _kernels(result)]
-
-
-def _statistics(result: VideoResult) -> Table:
+def _statistics(result: Result) -> Table:
     rows: list[list[Cell]] = []
     for name in ROLES:
-        one = result.of(name)
-        cells: list[Cell] = [Estimate(v, e) for v, e in zip(one.covariance, one.covariance_error)]
-        exact = name == "truth, exact"
-        rows.append(
-            [
-                name,
-                *(one.covariance if exact else cells or [None] * 3),
-                one.step if exact else _estimate(one.step, one.step_error),
-                one.bend if exact else _estimate(one.bend, one.bend_error),
-                None if exact else Estimate(100 * one.one_ball, 100 * one.one_ball_error),
-            ]
-        )
-    what = thing(result)
+        paths = result.of(name)
+        covariance: list[Cell] = [Estimate(v, e) for v, e in zip(paths.covariance, paths.covariance_error)]
+        if name == EXACT:
+            rows.append([name, *paths.covariance, paths.step, paths.bend, None])
+        else:
+            sizes = (_estimate(paths.step, paths.step_error), _estimate(paths.bend, paths.bend_error))
+            rows.append(
+                [name, *(covariance or [None] * 3), *sizes, Estimate(100 * paths.one_ball, 100 * paths.one_ball_error)]
+            )
     columns: list[Column | str] = [
         "positions",
         Column("variance of the row", "px²"),
@@ -235,38 +328,33 @@ def _statistics(result: VideoResult) -> Table:
         Column("covariance", "px²"),
         Column("step", "px"),
         Column("second difference", "px"),
-        Column(f"one {what}", "% of frames"),
+        Column(f"one {result.thing}", "% of frames"),
     ]
     return Table(
         columns,
         rows,
-        f"Covariance of the two coordinates, and how far and how jerkily the {what} moves: root mean squares of its "
-        "steps and of their changes, which tell smooth kernels from rough ones.",
-        note=f"± one standard error by a jackknife over videos. Early: after {result.early[0]} train steps.",
+        f"Covariance of the two coordinates, and how far and how unevenly the {result.thing} moves: root mean squares "
+        "of its steps and of their changes, which tell smooth kernels from rough ones.",
+        note=f"± one standard error by a jackknife over videos. Early: after {result.early_steps} train steps.",
         row_roles=list(ROLES.values()),
     )
 
 
-def _kernels(result: VideoResult) -> Table:
-    names = ("truth, exact", "true videos", "generated")
+def _kernels(result: Result) -> Table:
+    names = (EXACT, TRUE, GENERATED)
     rows: list[list[Cell]] = []
-    for name in names:
-        one = result.of(name)
-        rows.append(
-            [name, one.lengthscale, one.smoothness]
-            if name == "truth, exact"
-            else [
-                name,
-                _estimate(one.lengthscale, one.lengthscale_error),
-                _estimate(one.smoothness, one.smoothness_error),
-            ]
-        )
+    for paths in map(result.of, names):
+        if paths.name == EXACT:
+            rows.append([paths.name, paths.lengthscale, paths.smoothness])
+        else:
+            lengthscale = _estimate(paths.lengthscale, paths.lengthscale_error)
+            rows.append([paths.name, lengthscale, _estimate(paths.smoothness, paths.smoothness_error)])
     return Table(
         ["positions", Column("lengthscale", "frames"), "smoothness"],
         rows,
-        "The Matérn kernel that is nearest to the autocovariance at lags 0 to 8, both coordinates together, by least "
-        "squares in its variance, lengthscale and smoothness. Jitter of the frames shows in the second differences "
-        "above before it shows here.",
+        "The Matérn kernel nearest to the autocovariance at lags 0 to 8, both coordinates together, by least squares "
+        "in its variance, lengthscale and smoothness. Jitter of the frames appears in the second differences above "
+        "before it appears here.",
         note="± one standard error by a jackknife over videos. A dash: withheld, or no Matérn kernel is near.",
         row_roles=[ROLES[name] for name in names],
     )
@@ -276,22 +364,21 @@ def _estimate(value: float | None, error: float) -> Estimate | None:
     return None if value is None else Estimate(value, error)
 
 
-def _attention(result: VideoResult) -> Figure:
-    frames = result.ball.frames
-    lags = list(range(1 - frames, frames))
-    looks = ("learnt", "second", "baseline", "baseline-2", "baseline-3", "held-out", "floor")
-    lines = [Line("before training", "null", lags, profile, thin=True) for profile in result.untrained]
-    lines += [
-        Line(f"block {k + 1}", looks[k % len(looks)], lags, profile) for k, profile in enumerate(result.over_time)
-    ]
-    space = result.over_space.tolist()
+def _attention(result: Result) -> Figure:
+    lags = list(range(1 - result.frames, result.frames))
+    roles = ("learnt", "second", "baseline", "baseline-2", "baseline-3", "held-out", "floor")
+    profiles = result.untrained_attention.over_time
+    lines = [Line("before training", "null", lags, profile, thin=True) for profile in profiles]
+    for number, profile in enumerate(result.attention.over_time):
+        lines.append(Line(f"block {number + 1}", roles[number % len(roles)], lags, profile))
+    space = result.attention.over_space
     panels: list[LinePanel | MatrixPanel] = [
         LinePanel("over time", "signed lag (frames)", "attention weight", lines),
-        MatrixPanel("over space, last block", space, "patch looked at", "patch that looks", "attention weight"),
+        MatrixPanel("over space, last block", space, "patch attended to", "patch that attends", "attention weight"),
     ]
     caption = (
-        "Left: attention over time by lag, mean over heads, patches and videos, at t = 0.5; grey, the "
-        "same network before training, whose heads prefer near frames by their initial values alone. Right: "
-        "attention between the patches of a frame, numbered row by row."
+        f"Left: attention over time by lag, mean over heads, patches and videos, at t = {TIME:g}. Grey: the same "
+        "network before training, whose heads prefer near frames because of their initial values. Right: attention "
+        "between the patches of a frame, numbered row by row."
     )
     return Figure(panels, caption, "Attention over time by lag and over space by patch.", columns=2)

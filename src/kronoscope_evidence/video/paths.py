@@ -1,10 +1,10 @@
-"""What decoded positions say about the law of a path, and what the law itself says: the numbers of the video pages."""
+"""Statistics of decoded positions, and the same statistics of the path's own law: the numbers of the video studies."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,15 +15,16 @@ from kronoscope import video
 from kronoscope.kernels import Matern
 from kronoscope.video import BallVideo
 
+EXACT = "truth, exact"
 LAGS = 8
 GROUPS = 20
 _LENGTHSCALES = (0.05, 200.0)
 _SMOOTHNESSES = (0.05, 20.0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Paths:
-    """What positions say, with standard errors by a jackknife over videos.
+    """Statistics of positions, with standard errors by a jackknife over videos.
 
     Attributes:
         name: Such as "truth, exact", "true videos" or "generated".
@@ -31,16 +32,16 @@ class Paths:
         covariance, covariance_error: Of row and column, (3,): row, column, both; pixels squared; empty where withheld.
         step, step_error: Root-mean-square distance between neighbouring frames, pixels.
         bend, bend_error: Root mean square of second differences, pixels.
-        one_ball, one_ball_error: Share of frames with exactly one ball.
+        one_ball, one_ball_error: Share of frames with exactly one ball or digit.
         lengthscale, lengthscale_error, smoothness, smoothness_error: Of the Matern kernel nearest to the autocovariance
-            (:func:`nearest_matern`); None where it was not asked for, or where the fit ran to an end of its range.
+            (:func:`nearest_matern`); None where it was not fitted, or where the fit ran to an end of its range.
     """
 
     name: str
-    correlation: list[float]
-    correlation_error: list[float]
-    covariance: list[float]
-    covariance_error: list[float]
+    correlation: tuple[float, ...]
+    correlation_error: tuple[float, ...]
+    covariance: tuple[float, ...]
+    covariance_error: tuple[float, ...]
     step: float | None
     step_error: float
     bend: float | None
@@ -54,23 +55,31 @@ class Paths:
 
     @property
     def withheld(self) -> bool:
-        """Whether there is no more to tell than how many frames hold a ball."""
+        """Whether only the share of frames with one ball is given."""
         return not self.correlation
 
 
 def exact(ball: BallVideo) -> Paths:
-    """What the law of the path says."""
-    path = ball.path
-    gamma, sigma = path.temporal_covariance, path.spatial_covariance
+    """The statistics of the path's law."""
+    gamma, sigma = ball.path.temporal_covariance, ball.path.spatial_covariance
     correlation = gamma[0, : LAGS + 1].tolist()
     variance = float(sigma.trace())
-    step = math.sqrt(2 * variance * (1 - correlation[1]))
-    bend = math.sqrt(variance * (6 - 8 * correlation[1] + 2 * correlation[2]))
-    covariance = [float(sigma[0, 0]), float(sigma[1, 1]), float(sigma[0, 1])]
-    none = [0.0] * (LAGS + 1)
     lengthscale, smoothness = _inside(*nearest_matern(correlation))
-    told = Paths("truth, exact", correlation, none, covariance, [0.0] * 3, step, 0.0, bend, 0.0, 1.0, 0.0)
-    return replace(told, lengthscale=lengthscale, smoothness=smoothness)
+    return Paths(
+        name=EXACT,
+        correlation=tuple(correlation),
+        correlation_error=(0.0,) * (LAGS + 1),
+        covariance=(float(sigma[0, 0]), float(sigma[1, 1]), float(sigma[0, 1])),
+        covariance_error=(0.0,) * 3,
+        step=math.sqrt(2 * variance * (1 - correlation[1])),
+        step_error=0.0,
+        bend=math.sqrt(variance * (6 - 8 * correlation[1] + 2 * correlation[2])),
+        bend_error=0.0,
+        one_ball=1.0,
+        one_ball_error=0.0,
+        lengthscale=lengthscale,
+        smoothness=smoothness,
+    )
 
 
 def measure(name: str, decoded: video.Decoded, *, kernel: bool = True) -> Paths:
@@ -78,42 +87,49 @@ def measure(name: str, decoded: video.Decoded, *, kernel: bool = True) -> Paths:
 
     Args:
         name: Of the result.
-        decoded: Positions and what was seen.
+        decoded: Positions, and how many balls each frame holds.
         kernel: Whether to fit a Matern kernel.
     """
     positions, single = decoded.positions, decoded.one_ball.double()
     centred = positions - positions.mean(dim=(0, 1))
-    value = _statistics(centred, single, kernel)
     folds = torch.arange(len(centred)) % min(GROUPS, len(centred))
     without = torch.stack(
         [_statistics(centred[folds != k], single[folds != k], kernel) for k in range(int(folds.max()) + 1)]
     )
-    error = ((len(without) - 1) * without.var(dim=0, correction=0)).sqrt().tolist()
-    told, last = value.tolist(), LAGS + 1
-    lengthscale, smoothness = _inside(told[-2], told[-1]) if kernel else (None, None)
-    step, bend, one, *_ = range(last + 3, len(told))
+    errors = tuple(((len(without) - 1) * without.var(dim=0, correction=0)).sqrt().tolist())
+    values = tuple(_statistics(centred, single, kernel).tolist())
+    last = LAGS + 1
+    step, bend, one = range(last + 3, last + 6)
+    lengthscale, smoothness = _inside(values[-2], values[-1]) if kernel else (None, None)
     return Paths(
-        name,
-        told[:last],
-        error[:last],
-        told[last:step],
-        error[last:step],
-        told[step],
-        error[step],
-        told[bend],
-        error[bend],
-        told[one],
-        error[one],
-        lengthscale,
-        error[-2] if lengthscale is not None else 0.0,
-        smoothness,
-        error[-1] if smoothness is not None else 0.0,
+        name=name,
+        correlation=values[:last],
+        correlation_error=errors[:last],
+        covariance=values[last:step],
+        covariance_error=errors[last:step],
+        step=values[step],
+        step_error=errors[step],
+        bend=values[bend],
+        bend_error=errors[bend],
+        one_ball=values[one],
+        one_ball_error=errors[one],
+        lengthscale=lengthscale,
+        lengthscale_error=errors[-2] if lengthscale is not None else 0.0,
+        smoothness=smoothness,
+        smoothness_error=errors[-1] if smoothness is not None else 0.0,
     )
 
 
 def withhold(paths: Paths) -> Paths:
-    """Only how many frames hold a ball: of positions that cannot be trusted."""
-    return Paths(paths.name, [], [], [], [], None, 0.0, None, 0.0, paths.one_ball, paths.one_ball_error)
+    """Only the share of frames with one ball, for positions that cannot be trusted."""
+    return Paths(paths.name, (), (), (), (), None, 0.0, None, 0.0, paths.one_ball, paths.one_ball_error)
+
+
+def gaps(paths: Paths, truth: Paths) -> tuple[float, float]:
+    """Largest error of the correlations at lags 1 to 8, and of the covariance relative to the variance."""
+    correlation = max(abs(a - b) for a, b in zip(paths.correlation[1:], truth.correlation[1:]))
+    variance = math.sqrt(truth.covariance[0] * truth.covariance[1])
+    return correlation, max(abs(a - b) / variance for a, b in zip(paths.covariance, truth.covariance))
 
 
 def nearest_matern(autocovariance: Sequence[float]) -> tuple[float, float]:
@@ -134,14 +150,14 @@ def nearest_matern(autocovariance: Sequence[float]) -> tuple[float, float]:
         return np.asarray(target - (shape @ target) / (shape @ shape) * shape)
 
     low, high = np.log([_LENGTHSCALES, _SMOOTHNESSES]).T
-    found = min(
+    best = min(
         (
             optimize.least_squares(left, start, bounds=(low, high), xtol=1e-12, ftol=1e-12, gtol=1e-12)
             for start in np.log([(2.0, 0.5), (6.0, 1.0), (6.0, 2.5)])
         ),
-        key=lambda one: float(one.cost),
+        key=lambda fit: float(fit.cost),
     )
-    return float(np.exp(found.x[0])), float(np.exp(found.x[1]))
+    return float(np.exp(best.x[0])), float(np.exp(best.x[1]))
 
 
 def _statistics(part: Tensor, ones: Tensor, kernel: bool) -> Tensor:
