@@ -181,10 +181,9 @@ def test_the_bound_is_proven_without_network_and_score(monkeypatch):
     monkeypatch.setattr(ks.processes.GaussianLaw, "sample", forbidden)
     for gates in ("modulated", "relu"):
         options = compiler.Options("chebyshev", 1e-2, 1e-2, 6.0, gates, "affine", None, 4096, None, "float64")
-        refusals = []
-        found = compiler.plan(compiler.read(separable()), options, refusals)
+        planned, refusals = compiler.plan(compiler.structure_of(separable()), options)
         assert not refusals
-        assert 0 < found.bound <= 1e-2
+        assert 0 < planned.bound <= 1e-2
 
 
 @pytest.mark.parametrize("gates", ["modulated", "relu"])

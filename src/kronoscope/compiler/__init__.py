@@ -4,10 +4,10 @@ from .certificate import Certificate, ErrorAtTime
 from .compiled import CompiledScore, compile_score
 from .cost import check_matrices
 from .folder import check_target, load, save
-from .lowering import ITERATIONS, Lowered
-from .options import Options
+from .lowering import Lowered
+from .options import ITERATIONS, Options
 from .planning import Plan, plan
-from .reading import read
+from .structure import Structure, structure_of
 from .verifying import verify
 
 __all__ = [
@@ -18,12 +18,13 @@ __all__ = [
     "Lowered",
     "Options",
     "Plan",
+    "Structure",
     "check_matrices",
     "check_target",
     "compile_score",
     "load",
     "plan",
-    "read",
     "save",
+    "structure_of",
     "verify",
 ]

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from .._errors import InputError
 from .layout import Layout
-from .lowering import BASED
+from .lowering import cosine_basis, marginal_covariance
 from .operators import KroneckerTerms, norm
-from .planning import cosine_basis, marginal_covariance
+from .options import BASED
 
 ROUNDING = 64.0  # in units of round-off times the root of the size
 
@@ -28,7 +28,7 @@ def stored_basis(weights: dict[str, Tensor], iteration: str, shape: tuple[int, i
 
     Args:
         weights: The stored tensors by name.
-        iteration: From ``lowering.ITERATIONS``.
+        iteration: From ``options.ITERATIONS``.
         shape: (frames, features).
 
     Raises:
@@ -59,7 +59,7 @@ def basis_faults(basis: KroneckerTerms, covariance: KroneckerTerms, iteration: s
     Args:
         basis: W.
         covariance: Of the process.
-        iteration: From ``lowering.BASED``.
+        iteration: From ``options.BASED``.
         dtype: In which W was rounded.
     """
     if iteration == "spectral" and len(covariance.temporal) > 1:

@@ -23,7 +23,6 @@ import math
 import torch
 from torch import Tensor
 
-from .._errors import InputError
 from ..iterations import residual_bound
 from . import gates
 from .amplification import Amplification, amplification, largest_amplification
@@ -95,29 +94,20 @@ def round_off(lowered: Lowered, heads: str, ranges: Ranges | None, dtype: torch.
     return steps * math.sqrt(_weight_spread(lowered)) + tables + layers
 
 
-def choose_ranges(lowered: Lowered, tolerance: float, share: float, layers: int | None) -> Ranges:
-    """Ranges of the products, and the fewest layers that keep their part below ``share``.
+def choose_ranges(lowered: Lowered, tolerance: float, share: float, layers: int | None) -> Ranges | None:
+    """Ranges of the products, and the fewest layers that keep their part below ``share``; None where no number does.
 
     Args:
         lowered: The solver.
         tolerance: Of the whole.
         share: Of the products.
         layers: m, or None for the fewest that do.
-
-    Raises:
-        InputError: No number of layers does.
     """
     for m in range(1, MOST_LAYERS + 1) if layers is None else (layers,):
         ranges = _ranges(lowered, tolerance, m)
         if ranges is not None and (layers is not None or _products(lowered, ranges)[0] <= share):
             return ranges
-    blocks = lowered.num_iterations * (MOST_LAYERS + 2)
-    most = f"{MOST_LAYERS} product layers, {blocks} blocks in all, are"
-    wanted = most if layers is None else f"product_layers={layers} is"
-    raise InputError(
-        f"tolerance {tolerance:g} is out of reach with gates='relu': {wanted} too few: the error of a product would "
-        "leave the range that the next one takes"
-    )
+    return None
 
 
 def _products(lowered: Lowered, ranges: Ranges) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from .. import _checks, diffusion
 from .._display import Displayed
 from .._errors import InputError
 from .._typing import DiffusionTime
-from ..nn import MergedTransformer, ReLUTransformer, merged
+from ..nn import MergedOnChange, ReLUTransformer
 from ..processes import GaussianLaw, require_law
 from . import bounds, cost
 from .assembly import assemble
@@ -25,8 +25,8 @@ from .measuring import EARLIEST, LARGEST_EXACT, measure
 from .operators import KroneckerTerms
 from .options import Options
 from .planning import Plan, plan
-from .reading import is_separable, read
 from .storing import configuration_bytes
+from .structure import is_separable, structure_of
 
 SAMPLES_AT_EACH_TIME = 16
 GATES_AT_ONCE = 2**26
@@ -92,26 +92,26 @@ def compile_score(
 
 
 def compile_options(process: GaussianLaw, options: Options, basis: KroneckerTerms | None = None) -> CompiledScore:
-    """The same from options: validate, lower, assemble; the certificate is measured when it is asked for.
+    """The same from options, in four stages: validate, lower, assemble, certify.
 
     Args:
         process: What to compile.
         options: The arguments of :func:`compile_score`.
-        basis: Eigenvectors to use instead of those found here (see ``planning.plan``).
+        basis: Eigenvectors to use instead of those found here (see ``lowering.lower``).
     """
-    refusals = options.refusals()
-    found = None
-    lowerable = options.without_faults()
+    planned: Plan | None = None
     with cost.failures_named("process"):
         cost.check_matrices(process.num_frames, process.num_features, joint=not is_separable(process))
+        refusals, lowerable = options.refusals(), options.lowerable()
         if lowerable is not None:
-            found = plan(read(process), lowerable, refusals, basis)
-        if refusals or found is None:
+            planned, reasons = plan(structure_of(process), lowerable, basis)
+            refusals += reasons
+        if planned is None or refusals:
             raise InputError("compile_score cannot do this:\n" + "\n".join(f"- {reason}" for reason in refusals))
         dtype = getattr(torch, options.dtype)
-        cost.check_network(found.lowered, options.heads, found.ranges, dtype)
-        network = assemble(found.lowered, options.heads, found.ranges, dtype)
-    return CompiledScore(process, options, found, network)
+        cost.check_network(planned.lowered, options.heads, planned.ranges, dtype)
+        network = assemble(planned.lowered, options.heads, planned.ranges, dtype)
+    return CompiledScore(process, options, planned, network)  # its certificate is measured when it is asked for
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -177,7 +177,7 @@ class CompiledScore(Displayed):
                 f"got {float(time.min()):g} to {float(time.max()):g}"
             )
         _checks.finite("x", x.detach())
-        network, rounded = self._fast(), x.to(self.network.enter.dtype)
+        network, rounded = self._merged.current(), x.to(self.network.enter.dtype)
         if time.ndim == 0 or len(x) < 2:
             return network(rounded, time).to(x.dtype)
         parts = zip(rounded.split(self._batch), time.split(self._batch))
@@ -203,14 +203,9 @@ class CompiledScore(Displayed):
         sequences = num_times * at_each
         return cost.check_measuring(lowered, options.heads, self.plan.ranges, sequences)
 
-    def _fast(self) -> MergedTransformer:
-        """The merged network of the weights of this moment: rebuilt when one of them has changed."""
-        state = self.network.state_dict()
-        kept, module = self.__dict__.get("_kept", ({}, None))
-        if module is None or any(not torch.equal(tensor, kept[name]) for name, tensor in state.items()):
-            kept, module = {name: tensor.clone() for name, tensor in state.items()}, merged(self.network)
-            self.__dict__["_kept"] = (kept, module)
-        return module
+    @cached_property
+    def _merged(self) -> MergedOnChange:
+        return MergedOnChange(self.network)
 
     @cached_property
     def certificate(self) -> Certificate:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .lowering import ITERATIONS
-
+BASED = ("preconditioned-chebyshev", "spectral")  # in another basis
+ITERATIONS = ("gradient-descent", "heavy-ball", "chebyshev", "chebyshev-steps", *BASED)
 GATES = ("modulated", "relu")
 HEADS = ("affine", "arc", "trapezoid", "table")
 DTYPES = ("float32", "float64")
@@ -30,30 +30,30 @@ class Options:
 
     def refusals(self) -> list[str]:
         """Every reason against these options by themselves."""
-        found = [self._about_iteration()]
+        reasons = [self._about_iteration()]
         for name, allowed in (("gates", GATES), ("heads", HEADS), ("dtype", DTYPES)):
             if getattr(self, name) not in allowed:
-                found.append(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+                reasons.append(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if not _is_number(self.tolerance) or not 0 < self.tolerance < 1:
-            found.append(f"tolerance must be greater than 0 and less than 1, got {self.tolerance!r}")
+            reasons.append(f"tolerance must be greater than 0 and less than 1, got {self.tolerance!r}")
         if not (_is_number(self.min_time) and _is_number(self.max_time) and 0 <= self.min_time < self.max_time):
-            found.append(
+            reasons.append(
                 f"min_time must be 0 or greater and less than max_time, got {self.min_time!r} and {self.max_time!r}"
             )
         elif self.max_time > LATEST:
-            found.append(f"max_time must be at most {LATEST:g}, where nothing but noise is left, got {self.max_time!r}")
+            reasons.append(f"max_time must be at most {LATEST:g}, beyond which all is noise, got {self.max_time!r}")
         for name, least in (("max_lag", 0), ("max_depth", 1), ("product_layers", 1)):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and value >= least):
-                found.append(f"{name} must be a whole number of at least {least}, got {value!r}")
+                reasons.append(f"{name} must be a whole number of at least {least}, got {value!r}")
             elif name == "product_layers" and value is not None and value > MOST_LAYERS:
-                found.append(f"product_layers must be at most {MOST_LAYERS}, where products are exact, got {value!r}")
+                reasons.append(f"product_layers must be at most {MOST_LAYERS}, where products are exact, got {value!r}")
         if self.product_layers is not None and self.gates == "modulated":
-            found.append("product_layers belongs to gates='relu': modulation multiplies exactly")
-        return [reason for reason in found if reason]
+            reasons.append("product_layers belongs to gates='relu': modulation multiplies exactly")
+        return [reason for reason in reasons if reason]
 
-    def without_faults(self) -> Options | None:
-        """Options that can be lowered, so that a process is judged too; None where too little is left to do that."""
+    def lowerable(self) -> Options | None:
+        """Options that can be lowered, so that the process is judged too; None where too little is left for that."""
         mended = self
         if self.iteration not in ITERATIONS and self._about_iteration().startswith("iteration must have"):
             mended = replace(mended, iteration="chebyshev")

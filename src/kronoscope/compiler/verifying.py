@@ -31,7 +31,7 @@ from .certificate import Certificate
 from .comparing import is_identical, tensor_differences
 from .compiled import CompiledScore
 from .folder import CERTIFICATE, WEIGHTS, certificate_of, damage, open_folder, recompiled, tensors
-from .reading import read
+from .structure import structure_of
 
 MEASURED_AGREEMENT = 1e-6  # relative, of figures measured again
 PROVEN_AGREEMENT = 1e-9
@@ -80,7 +80,7 @@ def _against_fresh(fresh: CompiledScore, weights: Mapping[str, Tensor]) -> list[
     faults, lowered = tensor_differences(fresh, weights), fresh.plan.lowered
     if lowered.basis is not None:
         dtype = getattr(torch, fresh.options.dtype)
-        faults += basis_faults(lowered.basis, read(fresh.process).covariance, lowered.iteration, dtype)
+        faults += basis_faults(lowered.basis, structure_of(fresh.process).covariance, lowered.iteration, dtype)
     return faults
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kronoscope import diffusion
 from kronoscope.compiler import CompiledScore
-from kronoscope.compiler.planning import cosine_basis
+from kronoscope.compiler.lowering import cosine_basis
 from kronoscope.iterations import (
     chebyshev,
     gradient_descent,

@@ -16,8 +16,8 @@ LARGEST_ENTRY = 1e100  # of covariances and means: squares of its sums must stay
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """A process as the compiler sees it.
+class Structure:
+    """What attention can use of a process.
 
     Attributes:
         covariance: Sum of Kronecker products.
@@ -74,8 +74,8 @@ class Reading:
         half_values = torch.cat([half_values, torch.zeros_like(half_values[:, :1])], dim=1)
         both = torch.cat([-half.flip(0)[:-1], half])
         table = LagTables(self.times, both, torch.cat([half_values.flip(1)[:, :-1], half_values], dim=1))
-        found = KroneckerTerms.of_lags(table, self.covariance.spatial)
-        return found, distance_bound(self.covariance, found)
+        interpolant = KroneckerTerms.of_lags(table, self.covariance.spatial)
+        return interpolant, distance_bound(self.covariance, interpolant)
 
     def _toeplitz_round_off(self) -> float:
         assert self.at_lags is not None
@@ -84,8 +84,8 @@ class Reading:
         return distance_bound(self.covariance, KroneckerTerms(ideal, self.covariance.spatial))
 
 
-def read(process: GaussianLaw) -> Reading:
-    """Any Gaussian law; what has no structure that attention can use becomes d^2 tables.
+def structure_of(process: GaussianLaw) -> Structure:
+    """The structure of any Gaussian law; what has no structure that attention can use becomes d^2 tables.
 
     Raises:
         InputError: Its covariance or mean is not finite, or larger than 1e100.
@@ -105,7 +105,7 @@ def read(process: GaussianLaw) -> Reading:
     mean = process.mean.cpu() if bool(process.mean.any()) else None
     at_lags = _at_lags(covariance.temporal)
     irregular = None if at_lags is not None or times is None else times - times[0]
-    return Reading(covariance, at_lags, irregular, mean)
+    return Structure(covariance, at_lags, irregular, mean)
 
 
 def is_separable(process: GaussianLaw) -> bool:
