@@ -4,10 +4,11 @@ import pytest
 import torch
 from tolerances import EXACT, relative_error
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from training_cases import seeded
 
 from kronoscope import InputError
-from kronoscope.nn import ReLUBlock, ReLUTransformer, merged, relu_groups, relu_transformer
+from kronoscope.nn import MergedOnChange, ReLUBlock, ReLUTransformer, merged, relu_groups, relu_transformer
 from kronoscope.nn.relu_groups import add_heads
 
 FEATURES, BATCH, SIZE, DEPTH = 2, 3, 4, 5
@@ -309,3 +310,49 @@ def test_constant_attention_is_recorded_once_for_all_sequences_and_depths():
     trained = relu_transformer.random_block(101, WIDTH, 2, 2, 4, SIZE).double()
     told = ReLUTransformer(101, FEATURES, WIDTH, [trained], None, Table()).record(data(), TIMES).blocks[0]
     assert told.weights.shape == (BATCH, 2, 101, 101)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_merging_on_change_sees_every_single_weight(dtype):
+    """Written through ``data``, which no version counter of torch sees; the network is merged again each time."""
+    net = network("separable window").to(dtype)
+    kept = MergedOnChange(net)
+    assert kept.current() is kept.current()
+    for tensor in net.parameters():
+        flat = tensor.data.view(-1)
+        for place in flat.nonzero()[:, 0].tolist()[:20]:
+            before = kept.current()
+            flat[place] *= 1.001
+            assert kept.current() is not before
+    before, flat = kept.current(), net.leave.data.view(-1)
+    first, last = flat.argmax(), flat.argmin()
+    flat[first], flat[last] = flat[last].clone(), flat[first].clone()
+    assert kept.current() is not before
+    torch.testing.assert_close(kept.current()(data(dtype=dtype), TIMES), merged(net)(data(dtype=dtype), TIMES))
+
+
+class LargestResult(TorchDispatchMode):
+    """The most numbers that any operation writes anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        inputs = {a.untyped_storage().data_ptr() for a in args if isinstance(a, torch.Tensor)}
+        if isinstance(result, torch.Tensor) and result.untyped_storage().data_ptr() not in inputs:
+            self.numbers = max(self.numbers, result.numel())
+        return result
+
+
+def test_looking_for_changes_copies_no_weights():
+    net = network("separable window")
+    kept = MergedOnChange(net)
+    kept.current()
+    with LargestResult() as seen:
+        kept.current()
+    largest = max(tensor.numel() for tensor in net.state_dict().values())
+    assert 0 < seen.numbers < largest / 2
+    held = [value for value in vars(kept).values() if isinstance(value, dict)]
+    assert sum(tensor.numel() for mapping in held for tensor in mapping.values()) < largest

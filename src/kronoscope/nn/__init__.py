@@ -6,7 +6,7 @@ from .mlp import MLP
 from .position import PositionTransformer
 from .records import BlockRecord, NetworkRecord, TransformerRecord
 from .relu_block import ReLUBlock
-from .relu_merged import MergedTransformer, merged
+from .relu_merged import MergedOnChange, MergedTransformer, merged
 from .relu_transformer import ReLUTransformer
 from .unet import UNet
 from .unrolled import UnrolledTransformer
@@ -17,6 +17,7 @@ __all__ = [
     "BlockRecord",
     "DiT",
     "LinearScore",
+    "MergedOnChange",
     "MergedTransformer",
     "NetworkRecord",
     "PositionTransformer",

@@ -74,6 +74,42 @@ class MergedTransformer(nn.Module):
         return ends.read_out(stream.permute(1, 2, 0))
 
 
+class MergedOnChange:
+    """The merged form of a network, made again when its weights have changed.
+
+    Changes are seen in u' A v of every tensor A, with fixed random u and v, however the weights were written. The sum
+    over a row is rounded like the weights, so a smaller change is not seen. No copy of the weights is kept.
+
+    Args:
+        network: Of constant attention (see :func:`merged`).
+    """
+
+    def __init__(self, network: ReLUTransformer) -> None:
+        self.network = network
+        self._directions: dict[int, Tensor] = {}
+        self._projections: list[float] = []
+        self._merged: MergedTransformer | None = None
+
+    def current(self) -> MergedTransformer:
+        """The merged network of the weights of this moment."""
+        projections = [self._project(tensor.detach()) for tensor in self.network.state_dict().values()]
+        if self._merged is None or projections != self._projections:
+            self._merged, self._projections = merged(self.network), projections
+        return self._merged
+
+    def _project(self, tensor: Tensor) -> float:
+        """u' A v, with the last dimension of the tensor in the columns of A."""
+        rows = tensor.reshape(-1, tensor.shape[-1] if tensor.ndim else 1)
+        sums = rows @ self._direction(rows.shape[1]).to(rows)
+        return float(sums.double() @ self._direction(len(rows)).to(sums.device))
+
+    def _direction(self, size: int) -> Tensor:
+        if size not in self._directions:
+            generator = torch.Generator().manual_seed(size)
+            self._directions[size] = torch.rand(size, dtype=torch.float64, generator=generator) + 0.5
+        return self._directions[size]
+
+
 class MergedBlock(nn.Module):
     """One block on a stream (width, batch, frames), which it changes in place."""
 
@@ -112,7 +148,7 @@ class Mixing(nn.Module):
     def __init__(self, group: HeadGroup, block: ReLUBlock) -> None:
         super().__init__()
         dtype = next(block.parameters()).dtype
-        self.read = Reading(group.columns, block.attention_scale, block.attention_shift)
+        self.read = ModulatedInput(group.columns, block.attention_scale, block.attention_shift)
         self.rows = Selection(group.rows)
         self.kernel = FrameKernel(group.sums.to(dtype), group.max_lag)
         self.register_buffer("left", None if group.left is None else group.left.to(dtype))
@@ -191,7 +227,7 @@ class Perceptron(nn.Module):
         assert block.inner is not None
         assert block.outer is not None
         reads, writes = (block.inner != 0).any(dim=0), (block.outer != 0).any(dim=1)
-        self.read = Reading(reads, block.ffn_scale, block.ffn_shift)
+        self.read = ModulatedInput(reads, block.ffn_scale, block.ffn_shift)
         self.rows = Selection(writes)
         self.register_buffer("inner", block.inner.detach()[:, reads])
         self.register_buffer("inner_bias", inner_bias.detach()[:, None].clone())
@@ -203,7 +239,7 @@ class Perceptron(nn.Module):
         self.rows.add_product(stream, self.outer, hidden)
 
 
-class Reading(nn.Module):
+class ModulatedInput(nn.Module):
     """(1 + c S') stream + c H' at some coordinates; a term that is zero there is left out."""
 
     scale: Tensor | None
