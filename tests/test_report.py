@@ -43,7 +43,7 @@ from kronoscope.report import (
     to_json,
     write,
 )
-from kronoscope.report.drawing import _lines_of
+from kronoscope.report.axes import lines_of
 from kronoscope.report.numerals import brief, cell, decimal, fact, significant
 
 VOID = {"meta", "link", "img", "br", "hr", "source"}
@@ -320,7 +320,7 @@ def test_roles_differ_for_the_colour_blind(scheme, vision):
     ],
 )
 def test_labels_of_bars_break_between_words_then_at_hyphens(label, lines):
-    assert _lines_of(label, 16) == lines
+    assert lines_of(label, 16) == lines
 
 
 # --- numbers as text

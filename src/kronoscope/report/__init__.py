@@ -6,6 +6,7 @@ from .figures import Bar, BarPanel, Figure, Line, LinePanel, MatrixPanel
 from .movies import Animation, Movie
 from .page import render, write
 from .palette import ROLES
+from .plotting import Plot, plot
 from .records import Column, Estimate, Facts, Number, Report, Section, Table, Text, Verdict
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "MatrixPanel",
     "Movie",
     "Number",
+    "Plot",
     "Report",
     "Section",
     "Table",
@@ -30,6 +32,7 @@ __all__ = [
     "check_target",
     "from_json",
     "load_records",
+    "plot",
     "render",
     "save_records",
     "to_json",

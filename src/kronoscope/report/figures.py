@@ -59,6 +59,11 @@ class Line:
             raise InputError("lower must not exceed upper")
 
     @property
+    def look(self) -> tuple[object, ...]:
+        """What the legend shows of the line; lines of one look share an entry."""
+        return self.label, self.role, self.dashed, self.markers, self.lower is None
+
+    @property
     def extent(self) -> tuple[float, ...]:
         """Every y that is drawn, band included."""
         return (*self.y, *(self.lower or ()), *(self.upper or ()))
@@ -271,6 +276,15 @@ class Figure:
             raise InputError(f"columns must be at most {self.MOST_COLUMNS}, got {self.columns}")
         if len({(m.diverging, m.value_label, m.limits) for m in self.matrices}) > 1:
             raise InputError("matrices of one figure must agree on diverging, value_label and limits")
+
+    @property
+    def legend(self) -> tuple[Line, ...]:
+        """One line for each look, in the order of appearance."""
+        lines: dict[tuple[object, ...], Line] = {}
+        for panel in self.panels:
+            for line in panel.series if isinstance(panel, LinePanel) else ():
+                lines.setdefault(line.look, line)
+        return tuple(lines.values())
 
     @property
     def matrices(self) -> tuple[MatrixPanel, ...]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from . import drawing, numerals, palette
 from ._files import write_text
-from .figures import Figure, Line, LinePanel, MatrixPanel, Panel
+from .figures import Figure, LinePanel, MatrixPanel, Panel
 from .movies import Animation, sources
 from .records import Block, Cell, Report, Section, Table
 
@@ -135,14 +135,7 @@ def _drawings(panel: Panel, figure: Figure, name: str) -> list[tuple[str, Markup
 
 
 def _legend(figure: Figure, name: str) -> list[tuple[str, Markup]]:
-    """One entry for each look with its label, in the order of appearance."""
-    entries: dict[tuple[object, ...], Line] = {}
-    for panel in figure.panels:
-        for line in panel.series if isinstance(panel, LinePanel) else ():
-            entries.setdefault((line.label, line.role, line.dashed, line.markers, line.lower is None), line)
-    return [
-        (line.label, Markup(drawing.swatch(line, f"{name}-legend-{i}"))) for i, line in enumerate(entries.values(), 1)
-    ]
+    return [(line.label, Markup(drawing.swatch(line, f"{name}-legend-{i}"))) for i, line in enumerate(figure.legend, 1)]
 
 
 def _scale(figure: Figure) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ Hues follow Okabe and Ito (2008), moved in lightness until each stands out by 3:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -56,3 +57,25 @@ SEQUENTIAL = {
     "light": ("#f7f5f0", "#c5dcec", "#7fb2d6", "#3783b8", "#0b558c", "#042c4f"),
     "dark": ("#1d1f24", "#1c3f5c", "#22699b", "#3f97d0", "#85c5f0", "#e0f2ff"),
 }
+
+
+@dataclass(frozen=True)
+class Inks:
+    """The colours of one drawing.
+
+    Attributes:
+        roles: By the key of ``ROLES``.
+        ink, muted, rule, page: Of text, of labels, of lines and grids, of the ground.
+    """
+
+    roles: Mapping[str, str]
+    ink: str
+    muted: str
+    rule: str
+    page: str
+
+
+def inks(scheme: str) -> Inks:
+    """The colours of the "light" or the "dark" scheme."""
+    roles = {role: look.light if scheme == "light" else look.dark for role, look in ROLES.items()}
+    return Inks(roles, INK[scheme], MUTED[scheme], RULE[scheme], PAGE[scheme])

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from PIL import Image
 
-from .palette import DIVERGING, ROLES, SEQUENTIAL
+from .palette import DIVERGING, ROLES, SEQUENTIAL, Inks
 
 # Colours that matplotlib writes and that the page replaces: role number k is #0a0a0k.
 STAND_INS = {role: f"#0a0a{number:02x}" for number, role in enumerate(ROLES)}
@@ -24,6 +24,7 @@ _VARIABLES = {colour: f"var(--{role})" for role, colour in STAND_INS.items()} | 
     RULE: "var(--rule)",
     PAGE: "var(--page)",
 }
+STAND_IN_INKS = Inks(STAND_INS, INK, MUTED, RULE, PAGE)
 IMAGE = "matrix-image"
 """Group id of the rectangle whose place the image of a matrix takes."""
 
