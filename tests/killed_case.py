@@ -4,11 +4,11 @@ import importlib
 import sys
 
 from kronoscope.cli import run
-from kronoscope_evidence.learning import learners as learning
+from kronoscope_evidence.learning import jobs
 
 STUDY = "dimension"
 MODULE = importlib.import_module("kronoscope_evidence.learning.dimension")
-LEARN = learning._learn
+LEARN = jobs._learn
 TINY = {
     "QUICK_FEATURES": (1, 2),
     "QUICK_FRAMES": 4,

@@ -10,7 +10,7 @@ import torch
 from kronoscope import diffusion
 from kronoscope.report import render
 from kronoscope_evidence.inside import dynamics
-from kronoscope_evidence.learning.learners import Row, job, truth
+from kronoscope_evidence.learning.jobs import job_of, truth
 from kronoscope_evidence.networks import dit_unet
 from kronoscope_evidence.stages import quiet
 
@@ -85,11 +85,10 @@ def rows(differences):
     made = []
     for seed, extra in enumerate(differences):
         for who, budget in dit_unet.ENTRANTS:
-            told = job(who, 1000, seed, kernel=law_text(), training=dit_unet.BUDGETS[budget])
+            job = job_of(who, 1000, seed, kernel=law_text(), training=dit_unet.BUDGETS[budget])
             kl = 1.0 + seed + (extra if who == "unet" else 0.0)
-            result = {"failed": None, "kl": kl, "gamma": gamma, "gap": 0.0, "steps": 1, "seconds": 1.0, "weights": 9}
-            result |= {"operations": 2e9}
-            made.append(Row(told, result))
+            sizes = {"steps": 1, "seconds": 1.0, "parameters": 9, "operations": 2e9}
+            made.append(dit_unet.GammaRow(job, kl, gamma=tuple(gamma), gap=0.0, **sizes))
     return made
 
 
@@ -115,7 +114,7 @@ def test_differences_are_paired_over_seeds_and_agree_with_scipy():
 
 def test_a_training_that_failed_is_left_out_of_the_pairs():
     made = rows([0.3, 0.5, 0.4])
-    made[2] = Row(made[2].job, {"failed": "diverged", "kl": None, "gamma": None, "gap": None})  # unet, steps, seed 0
+    made[2] = dit_unet.GammaRow(made[2].job, failed="diverged")  # unet, steps, seed 0
     result = dit_unet.compare(made, 1000, dit_unet.BUDGETS)
     by_steps = [one for one in result.differences if one.budget == "same steps"]
     assert [one.seeds for one in by_steps] == [2, 2]
@@ -139,5 +138,5 @@ def test_unet_in_its_smallest_form(monkeypatch):
     monkeypatch.setattr(dit_unet, "READ_AT", 2)
     monkeypatch.setattr(dit_unet, "SAMPLES", 128)
     finding = dit_unet.run(quick=True, seed=0, stage=quiet)
-    assert {row["learner"] for row in finding.results["rows"]} == {"dit", "dit-plain", "unet"}
+    assert {row["job"]["learner"] for row in finding.results["rows"]} == {"dit", "dit-plain", "unet"}
     assert all(one["nearer"] == "one seed: undecided" for one in finding.results["differences"])

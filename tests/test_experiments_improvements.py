@@ -1,6 +1,7 @@
 """The study of single changes: pairing, verdicts, the page, and a tiny sweep that is gone on with."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,19 +10,17 @@ from scipy import stats
 from kronoscope import report
 from kronoscope.models import NETWORKS
 from kronoscope_evidence import reproductions, stages
-from kronoscope_evidence.learning import learners as learning
+from kronoscope_evidence.learning import jobs as learning
 from kronoscope_evidence.learning import sweeps
-from kronoscope_evidence.learning.learners import Row
 from kronoscope_evidence.networks import improvements
-from kronoscope_evidence.networks.improvements import GROUPS, VARIANTS, change
+from kronoscope_evidence.networks.improvements import GROUPS, VARIANTS, VariantJob, VariantRow, change
 from kronoscope_evidence.networks.improvements_page import agreement, false_alarms, said
 
 
 def rows_of(held_out, kl=None):
     errors = held_out if kl is None else kl
-    result = {"failed": None, "floor": None, "seconds": 1.0, "weights": 7}
     return [
-        Row({"learner": "dit", "n": 500, "seed": i}, result | {"held_out": h, "kl": e})
+        VariantRow(VariantJob("dit", 500, i), kl=float(e), seconds=1.0, parameters=7, held_out=float(h))
         for i, (h, e) in enumerate(zip(held_out, errors, strict=True))
     ]
 
@@ -56,7 +55,7 @@ def test_verdicts_are_beyond_two_standard_errors_only():
 
 def test_a_failed_seed_leaves_the_pairs_of_the_others():
     base, rows = rows_of([10.0, 11.0, 12.0]), rows_of([9.0, 10.0, 13.5])
-    gone = Row(rows[2].job, rows[2].result | {"kl": None, "held_out": None, "failed": "diverged"})
+    gone = VariantRow(rows[2].job, failed="diverged")
     got = change("tied", [*rows[:2], gone], base)
     assert (got.seeds, got.held_out, got.held_out_error) == (2, -1.0, 0.0)
     assert got.point.failed == ("diverged",)
@@ -87,31 +86,29 @@ def test_every_variant_differs_from_its_base_by_what_it_says_and_can_be_built():
     for full in improvements._OF_FULL:
         short = VARIANTS[full.removeprefix("full-")]
         assert (short.options, short.training) == (VARIANTS[full].options, VARIANTS[full].training)
-        assert improvements._job(full, 0, False)["training"] == VARIANTS[full].training
+        assert improvements._job(full, 0, False).training == VARIANTS[full].training
     short_ones = [name for name, one in VARIANTS.items() if not one.full]
     for name in short_ones:
-        told = improvements._job(name, 0, True)
-        assert sum(p.numel() for p in NETWORKS[told["learner"]].build(4, 2, **told["options"]).parameters())
+        job = improvements._job(name, 0, True)
+        assert sum(p.numel() for p in NETWORKS[job.learner].build(4, 2, **job.options).parameters())
     jobs = [improvements._job(name, 0, quick) for name in short_ones for quick in (True, False)]
     jobs += [improvements._job(name, 0, False) for name in VARIANTS if name not in short_ones]
-    assert len({sweeps.key({k: v for k, v in one.items() if k != "variant"}) for one in jobs}) == len(jobs)
+    assert len({sweeps.key(replace(job, variant="")) for job in jobs}) == len(jobs)
 
 
-def invented(told):
-    gain = {"tied": -0.5, "depth-1": 0.4, "full-tied": 0.2}.get(told["variant"], 0.0)
-    kl = 1.0 + 0.1 * told["seed"] + gain
-    result = {"failed": None, "kl": kl, "held_out": 200 + gain + told["seed"], "floor": None}
-    result |= {"seconds": 2.0, "weights": 100, "steps": 50, "best_step": 50, "standard_error": 0.01}
-    if told["variant"] == "correction-1":
-        return {"failed": "diverged", "kl": None, "held_out": None, "floor": None, "seconds": 1.0}
-    return result
+def invented(job):
+    gain = {"tied": -0.5, "depth-1": 0.4, "full-tied": 0.2}.get(job.variant, 0.0)
+    if job.variant == "correction-1":
+        return VariantRow(job, failed="diverged", seconds=1.0)
+    sizes = {"parameters": 100, "steps": 50, "best_step": 50, "seconds": 2.0}
+    return VariantRow(job, 1.0 + 0.1 * job.seed + gain, 0.01, held_out=200 + gain + job.seed, **sizes)
 
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_the_page_says_what_helped(quick, monkeypatch, tmp_path):
     """The whole table of jobs without its trainings: tied depth helps and depth 1 hurts, as invented."""
 
-    def run(table, measurement, folder, on_result):
+    def run(table, measurement, row, folder, on_result):
         assert measurement is improvements.measure
         on_result(1, len(table.jobs), table.jobs[0])
         return [invented(one) for one in table.jobs]
@@ -154,7 +151,7 @@ def test_a_tiny_study_is_truly_measured_and_gone_on_with(tmp_path, monkeypatch):
     monkeypatch.setattr(improvements, "fitted", None)
     assert improvements.run(**told) == first
     report.write(first.page, tmp_path / "page.html")
-    rows = {(row["variant"], row["seed"]): row for row in first.results["rows"]}
+    rows = {(row["job"]["variant"], row["job"]["seed"]): row for row in first.results["rows"]}
     assert len(rows) == 8
     gap = np.mean([rows["antithetic", s]["held_out"] - rows["dit", s]["held_out"] for s in (0, 1)])
     told_gap = next(c["held_out"] for c in first.results["changes"] if c["variant"] == "antithetic")

@@ -16,12 +16,15 @@ from kronoscope.models.extrapolation import longer, longer_law, padded, spectral
 from kronoscope.nn import PositionTransformer, UNet
 from kronoscope_evidence import reproductions, stages
 from kronoscope_evidence.learning import curves as learning_curves
-from kronoscope_evidence.learning import learners as learning
+from kronoscope_evidence.learning import jobs as learning
 from kronoscope_evidence.learning import length as learning_length
 from kronoscope_evidence.learning import sweeps
 from kronoscope_evidence.learning.curves import point
-from kronoscope_evidence.learning.learners import LEARNERS, Row, job, measure
+from kronoscope_evidence.learning.jobs import Job, Row, job_of, measure
+from kronoscope_evidence.learning.learners import LEARNERS
+from kronoscope_evidence.learning.length_page import ExtensionJob, ExtensionRow, LongerError
 from kronoscope_evidence.networks import time_to_quality as learning_time
+from kronoscope_evidence.networks.time_to_quality_page import Moment, PathRow
 from kronoscope_evidence.reproductions import REPRODUCTIONS
 from kronoscope_evidence.yardstick import yardstick
 
@@ -34,29 +37,30 @@ def seeded(seed):
 
 
 def test_a_job_of_an_estimator_is_its_error_on_those_draws():
-    got = measure(job("separable", 50, 3, **SMALL))
+    row = measure(job_of("separable", 50, 3, **SMALL))
     process = learning.truth("PowerExponential(8.0)", 6, 2)
     x = process.sample(50, generator=seeded(8)).float()
     law = ks.estimators.Separable(min_time=0.01).fit(x)
-    assert got["kl"] == pytest.approx(metrics.score_kl(law.score, process, linear=True).value, rel=1e-4)
-    assert got["floor"] == ks.estimators.score_kl_floor(process, "separable", 50, 0.01, 6.0)
-    assert got["failed"] is None
-    assert got["parameters"] == 23
+    assert row.kl == pytest.approx(metrics.score_kl(law.score, process, linear=True).value, rel=1e-4)
+    assert row.floor == ks.estimators.score_kl_floor(process, "separable", 50, 0.01, 6.0)
+    assert row.failed is None
+    assert row.parameters == 23
 
 
 def test_a_job_of_a_network_learns_from_the_same_draws():
-    told = {"max_steps": 3, "held_out_draws": 64, "batch_size": 8, "evaluate_every": 3}
-    got = measure(job("mlp", 50, 3, training=told, options={"width": 8}, **SMALL))
-    assert 0 < got["standard_error"] < got["kl"] < 100
-    assert got["weights"] < 10_000
-    assert got["steps"] == 3
+    training = {"max_steps": 3, "held_out_draws": 64, "batch_size": 8, "evaluate_every": 3}
+    row = measure(job_of("mlp", 50, 3, training=training, options={"width": 8}, **SMALL))
+    assert 0 < row.standard_error < row.kl < 100
+    assert 0 < row.parameters < 10_000
+    assert row.steps == 3
+    assert row.operations > 0
 
 
 def test_a_failure_is_a_result():
-    got = measure({**job("unrolled", 7, 0, **SMALL)})
-    assert got["kl"] is None
-    assert got["failed"] == "a fit needs at least 8 sequences, got 7"
-    assert got["seconds"] >= 0
+    row = measure(job_of("unrolled", 7, 0, **SMALL))
+    assert row.kl is None
+    assert row.failed == "a fit needs at least 8 sequences, got 7"
+    assert row.seconds >= 0
 
 
 def test_the_truth_of_a_job_is_the_yardstick_by_default():
@@ -65,9 +69,8 @@ def test_the_truth_of_a_job_is_the_yardstick_by_default():
     torch.testing.assert_close(process.temporal_covariance, same.temporal_covariance, rtol=0, atol=0)
 
 
-def rows_of(errors, n=100, x=1.0):
-    result = {"failed": None, "floor": None, "seconds": 1.0, "weights": 7}
-    return [Row({"learner": "unrolled", "n": n, "x": x, "seed": i}, result | {"kl": e}) for i, e in enumerate(errors)]
+def rows_of(errors, n=100):
+    return [Row(Job("unrolled", n, i), kl=e, seconds=1.0, parameters=7) for i, e in enumerate(errors)]
 
 
 def test_the_interval_of_a_point_is_students_on_the_log_of_the_mean():
@@ -83,13 +86,13 @@ def test_the_interval_of_a_point_is_students_on_the_log_of_the_mean():
 
 @pytest.mark.parametrize("name", ["decay", "length", "dimension"])
 def test_effective_parameters_stand_on_every_axis_and_are_those_of_whole_sequences(name, monkeypatch):
-    monkeypatch.setattr(learning.sweeps, "run", lambda table, m, *a, **k: [invented(one, m) for one in table.jobs])
+    monkeypatch.setattr(learning.sweeps, "run", lambda table, m, *a, **k: [invented(job, m) for job in table.jobs])
     module = importlib.import_module(f"kronoscope_evidence.{REPRODUCTIONS[name].module}")
     page = module.run(quick=False, seed=0, stage=stages.quiet).page
     tables = [b for section in page.sections for b in section.blocks if isinstance(b, report.Table)]
     effective = [table for table in tables if table.caption.startswith("Effective parameters")]
     assert len(effective) == (2 if name == "decay" else 1)
-    errors = [invented(job("unrolled", 500, seed), measure)["kl"] for seed in range(5)]
+    errors = [invented(job_of("unrolled", 500, seed), measure).kl for seed in range(5)]
     mean = 1000 * np.mean(errors)
     ends = np.exp(stats.t.interval(0.95, 4, np.log(mean), stats.sem(errors) / np.mean(errors)))
     for cell in effective[0].rows[0][1:]:
@@ -110,11 +113,11 @@ def test_the_exponent_is_found_with_its_interval():
     inside = 0
     for _ in range(200):
         rows = [row for n in (100, 400, 1600) for row in rows_of(5 / n * np.exp(0.2 * rng.standard_normal(5)), n=n)]
-        found = learning_curves.exponent(rows, lambda row: row.job["n"])
+        found = learning_curves.exponent(rows, lambda row: row.job.n)
         inside += found.lower <= -1 <= found.upper
         assert abs(found.value + 1) < 0.2
     assert 180 <= inside <= 200
-    assert learning_curves.exponent(rows_of([0.1, 0.2, 0.3]), lambda row: row.job["n"]) is None
+    assert learning_curves.exponent(rows_of([0.1, 0.2, 0.3]), lambda row: row.job.n) is None
 
 
 def test_an_unrolled_network_on_longer_sequences_keeps_its_lags_and_adds_nothing():
@@ -170,19 +173,22 @@ def advice(page):
 # --- pages --------------------------------------------------------------------------------------------------------
 
 
-def invented(told, measurement):
+def invented(job, measurement):
     """Plausible results at once: errors fall like 1/n; one learner fails at one place."""
-    rank = list(LEARNERS).index(told["learner"]) + 1
-    error = 0.02 * rank * 500 / told["n"] * (1 + 0.1 * (told["seed"] % 7))
+    rank = list(LEARNERS).index(job.learner) + 1
+    error = 0.02 * rank * 500 / job.n * (1 + 0.1 * (job.seed % 7))
     if measurement.__name__ == "measure_longer":
-        nats = {f"{beside}{k}": error * k**1.2 for beside in ("", "spectrum ", "zero ") for k in told["factors"]}
-        return {"longer": nats, "standard_errors": dict.fromkeys(nats, 0.001 * error)}
+        return longer_row(job, {(name, k): error * k**1.2 for name in ("own", "spectrum", "zero") for k in job.factors})
     if measurement.__name__ == "measure_path":
-        network = bool(LEARNERS[told["learner"]].network)
-        return {"path": [[0.5 * i, error / i, 10 * i] for i in range(1, 13 if network else 2)], "failed": None}
-    sizes = sum(v for v in told.get("options", {}).values()) + 100 * rank
-    whole = {"kl": error, "standard_error": 0.0, "floor": 0.015, "seconds": 2.0, "weights": sizes, "failed": None}
-    return whole | ({"kl": None, "failed": "too few of them"} if told["learner"] == "separable" and error > 0.3 else {})
+        network = bool(LEARNERS[job.learner].network)
+        return PathRow(job, tuple(Moment(0.5 * i, error / i, 10 * i) for i in range(1, 13 if network else 2)), None)
+    if job.learner == "separable" and error > 0.3:
+        return Row(job, floor=0.015, seconds=2.0, failed="too few of them")
+    return Row(job, error, 0.0, 0.015, 2.0, sum(v for v in job.options.values()) + 100 * rank)
+
+
+def longer_row(job, errors):
+    return ExtensionRow(job, tuple(LongerError(*place, kl, 0.001 * kl) for place, kl in errors.items()))
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -190,7 +196,7 @@ def invented(told, measurement):
 def test_every_page_can_be_written_in_full_and_quickly(name, quick, monkeypatch, tmp_path):
     """The whole table of jobs, without its hours: results are invented, everything after them is real."""
 
-    def run(table, measurement, folder, on_result):
+    def run(table, measurement, row, folder, on_result):
         on_result(1, len(table.jobs), table.jobs[0])
         return [invented(one, measurement) for one in table.jobs]
 
@@ -211,17 +217,17 @@ def test_every_page_can_be_written_in_full_and_quickly(name, quick, monkeypatch,
 def test_a_training_that_diverges_is_left_out_by_name_and_ends_no_study(name, whole, monkeypatch, tmp_path):
     """Every training of the U-Net, or that of its first seed alone."""
 
-    def broken(told, measurement):
-        if told["learner"] != "unet" or not (whole or told["seed"] == 0):
-            return invented(told, measurement)
+    def broken(job, measurement):
+        if job.learner != "unet" or not (whole or job.seed == 0):
+            return invented(job, measurement)
         why = "training diverged at step 3"
         if measurement.__name__ == "measure_path":
-            return {"path": [], "failed": why}
+            return PathRow(job, (), why)
         if measurement.__name__ == "measure_longer":
-            return {"longer": {}, "standard_errors": {}, "failed": why}
-        return {"kl": None, "standard_error": None, "floor": None, "seconds": 2.0, "failed": why}
+            return ExtensionRow(job, (), why)
+        return Row(job, seconds=2.0, failed=why)
 
-    def run(table, measurement, folder, on_result):
+    def run(table, measurement, row, folder, on_result):
         return [broken(one, measurement) for one in table.jobs]
 
     monkeypatch.setattr(learning.sweeps, "run", run)
@@ -239,30 +245,31 @@ def diverging(*args, **kwargs):
 
 def test_training_on_the_way_and_for_longer_sequences_is_told_to_have_diverged(monkeypatch):
     for module, measurement in ((learning_length, "measure_longer"), (learning_time, "measure_path")):
-        told = learning.job("unet", 20, 0, frames=4, features=2, training={"max_steps": 2}) | {"factors": [1]}
+        job = ExtensionJob("unet", 20, 0, frames=4, features=2, training={"max_steps": 2}, factors=(1,))
         monkeypatch.setattr(module, "fitted", diverging)
-        result = getattr(module, measurement)(told)
-        assert result["failed"] == "training diverged at step 3"
+        assert getattr(module, measurement)(job).failed == "training diverged at step 3"
 
 
-def test_a_folder_begun_with_another_rate_is_not_gone_on_with(tmp_path, monkeypatch):
-    """A job does not say its learner's rate; the settings of the table do."""
-    jobs = [learning.job("unet", 20, s, frames=4, features=2) for s in range(2)]
-    monkeypatch.setattr(learning.sweeps, "_call", lambda measure, one: (one, invented(one, measure)))
-    learning.run_jobs("s", jobs, {}, tmp_path, stages.quiet)
-    learning.run_jobs("s", jobs, {}, tmp_path, stages.quiet)
+def test_a_folder_begun_with_another_rate_is_not_continued(tmp_path, monkeypatch):
+    """A job does not hold its learner's rate; the settings of the table do."""
+    jobs = [learning.job_of("unet", 20, s, frames=4, features=2) for s in range(2)]
+    monkeypatch.setattr(learning.sweeps, "_call", lambda measure, job: (job, invented(job, measure)))
+    learning.run_jobs("s", jobs, tmp_path, stages.quiet)
+    learning.run_jobs("s", jobs, tmp_path, stages.quiet)
     other = dataclasses.replace(LEARNERS["unet"], rate=3e-3, options={"width": 8})
     monkeypatch.setitem(LEARNERS, "unet", other)
-    words = r"it has unet\.learning_rate 0\.01 instead of 0\.003; unet\.width null instead of 8\. Take another folder"
+    words = (
+        r"it has unet\.learning_rate 0\.01 instead of 0\.003; unet\.width unset instead of 8\. Choose another folder"
+    )
     with pytest.raises(InputError, match=words):
-        learning.run_jobs("s", jobs, {}, tmp_path, stages.quiet)
+        learning.run_jobs("s", jobs, tmp_path, stages.quiet)
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_seeds_are_five_in_full_and_no_job_is_there_twice(name, monkeypatch):
     tables = []
 
-    def run(table, measurement, folder, on_result):
+    def run(table, measurement, row, folder, on_result):
         tables.append(table)
         return [invented(one, measurement) for one in table.jobs]
 
@@ -272,11 +279,11 @@ def test_seeds_are_five_in_full_and_no_job_is_there_twice(name, monkeypatch):
     )
     for table in tables:
         assert len({sweeps.key(one) for one in table.jobs}) == len(table.jobs)
-    assert len({one["seed"] for one in tables[0].jobs}) >= 5
+    assert len({job.seed for job in tables[0].jobs}) >= 5
 
 
 def test_a_reproduction_that_was_cut_off_is_gone_on_with_and_a_finished_one_is_not_replaced(monkeypatch, tmp_path):
-    def run(table, measurement, folder, on_result):
+    def run(table, measurement, row, folder, on_result):
         (folder / "results").mkdir(parents=True, exist_ok=True)
         return [invented(one, measurement) for one in table.jobs]
 

@@ -7,10 +7,11 @@ import kronoscope as ks
 from kronoscope import InputError, estimators, metrics
 from kronoscope.models.extrapolation import longer, longer_law
 from kronoscope.processes import SeparableGaussian
-from kronoscope_evidence.learning import learners as learning
 from kronoscope_evidence.learning.exact import separable_score_kl
-from kronoscope_evidence.learning.learners import job
+from kronoscope_evidence.learning.jobs import fitted
+from kronoscope_evidence.learning.learners import LEARNERS
 from kronoscope_evidence.learning.length import measure_longer
+from kronoscope_evidence.learning.length_page import BESIDE, OWN, ExtensionJob
 
 
 def seeded(seed):
@@ -67,33 +68,30 @@ def test_what_it_refuses():
 
 def test_maximum_likelihood_is_run_longer_as_the_network_is():
     """Its factors, extended, beside the dense quadrature of the score of the dense law."""
-    told = job("stationary-separable", 40, 0, frames=8, features=2) | {"factors": [1, 4]}
-    got = measure_longer(told)
-    process = learning.truth(told["kernel"], 8, 2)
-    law = estimators.StationarySeparable(min_time=0.01).fit(process.sample(40, generator=seeded(5)).float())
-    for factor in (1, 4):
+    job = ExtensionJob("stationary-separable", 40, 0, frames=8, features=2, factors=(1, 4))
+    row = measure_longer(job)
+    law = estimators.StationarySeparable(min_time=0.01).fit(job.truth().sample(40, generator=seeded(5)).float())
+    for factor, error in zip((1, 4), row.errors, strict=True):
         dense = ks.processes.DenseGaussian(longer_law(law, 8 * factor).covariance(), 2)
-        found = metrics.score_kl(dense.score, learning.truth(told["kernel"], 8 * factor, 2), linear=True)
-        assert got["longer"][str(factor)] == pytest.approx(found.value, rel=1e-4)
-    assert got["standard_errors"] == {"1": 0.0, "4": 0.0}
+        expected = metrics.score_kl(dense.score, job.truth(factor), linear=True).value
+        assert (error.method, error.factor, error.standard_error) == (OWN, factor, 0.0)
+        assert error.kl == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("learner", ["unrolled", "position", "unet"])
 def test_a_trained_network_is_measured_at_every_factor(learner):
     """The structured errors of the unrolled network beside the dense quadrature of its own score."""
     training = {"max_steps": 3, "evaluate_every": 3, "held_out_draws": 32, "batch_size": 8}
-    told = job(learner, 40, 0, frames=8, features=2, training=training) | {"factors": [1, 4]}
-    got = measure_longer(told)
-    own = {name for name in got["longer"] if name.isdigit()}
-    assert own == {"1", "4"}
-    assert got["standard_errors"].keys() == got["longer"].keys()
-    precise = {name: error < 1e-6 * got["longer"][name] for name, error in got["standard_errors"].items()}
-    assert all(known == (learner != "unet") for known in precise.values())  # round-off is all that affine scores have
-    process = learning.truth(told["kernel"], 8, 2)
-    network = learning.fitted(learning.LEARNERS[learner], process.sample(40, generator=seeded(5)).float(), told).network
-    linear = learner != "unet"
+    job = ExtensionJob(learner, 40, 0, frames=8, features=2, training=training, factors=(1, 4))
+    row = measure_longer(job)
+    methods = (OWN, *BESIDE) if learner == "unrolled" else (OWN,)
+    assert {(each.method, each.factor) for each in row.errors} == {(m, k) for m in methods for k in (1, 4)}
+    linear = learner != "unet"  # round-off is all that affine scores have
+    assert all((each.standard_error < 1e-6 * each.kl) == linear for each in row.errors)
+    x = job.truth().sample(40, generator=seeded(5)).float()
+    network = fitted(LEARNERS[learner], x, job).network
     for factor in (1, 4):
-        found = metrics.score_kl(
-            longer(network, 8 * factor), learning.truth(told["kernel"], 8 * factor, 2), num_samples=1024, linear=linear
-        )
-        assert got["longer"][str(factor)] == pytest.approx(found.value, rel=1e-4 if linear else 0.15)
+        expected = metrics.score_kl(
+            longer(network, 8 * factor), job.truth(factor), num_samples=1024, linear=linear
+        ).value
+        assert row.kl(OWN, factor) == pytest.approx(expected, rel=1e-4 if linear else 0.15)

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ import torch
 from kronoscope import report
 from kronoscope_evidence import stages
 from kronoscope_evidence.learning import curves as learning_curves
-from kronoscope_evidence.learning import learners as learning
-from kronoscope_evidence.learning.curves import Exponent, curves, front, point, ratio
-from kronoscope_evidence.learning.learners import LEARNERS, Row
-from kronoscope_evidence.learning.length_page import BESIDE
-from kronoscope_evidence.learning.words import beyond, left_out, matched, on_slope
-from kronoscope_evidence.networks.time_to_quality_page import band
+from kronoscope_evidence.learning import jobs as learning
+from kronoscope_evidence.learning.curves import curves, front, point, ratio
+from kronoscope_evidence.learning.jobs import Job, Row
+from kronoscope_evidence.learning.learners import LEARNERS
+from kronoscope_evidence.learning.length_page import BESIDE, OWN, ExtensionRow, LongerError
+from kronoscope_evidence.learning.words import cost_of_training, is_beyond, is_near, learners_left_out
+from kronoscope_evidence.networks.time_to_quality_page import Moment, PathRow, band
 from kronoscope_evidence.reproductions import REPRODUCTIONS
+from kronoscope_evidence.slopes import Slope
 
 STUDIES = ["learning-efficiency", "decay", "length", "dimension", "complexity", "time-to-quality"]
 SMALLEST = {"unrolled": 1, "position": 16, "dit": 16, "unet": 8, "linear": 4, "mlp": 32}
@@ -24,68 +27,61 @@ SHAPED = ("unrolled", "unrolled-4")
 
 
 def page_of(name, monkeypatch, error, quick=False, grow=0.9, zero=1.0, path=None):
-    """The page made of invented errors: ``error(told)`` in nats."""
+    """The page made of invented errors: ``error(job)`` in nats."""
 
-    def result(told, measurement):
-        value = error(told)
+    def result(job, measurement):
+        value = error(job)
         if measurement.__name__ == "measure_longer":
-            nats = {str(k): error(told | {"frames": k * told["frames"]}) * k**grow for k in told["factors"]}
-            nats |= {f"{name} {k}": nats[str(k)] * zero for k in told["factors"] for name in BESIDE}
-            return {"longer": nats, "standard_errors": dict.fromkeys(nats, 0.0)}
+            own = {k: error(replace(job, frames=k * job.frames)) * k**grow for k in job.factors}
+            methods = {OWN: 1.0} | dict.fromkeys(BESIDE, zero)
+            errors = [LongerError(m, k, kl * times, 0.0) for m, times in methods.items() for k, kl in own.items()]
+            return ExtensionRow(job, tuple(errors))
         if measurement.__name__ == "measure_path":
-            seconds = 1 + 0.01 * told["seed"]
+            seconds = 1 + 0.01 * job.seed
             shape = path or (lambda i: 1 / i)
-            last = 13 if LEARNERS[told["learner"]].network else 2
-            return {"path": [[seconds * i, value * shape(i), i] for i in range(1, last)], "failed": None}
-        sizes = sum(told.get("options", {}).values())
-        return {
-            "kl": value,
-            "standard_error": 0.0,
-            "floor": 7 / told["n"],
-            "seconds": 2.0,
-            "weights": sizes + 10,
-            "failed": None,
-        }
+            last = 13 if LEARNERS[job.learner].network else 2
+            return PathRow(job, tuple(Moment(seconds * i, value * shape(i), i) for i in range(1, last)), None)
+        return Row(job, value, 0.0, 7 / job.n, 2.0, sum(job.options.values()) + 10)
 
-    def run(table, measurement, folder, on_result):
-        return [result(one, measurement) for one in table.jobs]
+    def run(table, measurement, row, folder, on_result):
+        return [result(job, measurement) for job in table.jobs]
 
     monkeypatch.setattr(learning.sweeps, "run", run)
     module = importlib.import_module(f"kronoscope_evidence.{REPRODUCTIONS[name].module}")
     return module.run(quick=quick, seed=0, stage=stages.quiet).page
 
 
-def noise(told, size=0.03):
-    return 1 + size * ((7 * told["seed"] + 3 * list(LEARNERS).index(told["learner"])) % 5 - 2)
+def noise(job, size=0.03):
+    return 1 + size * ((7 * job.seed + 3 * list(LEARNERS).index(job.learner)) % 5 - 2)
 
 
-def wanted(told):
+def wanted(job):
     """As the claims have it."""
-    shaped = told["learner"] in (*SHAPED, "stationary-separable")
-    nu = float(told["kernel"].split("(")[1].split(")")[0].split(",")[-1]) if "," in told["kernel"] else 1.0
-    rise = 1 / (1 + nu) if told["learner"] not in ("tapered", "ledoit-wolf") else nu
-    frames = told["frames"] ** (0.2 if shaped else 2.0)
-    features = told["features"] ** (0.5 if shaped or told["learner"] == "separable" else 2.0)
-    return 0.1 / told["n"] * frames * features * rise * (1 if shaped else 3) * noise(told)
+    shaped = job.learner in (*SHAPED, "stationary-separable")
+    nu = float(job.kernel.split("(")[1].split(")")[0].split(",")[-1]) if "," in job.kernel else 1.0
+    rise = 1 / (1 + nu) if job.learner not in ("tapered", "ledoit-wolf") else nu
+    frames = job.frames ** (0.2 if shaped else 2.0)
+    features = job.features ** (0.5 if shaped or job.learner == "separable" else 2.0)
+    return 0.1 / job.n * frames * features * rise * (1 if shaped else 3) * noise(job)
 
 
-def adverse(told):
+def adverse(job):
     """Whatever is claimed to be good is bad, and the other way round; slopes are turned; kinds alike, sizes not."""
-    if told.get("options"):
-        return (sum(told["options"].values()) / SMALLEST[told["learner"]]) ** 2 * noise(told) / told["n"]
-    shaped = told["learner"] in (*SHAPED, "separable")
-    nu = float(told["kernel"].split("(")[1].split(")")[0].split(",")[-1]) if "," in told["kernel"] else 1.0
-    rise = nu if told["learner"] not in ("tapered", "ledoit-wolf") else 1 / (1 + nu)
-    frames = told["frames"] ** (2.0 if shaped else 0.2)
-    features = told["features"] ** (2.0 if shaped else 0.5)
-    return 1 / told["n"] ** 0.5 * frames * features * rise * (3 if shaped else 1) * noise(told)
+    if job.options:
+        return (sum(job.options.values()) / SMALLEST[job.learner]) ** 2 * noise(job) / job.n
+    shaped = job.learner in (*SHAPED, "separable")
+    nu = float(job.kernel.split("(")[1].split(")")[0].split(",")[-1]) if "," in job.kernel else 1.0
+    rise = nu if job.learner not in ("tapered", "ledoit-wolf") else 1 / (1 + nu)
+    frames = job.frames ** (2.0 if shaped else 0.2)
+    features = job.features ** (2.0 if shaped else 0.5)
+    return 1 / job.n**0.5 * frames * features * rise * (3 if shaped else 1) * noise(job)
 
 
-def noisy(told):
+def noisy(job):
     """Nothing to tell apart: seeds differ by far more than learners."""
-    place = told["frames"] + 3 * told["features"] + len(told["kernel"]) + 5 * sum(told.get("options", {}).values())
-    draw = math.sin(97.0 * told["seed"] + 13.0 * len(told["learner"]) + 0.7 * place)
-    return 10 / told["n"] * told["frames"] * told["features"] ** 1.7 * math.exp(2.5 * draw)
+    place = job.frames + 3 * job.features + len(job.kernel) + 5 * sum(job.options.values())
+    draw = math.sin(97.0 * job.seed + 13.0 * len(job.learner) + 0.7 * place)
+    return 10 / job.n * job.frames * job.features**1.7 * math.exp(2.5 * draw)
 
 
 def texts(page):
@@ -169,9 +165,9 @@ def test_length_that_is_not_generalised_is_not_recommended(monkeypatch):
 
 
 def test_what_training_loses_on_longer_sequences_is_told_from_what_the_class_does(monkeypatch):
-    def lossy(told):
-        lost = 3 if told["learner"] == "unrolled" and told["frames"] > 128 else 1
-        return lost * wanted(told)
+    def lossy(job):
+        lost = 3 if job.learner == "unrolled" and job.frames > 128 else 1
+        return lost * wanted(job)
 
     page = page_of("length", monkeypatch, lossy)
     assert standings(page)[-1] == "bad"
@@ -183,8 +179,8 @@ def test_a_network_held_up_by_its_training_is_to_be_trained_longer(monkeypatch):
     assert "has use for more sequences" in gaining
     assert "train it longer" not in gaining
 
-    def flat(told):
-        return wanted(told | {"n": told["n"] if told["learner"] in SHAPED else 500})
+    def flat(job):
+        return wanted(replace(job, n=job.n if job.learner in SHAPED else 500))
 
     held_up = texts(page_of("learning-efficiency", monkeypatch, flat))
     assert "train it longer" in held_up
@@ -194,17 +190,17 @@ def test_a_network_held_up_by_its_training_is_to_be_trained_longer(monkeypatch):
 def test_what_is_cheap_in_sequences_and_dear_in_training_is_to_be_trained_longer(monkeypatch):
     assert "the longer train a generic network" not in texts(page_of("decay", monkeypatch, wanted))
 
-    def harder(told):
-        nu = float(told["kernel"].split(",")[1].rstrip(")")) if "," in told["kernel"] else 1.0
-        return wanted(told) * (nu**3 if told["learner"] in ("dit", "unet") else 1)
+    def harder(job):
+        nu = float(job.kernel.split(",")[1].rstrip(")")) if "," in job.kernel else 1.0
+        return wanted(job) * (nu**3 if job.learner in ("dit", "unet") else 1)
 
     told = texts(page_of("decay", monkeypatch, harder))
     assert "The more smoothness, the longer train a generic network" in told
     assert "The more reach, the longer" not in told
 
-    def dear(told):
-        nu = float(told["kernel"].split(",")[1].rstrip(")")) if "," in told["kernel"] else 1.0
-        return wanted(told) * nu**3
+    def dear(job):
+        nu = float(job.kernel.split(",")[1].rstrip(")")) if "," in job.kernel else 1.0
+        return wanted(job) * nu**3
 
     assert "the longer train" not in texts(page_of("decay", monkeypatch, dear))  # dearer in sequences, too
 
@@ -212,13 +208,13 @@ def test_what_is_cheap_in_sequences_and_dear_in_training_is_to_be_trained_longer
 def test_the_map_names_who_breaks_nowhere(monkeypatch):
     shown = texts(page_of("learning-efficiency", monkeypatch, wanted))
     assert "breaks nowhere in the map: unrolled; unrolled, 4 heads; stationary separable" in shown
-    alike = texts(page_of("learning-efficiency", monkeypatch, lambda told: noise(told) / told["n"]))
+    alike = texts(page_of("learning-efficiency", monkeypatch, lambda job: noise(job) / job.n))
     assert "in the map:" not in alike
     spoiled = texts(
         page_of(
             "learning-efficiency",
             monkeypatch,
-            lambda told: noise(told) / told["n"] * (9 if (told["frames"] == 128) == (told["learner"] != "unet") else 1),
+            lambda job: noise(job) / job.n * (9 if (job.frames == 128) == (job.learner != "unet") else 1),
         )
     )
     assert "each learner breaks somewhere" in spoiled
@@ -231,19 +227,18 @@ def test_overfitting_is_told_where_it_happens_alone(monkeypatch):
 
 
 def test_a_slope_is_on_minus_one_only_if_it_is_close_and_its_interval_narrow():
-    assert on_slope(Exponent(-1.04, -1.10, -0.98), -1) is True
-    assert on_slope(Exponent(-1.0, -1.5, -0.5), -1) is None
-    assert on_slope(Exponent(-0.85, -0.93, -0.77), -1) is False
-    assert on_slope(Exponent(-0.5, -0.7, -0.3), -1) is False
-    assert on_slope(None, -1) is None
-    assert beyond(Exponent(-0.3, -0.5, -0.1), 0, below=True) is True
-    assert beyond(Exponent(-0.3, -0.7, 0.1), 0, below=True) is None
-    assert beyond(Exponent(0.3, 0.1, 0.5), 0, below=True) is False
+    assert is_near(Slope(-1.04, -1.10, -0.98), -1) is True
+    assert is_near(Slope(-1.0, -1.5, -0.5), -1) is None
+    assert is_near(Slope(-0.85, -0.93, -0.77), -1) is False
+    assert is_near(Slope(-0.5, -0.7, -0.3), -1) is False
+    assert is_near(None, -1) is None
+    assert is_beyond(Slope(-0.3, -0.5, -0.1), 0, below=True) is True
+    assert is_beyond(Slope(-0.3, -0.7, 0.1), 0, below=True) is None
+    assert is_beyond(Slope(0.3, 0.1, 0.5), 0, below=True) is False
 
 
-def row_of(learner, seed, kl, **more):
-    job = {"learner": learner, "n": 100, "seed": seed, "x": 1.0}
-    return Row(job | more, {"kl": kl, "failed": None, "floor": None, "seconds": more.get("took", 1.0), "weights": 7})
+def row_of(learner, seed, kl, **measured):
+    return Row(Job(learner, 100, seed), kl, **{"seconds": 1.0, "parameters": 7, **measured})
 
 
 def test_a_ratio_is_paired_by_draws_and_its_interval_covers_as_often_as_it_says():
@@ -277,8 +272,9 @@ def test_a_band_interpolates_logarithms_over_what_all_seeds_passed_through():
     """Paths that are powers of time are straight there, whatever the moments; seeds differ by a factor."""
     rows = []
     for seed, factor in enumerate((1.0, 1.2, 1.5)):
-        path = [[t * (1 + seed / 10), factor / (t * (1 + seed / 10)) ** 0.7, i] for i, t in enumerate((0.5, 2, 3, 9))]
-        rows.append(Row({"learner": "dit", "n": 1, "seed": seed}, {"path": path, "failed": None}))
+        times = [t * (1 + seed / 10) for t in (0.5, 2, 3, 9)]
+        path = tuple(Moment(t, factor / t**0.7, i) for i, t in enumerate(times))
+        rows.append(PathRow(Job("dit", 1, seed), path, None))
     points = band(rows)
     assert points[0].x == pytest.approx(0.6)
     assert points[-1].x == pytest.approx(9.0)
@@ -303,18 +299,15 @@ def test_operations_of_a_linear_layer_are_counted():
 
 
 def test_who_is_matched_is_read_off_the_seconds():
-    def found(seconds):
-        several = [("unrolled", 1.0, 10.0), ("dit", 1.0, 12.0), ("unrolled", 2.0, 20.0), ("dit", 2.0, seconds)]
+    def summaries(seconds):
+        several = [("unrolled", 1, 10.0), ("dit", 1, 12.0), ("unrolled", 2, 20.0), ("dit", 2, seconds)]
         rows = [
-            Row(
-                {"learner": name, "n": 1, "seed": 0, "x": x},
-                {"kl": 1.0, "failed": None, "floor": None, "seconds": took, "weights": 5, "operations": 3e12 * x},
-            )
+            Row(Job(name, 1, 0, frames=x), kl=1.0, seconds=took, parameters=5, operations=3e12 * x)
             for name, x, took in several
         ]
-        return curves(rows, lambda row: row.job["x"])
+        return curves(rows, lambda row: row.job.frames)
 
-    alike, apart = matched(found(25.0), "N = "), matched(found(100.0), "N = ")
+    alike, apart = cost_of_training(summaries(25.0), "N = "), cost_of_training(summaries(100.0), "N = ")
     assert "N = 1: 10 (unrolled) to 12 (DiT with a linear path); N = 2: 20 (unrolled) to 25" in alike
     assert "operations of training (matrix products and convolutions) at N = 1: unrolled 3, DiT with a linear" in alike
     assert "matched in time, to a factor of 1.5" in alike
@@ -324,16 +317,13 @@ def test_who_is_matched_is_read_off_the_seconds():
 
 def test_floors_and_sizes_have_exponents_of_their_own():
     rows = [
-        Row(
-            {"learner": "separable", "n": 1, "seed": 0, "x": x},
-            {"kl": x**0.3, "failed": None, "floor": 0.1 * x**-1.0, "seconds": 1.0, "parameters": int(10 * x**2)},
-        )
-        for x in (1.0, 2.0, 4.0)
+        Row(Job("separable", 1, 0, frames=x), kl=x**0.3, floor=0.1 / x, seconds=1.0, parameters=10 * x**2)
+        for x in (1, 2, 4)
     ]
-    curve = curves(rows, lambda row: row.job["x"])[0]
+    curve = curves(rows, lambda row: row.job.frames)[0]
     assert curve.floor_exponent == pytest.approx(-1)
     assert curve.size_exponent == pytest.approx(2)
-    assert learning_curves.slope([(1.0, 2.0), (2.0, None)]) is None
+    assert learning_curves._exponent([(1.0, 2.0), (2.0, None)]) is None
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -346,4 +336,4 @@ def test_every_page_says_which_learners_it_leaves_out(name, monkeypatch):
         base = learner.label.split(",")[0]
         if learner.label not in rows and base not in shown and learner.label != "stationary separable":
             assert learner.label in told
-    assert left_out(list(LEARNERS), 1.0).startswith("No learner")
+    assert learners_left_out(list(LEARNERS), 1.0).startswith("No learner")

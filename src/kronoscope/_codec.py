@@ -50,6 +50,8 @@ def from_plain(kind: type[R], plain: Any) -> R:
     Raises:
         InputError: A field is missing, unknown, or holds a value of another type; the message names it.
     """
+    if not isinstance(plain, dict):
+        raise InputError(f"this is not a {kind.__name__}: expected an object with its fields, got {plain!r}"[:200])
     try:
         return _CONVERTER.structure(plain, kind)
     except cattrs.BaseValidationError as error:

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+
+from kronoscope._intervals import student_reach
+
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Slope:
-    """A least-squares slope and its 95 % interval, from the residuals."""
+    """A least-squares slope and its 95 % interval, from the residuals; unbounded from two points."""
 
     value: float
     lower: float
@@ -23,11 +26,13 @@ class Slope:
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> Slope:
-    """Slope of y against x. The interval uses Student's t with len(x) - 2 degrees of freedom."""
+    """Slope of y against x, which must not all be equal. The interval is Student's, len(x) - 2 degrees of freedom."""
     across, along = np.array(x) - np.mean(x), np.array(y) - np.mean(y)
     value = float(across @ along / (across @ across))
+    if len(x) < 3:
+        return Slope(value, -math.inf, math.inf)
     scatter = float(((along - value * across) ** 2).sum() / (len(x) - 2) / (across @ across))
-    reach = float(stats.t.ppf(0.975, len(x) - 2)) * math.sqrt(scatter)
+    reach = student_reach(len(x) - 2, CONFIDENCE) * math.sqrt(scatter)
     return Slope(value, value - reach, value + reach)
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from kronoscope import diffusion
 from kronoscope.processes import GaussianSequence
 
-from ..learning import sweeps
-from ..learning.learners import FIRST_DATA_SEED, LEARNERS, YARDSTICK, fitted, job, run_jobs, truth
+from ..learning.jobs import YARDSTICK, Job, fitted, job_of, run_sweep, truth
+from ..learning.learners import LEARNERS, Training
 from ..reproductions import Finding
 from ..stages import Stage
 from . import dynamics_page
@@ -26,8 +26,8 @@ N, QUICK_N = 2000, 500
 SEEDS, QUICK_SEEDS = 3, 1
 EVERY = 20
 SEQUENCES = 256
-TRAINING = {"max_steps": 800, "evaluate_every": EVERY, "held_out_draws": 256}
-QUICK_TRAINING = {"max_steps": 200, "evaluate_every": EVERY, "held_out_draws": 256}
+TRAINING: Training = {"max_steps": 800, "evaluate_every": EVERY, "held_out_draws": 256}
+QUICK_TRAINING: Training = {"max_steps": 200, "evaluate_every": EVERY, "held_out_draws": 256}
 LEVELS = (0.5, 0.1)
 GROUPS = {"all modes": (0.0, math.inf), "variance above 1": (1.0, math.inf), "variance below 1": (0.0, 1.0)}
 ALL = "all modes"
@@ -87,11 +87,11 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
     """Train DiTs, look at the score error of every mode as they go, and rank the modes by when they were learnt."""
     n, training = (QUICK_N, QUICK_TRAINING) if quick else (N, TRAINING)
     seeds = QUICK_SEEDS if quick else SEEDS
-    jobs = [job("dit", n, seed + s, training=training) for s in range(seeds)]
-    rows = run_jobs("dynamics", jobs, {"quick": quick, "seed": seed}, folder, stage, measure)
-    process = truth(YARDSTICK, rows[0].job["frames"], rows[0].job["features"])
-    steps = rows[0].result["looks"]
-    errors = np.array([row.result["errors"] for row in rows])
+    jobs = [job_of("dit", n, seed + s, training=training) for s in range(seeds)]
+    rows = run_sweep("dynamics", jobs, measure, ModesRow, folder, stage)
+    process = truth(YARDSTICK, rows[0].job.frames, rows[0].job.features)
+    steps = list(rows[0].looks)
+    errors = np.array([row.errors for row in rows])
     variance = mode_variances(process).numpy()
     mean = errors.mean(axis=0)
     orders = [order(mean, steps, variance, level, seed, among) for among in GROUPS for level in LEVELS]
@@ -100,22 +100,34 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
     return Finding(dynamics_page.page(result, quick), _record(result))
 
 
-def measure(told: sweeps.Job) -> sweeps.Result:
-    """Train one network; the relative score error of every mode at every look, the first before the first step."""
-    process = truth(told["kernel"], told["frames"], told["features"])
-    x = process.sample(told["n"], generator=torch.Generator().manual_seed(FIRST_DATA_SEED + told["seed"])).float()
-    look = watch(process)
+@dataclass(frozen=True)
+class ModesRow:
+    """The relative score error of every mode at every look, by temporal mode and then by spatial mode."""
+
+    job: Job
+    looks: tuple[int, ...]
+    errors: tuple[tuple[tuple[float, ...], ...], ...]
+
+
+def measure(job: Job) -> ModesRow:
+    """Train one network and look at it; the first look is before the first step."""
+    x = job.draw()
+    look = watch(job.truth())
     looks: list[int] = [0]
-    untrained = fitted(LEARNERS[told["learner"]], x, {**told, "training": {**told["training"], "max_steps": 0}})
-    errors = [look(untrained.network).tolist()]
+    untrained = fitted(LEARNERS[job.learner], x, job, max_steps=0)
+    errors = [_rows(look(untrained.network))]
 
     def on_evaluation(network: nn.Module, step: int) -> None:
         if step:
             looks.append(step)
-            errors.append(look(network).tolist())
+            errors.append(_rows(look(network)))
 
-    fitted(LEARNERS[told["learner"]], x, told, on_evaluation=on_evaluation)
-    return {"looks": looks, "errors": errors}
+    fitted(LEARNERS[job.learner], x, job, on_evaluation=on_evaluation)
+    return ModesRow(job, tuple(looks), tuple(errors))
+
+
+def _rows(values: Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in values.tolist())
 
 
 def mode_variances(process: GaussianSequence) -> Tensor:

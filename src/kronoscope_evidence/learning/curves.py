@@ -1,4 +1,4 @@
-"""Rows of the study summed up over seeds: points with intervals, exponents, ratios on the same draws, fronts."""
+"""Rows summarised over seeds: points with intervals, exponents, ratios on the same draws, Pareto fronts."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from kronoscope._intervals import student_reach
-from kronoscope.report.numerals import decimal, significant
+from kronoscope.report.numerals import significant
 
-from .learners import CONFIDENCE, LEARNERS, Learner, Row
+from ..slopes import CONFIDENCE, Slope, power
+from .jobs import Row
+from .learners import LEARNERS, Learner
 
-Place = Callable[[Row], float]
+OfRow = Callable[[Row], float]
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,13 @@ class Point:
         kl: Mean score error over the seeds that did not fail, nats; None if all failed.
         standard_error: Of the mean, over the seeds; None for a single one.
         lower, upper: Interval of confidence 0.95: Student's t on the logarithm of the mean, by the delta method.
-        seeds: That did not fail.
-        failed: Why others failed, each reason once.
+        seeds: Number of seeds that did not fail.
+        failed: Why the others failed, each reason once.
         effective: 2 n times the score error of a whole sequence.
         floor: Mean floor of the class, nats.
         seconds: Mean, of learning.
-        weights: Of the network, or parameters of the estimator.
-        operations: Of floating point in training, matrix products and convolutions; None of an estimator.
+        parameters: Of the network or of the estimated law.
+        operations: Floating-point operations of the training; None of an estimator.
         errors: (seed, nats) of those that did not fail.
     """
 
@@ -46,21 +47,9 @@ class Point:
     effective: float | None
     floor: float | None
     seconds: float
-    weights: int | None
+    parameters: int | None
     operations: float | None = None
     errors: tuple[tuple[int, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Exponent:
-    """KL ~ x^value, fitted through the logarithms of all seeds' errors, with its 0.95 interval."""
-
-    value: float
-    lower: float
-    upper: float
-
-    def __str__(self) -> str:
-        return f"{decimal(self.value, 2)} ({decimal(self.lower, 2)} to {decimal(self.upper, 2)})"
 
 
 @dataclass(frozen=True)
@@ -85,16 +74,37 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Curve:
-    """A learner along an axis."""
+    """A learner along an axis.
+
+    Attributes:
+        learner: Name in ``LEARNERS``.
+        points: By rising x.
+        exponent: b of KL ~ x^b, fitted through the logarithms of all seeds' errors; None where they are too few.
+    """
 
     learner: str
     points: tuple[Point, ...]
-    exponent: Exponent | None
+    exponent: Slope | None
 
     @property
-    def told(self) -> Learner:
-        """Who it is."""
+    def definition(self) -> Learner:
+        """The learner's entry in ``LEARNERS``."""
         return LEARNERS[self.learner]
+
+    @property
+    def label(self) -> str:
+        """As shown."""
+        return self.definition.label
+
+    @property
+    def role(self) -> str:
+        """Look in the figures."""
+        return self.definition.role
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a network; otherwise it is an estimator."""
+        return bool(self.definition.network)
 
     def at(self, x: float) -> Point | None:
         """The point at ``x``."""
@@ -103,42 +113,59 @@ class Curve:
     @property
     def floor_exponent(self) -> float | None:
         """Slope of the logarithm of its class's floor along the same axis."""
-        return slope([(point.x, point.floor) for point in self.points])
+        return _exponent([(point.x, point.floor) for point in self.points])
 
     @property
     def size_exponent(self) -> float | None:
         """Slope of the logarithm of its number of parameters along the same axis, which is that of p/(2n)."""
-        return slope([(point.x, point.weights) for point in self.points])
+        return _exponent([(point.x, point.parameters) for point in self.points])
 
 
-def curves(rows: Iterable[Row], place: Place) -> list[Curve]:
-    """One curve a learner along an axis, on which each row has its place, in the order of ``LEARNERS``."""
+def curves(rows: Iterable[Row], place: OfRow, unit: OfRow = lambda row: 1.0) -> list[Curve]:
+    """One curve per learner, in the order of ``LEARNERS``.
+
+    Args:
+        rows: Of several learners, places and seeds.
+        place: The place of a row on the axis.
+        unit: Nats of a sequence that make one unit of the axis of errors: N for errors a frame.
+    """
     every = list(rows)
-    found = []
+    summaries = []
     for name in LEARNERS:
-        own = [row for row in every if row.job["learner"] == name]
+        own = [row for row in every if row.job.learner == name]
         if own:
             places = sorted({place(row) for row in own})
-            points = tuple(point(x, [row for row in own if place(row) == x]) for x in places)
-            found.append(Curve(name, points, exponent(own, place)))
-    return found
+            points = tuple(point(x, [row for row in own if place(row) == x], unit) for x in places)
+            summaries.append(Curve(name, points, exponent(own, place, unit)))
+    return summaries
 
 
-def point(x: float, rows: Sequence[Row]) -> Point:
-    """Rows that differ by their seeds, as one; "sequence" in a result is what makes nats a sequence of its ``kl``."""
-    errors = tuple((row.job["seed"], row.kl) for row in rows if row.kl is not None)
-    failed = tuple(dict.fromkeys(row.result["failed"] for row in rows if row.kl is None))
-    floors = [row.result["floor"] for row in rows if row.result["floor"] is not None]
-    sizes = [row.result.get("weights") or row.result.get("parameters") for row in rows if row.kl is not None]
-    operations = next((row.result["operations"] for row in rows if "operations" in row.result), None)
-    seconds = float(np.mean([row.result["seconds"] for row in rows]))
+def point(x: float, rows: Sequence[Row], unit: OfRow = lambda row: 1.0) -> Point:
+    """Rows that differ by their seeds, as one point at ``x``; ``unit`` as in :func:`curves`."""
+    learnt = [(row, row.kl / unit(row)) for row in rows if row.kl is not None]
+    failed = tuple(dict.fromkeys(row.failed for row in rows if row.kl is None and row.failed is not None))
+    floors = [row.floor / unit(row) for row in rows if row.floor is not None]
+    operations = next((row.operations for row in rows if row.operations is not None), None)
+    seconds = float(np.mean([row.seconds for row in rows]))
     floor = float(np.mean(floors)) if floors else None
-    if not errors:
+    if not learnt:
         return Point(x, None, None, None, None, 0, failed, None, floor, seconds, None, operations)
-    mean, spread, lower, upper = interval([error for _, error in errors])
-    effective = 2 * rows[0].job["n"] * mean * rows[0].result.get("sequence", 1.0)
+    mean, spread, lower, upper = interval([error for _, error in learnt])
+    first = learnt[0][0]
     return Point(
-        x, mean, spread, lower, upper, len(errors), failed, effective, floor, seconds, sizes[0], operations, errors
+        x=x,
+        kl=mean,
+        standard_error=spread,
+        lower=lower,
+        upper=upper,
+        seeds=len(learnt),
+        failed=failed,
+        effective=2 * first.job.n * mean * unit(first),
+        floor=floor,
+        seconds=seconds,
+        parameters=first.parameters,
+        operations=operations,
+        errors=tuple((row.job.seed, error) for row, error in learnt),
     )
 
 
@@ -148,26 +175,24 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
     if len(values) < 2:
         return mean, None, None, None
     spread = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    factor = math.exp(_student(len(values) - 1) * spread / mean)
+    factor = math.exp(student_reach(len(values) - 1, CONFIDENCE) * spread / mean)
     return mean, spread, mean / factor, mean * factor
 
 
-def exponent(rows: Sequence[Row], place: Place) -> Exponent | None:
+def exponent(rows: Sequence[Row], place: OfRow, unit: OfRow = lambda row: 1.0) -> Slope | None:
     """Slope of log KL on log x over all seeds; None from fewer than three errors or two places."""
-    pairs = [(math.log(place(row)), math.log(row.kl)) for row in rows if row.kl]
+    pairs = [(place(row), row.kl / unit(row)) for row in rows if row.kl]
     if len(pairs) < 3 or len({x for x, _ in pairs}) < 2:
         return None
-    fit = stats.linregress(np.array([x for x, _ in pairs]), np.array([y for _, y in pairs]))
-    half = _student(len(pairs) - 2) * float(fit.stderr)
-    return Exponent(float(fit.slope), float(fit.slope) - half, float(fit.slope) + half)
+    return power([x for x, _ in pairs], [y for _, y in pairs])
 
 
-def slope(pairs: Sequence[tuple[float, float | None]]) -> float | None:
-    """Of log y on log x, by least squares, without the missing; None from fewer than two places."""
-    known = [(math.log(x), math.log(y)) for x, y in pairs if y]
+def _exponent(pairs: Sequence[tuple[float, float | None]]) -> float | None:
+    """Of y = a x^b, without the missing; None from fewer than two places."""
+    known = [(x, y) for x, y in pairs if y]
     if len({x for x, _ in known}) < 2:
         return None
-    return float(np.polyfit([x for x, _ in known], [y for _, y in known], 1)[0])
+    return power([x for x, _ in known], [y for _, y in known]).value
 
 
 def ratio(above: Point | None, below: Point | None) -> Ratio | None:
@@ -182,18 +207,18 @@ def ratio(above: Point | None, below: Point | None) -> Ratio | None:
     seeds = sorted(first.keys() & second.keys())
     if not seeds:
         return None
-    a, b = (np.array([one[seed] for seed in seeds]) for one in (first, second))
+    a, b = (np.array([errors[seed] for seed in seeds]) for errors in (first, second))
     value = float(a.mean() / b.mean())
     if len(seeds) < 2:
         return Ratio(value, None, None)
     spread = float(np.std(a / a.mean() - b / b.mean(), ddof=1)) / math.sqrt(len(seeds))
-    factor = math.exp(_student(len(seeds) - 1) * spread)
+    factor = math.exp(student_reach(len(seeds) - 1, CONFIDENCE) * spread)
     return Ratio(value, value / factor, value * factor)
 
 
 def best(points: Sequence[tuple[str, Point | None]]) -> tuple[str, Point] | None:
     """The (name, point) of the least error."""
-    known = [(name, one) for name, one in points if one is not None and one.kl is not None]
+    known = [(name, point) for name, point in points if point is not None and point.kl is not None]
     return min(known, key=lambda pair: pair[1].kl or 0.0, default=None)
 
 
@@ -205,7 +230,3 @@ def front(places: Sequence[tuple[float, float]]) -> list[int]:
             least = places[index][1]
             kept.append(index)
     return kept
-
-
-def _student(freedom: int) -> float:
-    return student_reach(freedom, CONFIDENCE)

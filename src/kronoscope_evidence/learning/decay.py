@@ -9,19 +9,20 @@ from typing import Any
 from kronoscope.report import Number, Report, Section, Table, Verdict
 from kronoscope.report.numerals import decimal
 
+from ..legacy import plain, ratio_number
 from ..reproductions import Finding
 from ..stages import Stage
 from .curves import Curve, Ratio, best, curves, ratio
-from .learners import ESTIMATORS, LEARNERS, NETWORKS, Row, job, plain, run_jobs
-from .page_parts import Axis, Rate, along, effective_table, figure, table
+from .jobs import Job, Row, job_of, run_jobs
+from .learners import ESTIMATORS, LEARNERS, NETWORKS, Training
+from .page_parts import Axis, Rate, axis_section, effective_table, error_figure, error_table
 from .words import (
     TakeAway,
-    how,
-    left_out,
-    matched,
-    nats,
-    ratio_number,
-    said,
+    by_outcome,
+    cost_of_training,
+    error_text,
+    how_it_was_done,
+    learners_left_out,
     seconds_each,
     take_aways,
 )
@@ -30,7 +31,7 @@ SHAPES, LENGTHS = (0.5, 1.0, 1.5, 2.0), (1.0, 4.0, 16.0)
 N, LENGTH = 500, 8.0
 SEEDS, QUICK_SEEDS = 5, 3
 QUICK_SHAPE: dict[str, Any] = {"frames": 16, "features": 2}
-QUICK_TRAINING = {"max_steps": 600, "evaluate_every": 600}
+QUICK_TRAINING: Training = {"max_steps": 600, "evaluate_every": 600}
 GENERIC = ("position", "dit", "dit-plain", "unet", "mlp")
 CLAIMS = {"unrolled": True, "sample-covariance": True, "tapered": False}  # whether the error falls as ν grows
 NU, ELL = Axis("exponent ν of the decay", "ν = "), Axis("lengthscale (frames)", "ℓ = ")
@@ -47,22 +48,22 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
     """Every learner at n = 500 under exp(−(lag/8)^ν) for each ν, and exp(−lag/lengthscale) for each lengthscale."""
     shapes = _jobs([f"PowerExponential({LENGTH}, {nu})" for nu in SHAPES], quick, seed)
     lengths = _jobs([f"PowerExponential({length})" for length in LENGTHS], quick, seed + SEEDS)
-    rows = run_jobs("decay", [*shapes, *lengths], {"quick": quick, "seed": seed}, folder, stage)
+    rows = run_jobs("decay", [*shapes, *lengths], folder, stage)
     by_shape, by_length = rows[: len(shapes)], rows[len(shapes) :]
     found = curves(by_shape, lambda row: _number(row, -1)), curves(by_length, lambda row: _number(row, 0))
     return Finding(page(*found, quick), {"shapes": plain(by_shape), "lengthscales": plain(by_length)})
 
 
-def _jobs(names: Sequence[str], quick: bool, seed: int) -> list[dict[str, Any]]:
+def _jobs(names: Sequence[str], quick: bool, seed: int) -> list[Job]:
     who = ("unrolled", *ESTIMATORS) if quick else (*NETWORKS, *ESTIMATORS)
     told: dict[str, Any] = {"training": QUICK_TRAINING, **QUICK_SHAPE} if quick else {}
     seeds = QUICK_SEEDS if quick else SEEDS
-    return [job(one, N, seed + s, kernel=kernel, **told) for kernel in names for one in who for s in range(seeds)]
+    return [job_of(one, N, seed + s, kernel=kernel, **told) for kernel in names for one in who for s in range(seeds)]
 
 
 def _number(row: Row, index: int) -> float:
     """The first or the last argument in the name of the kernel."""
-    return float(row.job["kernel"].removeprefix("PowerExponential(").removesuffix(")").split(",")[index])
+    return float(row.job.kernel.removeprefix("PowerExponential(").removesuffix(")").split(",")[index])
 
 
 def page(shapes: Sequence[Curve], lengths: Sequence[Curve], quick: bool) -> Report:
@@ -78,9 +79,10 @@ def page(shapes: Sequence[Curve], lengths: Sequence[Curve], quick: bool) -> Repo
     far = caption.format("To the right frames far apart still move together.")
     changes = {name: _change(shapes, name) for name in CLAIMS}
     told = (
-        f"{matched(shapes, NU.column)} Kernels exp(−(lag/{LENGTH:g})^ν), then exp(−lag/lengthscale). The claim fails "
+        f"{cost_of_training(shapes, NU.column)} Kernels exp(−(lag/{LENGTH:g})^ν), then exp(−lag/lengthscale). "
+        f"The claim fails "
         "if the unrolled network's error rises with ν, or that of tapering falls. "
-        f"{left_out([c.learner for c in shapes], seconds_each(shapes))}"
+        f"{learners_left_out([c.learner for c in shapes], seconds_each(shapes))}"
     )
     words = "Score error against the decay for networks and estimators."
     return Report(
@@ -92,10 +94,10 @@ def page(shapes: Sequence[Curve], lengths: Sequence[Curve], quick: bool) -> Repo
             Section(
                 "Smoothness",
                 "",
-                [figure(shapes, NU, smooth, words), _smoothness(shapes), effective_table(shapes, NU)],
+                [error_figure(shapes, NU, smooth, words), _smoothness(shapes), effective_table(shapes, NU)],
             ),
-            along("Reach", lengths, ELL, RATE, far, words),
-            how(told),
+            axis_section("Reach", lengths, ELL, RATE, far, words),
+            how_it_was_done(told),
         ],
         verdict=Verdict(_verdict(shapes, changes)),
     )
@@ -125,7 +127,7 @@ def _smoothness(found: Sequence[Curve]) -> Table:
         floor = f"; floor {last / first:.2f}" if first and last else ""
         if change is not None:
             changes[curve.learner] = f"{change}{floor}"
-    slopes = [f"{c.told.label} {decimal(c.floor_exponent, 2)}" for c in found if c.floor_exponent is not None]
+    slopes = [f"{c.label} {decimal(c.floor_exponent, 2)}" for c in found if c.floor_exponent is not None]
     caption = (
         "In numbers. Last column: how the error changes from the first ν to the last, and how the floor of the class "
         "does. In the style of Fu et al. (docs/theory.md, section 3) heads grow like (ℓ log 1/ε)^(1/ν), which is no "
@@ -133,17 +135,17 @@ def _smoothness(found: Sequence[Curve]) -> Table:
     )
     if slopes:
         caption += f" For reference, the log-log slope of the floor itself against ν: {', '.join(slopes)}."
-    return table(found, NU, caption, changes=changes)
+    return error_table(found, NU, caption, changes=changes)
 
 
 def _subtitle(changes: dict[str, Ratio | None]) -> str:
-    unrolled = said(
+    unrolled = by_outcome(
         _holds(changes["unrolled"], True),
         "Smoothness hides parameters under the noise: smooth dependence is cheaper for the unrolled network",
         "Smooth dependence is not cheaper here, but dearer for the unrolled network",
         "Whether smooth dependence is cheaper for the unrolled network, these seeds do not settle",
     )
-    tapered = said(
+    tapered = by_outcome(
         _holds(changes["tapered"], False),
         "; tapering, which counts entries and not what noise leaves of them, pays for it.",
         "; tapering gains from smoothness too.",
@@ -157,8 +159,8 @@ def _verdict(shapes: Sequence[Curve], changes: dict[str, Ratio | None]) -> list[
     for name, falls in CLAIMS.items():
         curve = _curve(shapes, name)
         rough, smooth = curve.points[0], curve.points[-1]
-        expected = f"{nats(rough)} at ν = {rough.x:g}; {'below' if falls else 'above'} 1, if the claim holds"
-        label = f"times its error there, {curve.told.label}, ν = {smooth.x:g}"
+        expected = f"{error_text(rough)} at ν = {rough.x:g}; {'below' if falls else 'above'} 1, if the claim holds"
+        label = f"times its error there, {curve.label}, ν = {smooth.x:g}"
         numbers.append(ratio_number(changes[name], label, expected, _holds(changes[name], falls)))
     return numbers
 
@@ -192,7 +194,8 @@ def _train_longer(what: str, axis: Axis, found: Sequence[Curve]) -> TakeAway | N
     first, last = _curve(found, name).points[0], _curve(found, name).points[-1]
     return TakeAway(
         f"The more {what}, the longer train a generic network: it is no dearer in sequences.",
-        f"The error of {LEARNERS[name].label} goes from {nats(first)} at {axis.head(first.x)} to {nats(last)} at "
+        f"The error of {LEARNERS[name].label} goes from {error_text(first)} at {axis.head(first.x)} to "
+        f"{error_text(last)} at "
         f"{axis.head(last.x)}: {dearer[name]} times; that of maximum likelihood of the class: {limit} times.",
         LEARNERS[name].label,
         axis.head(last.x),

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from kronoscope.models.extrapolation import HOW
 from kronoscope.report import Column, Number, Report, Section, Table, Verdict
 
+from ..legacy import ratio_number, slope_number
 from .curves import Curve, Point, point, ratio
-from .learners import LEARNERS, Row
-from .page_parts import Axis, Rate, along, cell
+from .jobs import Job, Row
+from .learners import LEARNERS
+from .page_parts import Axis, Rate, axis_section, mean_cell
 from .words import (
     TakeAway,
-    beyond,
-    how,
-    left_out,
-    matched,
-    nats,
-    ratio_number,
-    said,
+    by_outcome,
+    cost_of_training,
+    error_text,
+    how_it_was_done,
+    is_beyond,
+    learners_left_out,
     seconds_each,
-    slope_number,
     take_aways,
 )
 
@@ -37,7 +37,7 @@ RATE = Rate(
     shift=-1.0,
 )
 LIMIT = "stationary-separable"  # the estimator whose lags are extended as the unrolled network's are
-NULL, SPECTRUM = "zero", "spectrum"
+OWN, NULL, SPECTRUM = "own", "zero", "spectrum"
 BESIDE = {  # what else is done with the unrolled network: how it is called, and what it is
     SPECTRUM: ("unrolled, its spectrum as it is", "the learnt spectrum read at longer lags, which nothing taught"),
     NULL: ("unrolled, stretches independent", "the null: as if what was trained were repeated"),
@@ -45,10 +45,48 @@ BESIDE = {  # what else is done with the unrolled network: how it is called, and
 HOLDS = 2.0  # times the error for a frame where it was trained, beyond which length is not generalised
 AT_THE_LIMIT = 1.15  # times the error of maximum likelihood that is run as long
 
+
+@dataclass(frozen=True)
+class ExtensionJob(Job):
+    """A job with the factors by which its sequences are made longer after learning."""
+
+    factors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class LongerError:
+    """A score error on ``factor`` times as many frames, by the way in which the law was extended.
+
+    Attributes:
+        method: ``OWN``; of the unrolled network, too, ``SPECTRUM`` and ``NULL``.
+        factor: Times the frames of the training.
+        kl: Score error, nats a sequence.
+        standard_error: Of the measurement; 0 where it is exact.
+    """
+
+    method: str
+    factor: int
+    kl: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class ExtensionRow:
+    """What was learnt, on longer sequences; no errors where training diverged, and then ``failed`` says why."""
+
+    job: ExtensionJob
+    errors: tuple[LongerError, ...]
+    failed: str | None = None
+
+    def kl(self, method: str, factor: int) -> float | None:
+        """The error of a method at a factor."""
+        return next((each.kl for each in self.errors if (each.method, each.factor) == (method, factor)), None)
+
+
 Extended = Mapping[str, Mapping[int, Point]]  # by learner or what is beside the unrolled one, by factor
 
 
-def page(found: Sequence[Curve], longer_rows: Sequence[Row], n: int, largest: int) -> Report:
+def page(found: Sequence[Curve], longer_rows: Sequence[ExtensionRow], n: int, largest: int) -> Report:
     """Error for each frame as sequences grow, then the same weights on longer sequences."""
     caption = (
         f"Score error for each frame at n = {n} against the number of frames, both axes logarithmic. A learner that is "
@@ -56,17 +94,18 @@ def page(found: Sequence[Curve], longer_rows: Sequence[Row], n: int, largest: in
         "that has parameters for every pair of frames has more to learn with each."
     )
     words = "Score error for each frame against the number of frames."
-    trained = longer_rows[0].job["frames"]
+    trained = longer_rows[0].job.frames
     extended = _points(longer_rows)
     tied, free = _curve(found, "unrolled"), _curve(found, "sample-covariance")
-    falls, grows = beyond(tied.exponent, 0, below=True), beyond(free.exponent, 0, below=False)
+    falls, grows = is_beyond(tied.exponent, 0, below=True), is_beyond(free.exponent, 0, below=False)
     told = (
-        f"{matched(found, AXIS.column)} Exponential kernel of lengthscale 8. Block-Toeplitz and all networks but the "
+        f"{cost_of_training(found, AXIS.column)} Exponential kernel of lengthscale 8. Block-Toeplitz and all "
+        f"networks but the "
         f"unrolled one with one head are left out where N d is above {largest}. "
         f"Longer sequences: {'; '.join(f'{k}: {v}' for k, v in _ways())}. The DiT "
         "and the perceptron have weights for frame numbers and cannot be run on more. The claim fails if the error for "
         "a frame grows for the learners that are tied in the lag. "
-        f"{left_out([c.learner for c in found], seconds_each(found))}"
+        f"{learners_left_out([c.learner for c in found], seconds_each(found))}"
     )
     return Report(
         "What do longer sequences cost?",
@@ -85,17 +124,17 @@ def page(found: Sequence[Curve], longer_rows: Sequence[Row], n: int, largest: in
                     _beside_null(extended, trained),
                 ]
             ),
-            along("Error for a frame", found, AXIS, RATE, caption, words),
+            axis_section("Error for a frame", found, AXIS, RATE, caption, words),
             Section("Trained short, run long", "", [_longer(extended, longer_rows, trained, n)]),
-            how(told),
+            how_it_was_done(told),
         ],
         verdict=Verdict(
             [
                 slope_number(
-                    tied.exponent, f"exponent of N for a frame, {tied.told.label}", "falls, if the claim holds", falls
+                    tied.exponent, f"exponent of N for a frame, {tied.label}", "falls, if the claim holds", falls
                 ),
                 slope_number(
-                    free.exponent, f"exponent of N for a frame, {free.told.label}", "grows, if the claim holds", grows
+                    free.exponent, f"exponent of N for a frame, {free.label}", "grows, if the claim holds", grows
                 ),
                 _generalises(extended, trained),
                 _beside_limit(extended, trained),
@@ -109,13 +148,13 @@ def _curve(found: Sequence[Curve], name: str) -> Curve:
 
 
 def _subtitle(falls: bool | None, grows: bool | None) -> str:
-    tied = said(
+    tied = by_outcome(
         falls,
         "For the unrolled network, tied in the lag, they are a gift: its error for a frame falls",
         "For the unrolled network, though tied in the lag, they are no gift: its error for a frame grows",
         "Whether the unrolled network's error for a frame falls with them, these seeds do not settle",
     )
-    free = said(
+    free = by_outcome(
         grows,
         "; for the sample covariance every frame is one more thing to learn.",
         "; that of the sample covariance falls.",
@@ -124,27 +163,25 @@ def _subtitle(falls: bool | None, grows: bool | None) -> str:
     return tied + free
 
 
-def _points(rows: Sequence[Row]) -> Extended:
+def _points(rows: Sequence[ExtensionRow]) -> Extended:
     """Errors for a frame, by learner and what is beside the unrolled one, and by factor."""
-    found: dict[str, dict[int, Point]] = {}
-    for name in (*dict.fromkeys(row.job["learner"] for row in rows), *BESIDE):
-        own = [row for row in rows if row.job["learner"] == ("unrolled" if name in BESIDE else name)]
-        prefix = f"{name} " if name in BESIDE else ""
-        found[name] = {
+    points: dict[str, dict[int, Point]] = {}
+    for name in (*dict.fromkeys(row.job.learner for row in rows), *BESIDE):
+        own = [row for row in rows if row.job.learner == ("unrolled" if name in BESIDE else name)]
+        method = name if name in BESIDE else OWN
+        points[name] = {
             factor: point(
                 factor,
-                [Row(row.job, _each(row, f"{prefix}{factor}", factor)) for row in own],
+                [Row(row.job, kl=row.kl(method, factor), failed=row.failed) for row in own],
+                _unit(factor),
             )
-            for factor in rows[0].job["factors"]
+            for factor in rows[0].job.factors
         }
-    return found
+    return points
 
 
-def _each(row: Row, name: str, factor: int) -> dict[str, Any]:
-    """A result in millinats a frame; None where training diverged."""
-    nats = row.result["longer"].get(name)
-    each = None if nats is None else MILLI * nats / (factor * row.job["frames"])
-    return {"kl": each, "failed": row.result.get("failed"), "floor": None, "seconds": 0.0}
+def _unit(factor: int) -> Callable[[Row], float]:
+    return lambda row: factor * row.job.frames / MILLI
 
 
 def _ways() -> list[tuple[str, str]]:
@@ -160,12 +197,12 @@ def _head(factor: int, trained: int) -> str:
     return f"{factor * trained} frames"
 
 
-def _longer(extended: Extended, rows: Sequence[Row], trained: int, n: int) -> Table:
-    factors = rows[0].job["factors"]
+def _longer(extended: Extended, rows: Sequence[ExtensionRow], trained: int, n: int) -> Table:
+    factors = rows[0].job.factors
     cells = [
         [
             _called(name),
-            *(cell(by_factor[factor]) for factor in factors),
+            *(mean_cell(by_factor[factor]) for factor in factors),
         ]
         for name, by_factor in extended.items()
     ]
@@ -181,19 +218,14 @@ def _longer(extended: Extended, rows: Sequence[Row], trained: int, n: int) -> Ta
     return Table(columns, cells, caption, note=_measured(rows, trained), row_roles=roles)
 
 
-def _measured(rows: Sequence[Row], trained: int) -> str:
+def _measured(rows: Sequence[ExtensionRow], trained: int) -> str:
     """How errors were computed, and the largest relative standard error of those by Monte Carlo."""
-    done = [row for row in rows if row.result["longer"]]
-    relative = [
-        (row.result["standard_errors"][name] / row.result["longer"][name], row.job["learner"], int(name))
-        for row in done
-        for name in map(str, row.job["factors"])
-    ]
+    relative = [(each.standard_error / each.kl, row.job.learner, each.factor) for row in rows for each in row.errors]
     worst = max(relative, default=(0.0, "", 0))
     failed = "".join(
-        f" {LEARNERS[row.job['learner']].label}, seed {row.job['seed']}, is left out: {row.result['failed']}."
+        f" {LEARNERS[row.job.learner].label}, seed {row.job.seed}, is left out: {row.failed}."
         for row in rows
-        if row not in done
+        if row.failed is not None
     )
     note = (
         "± one standard error over seeds; without ± there is one seed. The unrolled network's errors are exact at "
@@ -233,9 +265,10 @@ def _do_not_cut(tied: Curve, falls: bool | None) -> TakeAway | None:
         "Do not cut long series short for a network that is tied in the lag."
         if falls
         else "Cutting long series short loses nothing here, even for a network that is tied in the lag.",
-        f"Its error for a frame goes from {nats(first, UNIT)} at {AXIS.head(first.x)} to {nats(last, UNIT)} at "
+        f"Its error for a frame goes from {error_text(first, UNIT)} at {AXIS.head(first.x)} to "
+        f"{error_text(last, UNIT)} at "
         f"{AXIS.head(last.x)}.",
-        tied.told.label,
+        tied.label,
         AXIS.head(last.x),
     )
 
@@ -272,7 +305,7 @@ def _longest(extended: Extended, trained: int) -> TakeAway | None:
     if lead is None or lead.above(1) is not True:
         return None
     name = ranked[0][1]
-    listed = ", ".join(f"{_called(who)} {nats(extended[who][last], UNIT)}" for _, who in ranked)
+    listed = ", ".join(f"{_called(who)} {error_text(extended[who][last], UNIT)}" for _, who in ranked)
     return TakeAway(
         f"Of networks that were trained on {trained} frames, take for {_head(last, trained)}: {_called(name)}.",
         f"There they err by: {listed}.",
@@ -293,8 +326,8 @@ def _beside_null(extended: Extended, trained: int) -> TakeAway | None:
         "Run it whole on the long sequence, not stretch by stretch."
         if better
         else f"Run it stretch by stretch, {trained} frames each, not whole on the long sequence.",
-        f"At {_head(last, trained)} independent stretches err by {nats(null, UNIT)}, the whole by "
-        f"{nats(own, UNIT)}: {factor} times as much.",
+        f"At {_head(last, trained)} independent stretches err by {error_text(null, UNIT)}, the whole by "
+        f"{error_text(own, UNIT)}: {factor} times as much.",
         _called("unrolled" if better else NULL),
         _head(last, trained),
     )

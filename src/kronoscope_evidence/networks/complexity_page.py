@@ -9,21 +9,30 @@ from kronoscope.report.numerals import decimal
 from kronoscope.report.records import Cell
 
 from ..learning.curves import Curve, Point, Ratio, ratio
-from ..learning.page_parts import Candidate, cell, effective, front_line, front_table, line, networks
-from ..learning.words import TakeAway, how, left_out, nats, ratio_number, said, seconds_each, take_aways
+from ..learning.page_parts import Candidate, curve_line, effective_text, front_line, front_table, mean_cell, of_networks
+from ..learning.words import (
+    TakeAway,
+    by_outcome,
+    error_text,
+    how_it_was_done,
+    learners_left_out,
+    seconds_each,
+    take_aways,
+)
+from ..legacy import ratio_number
 
 WEIGHTS, SECONDS = Column("weights", digits=7), Column("training", "s", digits=3)
 
 
 def page(found: Sequence[Curve], quick: bool, n: int, failed: Sequence[str] = ()) -> Report:
     """Size against error, seconds against error, and what nothing beats."""
-    nets = networks(found)
+    nets = of_networks(found)
     sized = [_candidate(c, p, p.x) for c in nets for p in c.points]
     timed = [_candidate(c, p, p.seconds) for c in nets for p in c.points]
     shown = [*(curve.learner for curve in found), "unrolled-4"]  # a size of "unrolled" here
     told = (
         f"{_times(nets)} Steps and batches are each network's own and do not change with its size. The claim fails if "
-        f"sizes of one kind differ more than the kinds do. {left_out(shown, seconds_each(nets))}"
+        f"sizes of one kind differ more than the kinds do. {learners_left_out(shown, seconds_each(nets))}"
     )
     if failed:
         told += f" Left out, because learning failed: {'; '.join(failed)}."
@@ -33,7 +42,7 @@ def page(found: Sequence[Curve], quick: bool, n: int, failed: Sequence[str] = ()
     holds = _holds(between, within)
     return Report(
         "Does a larger network learn more?",
-        said(
+        by_outcome(
             holds,
             "Between kinds of networks the error differs more than between sizes of one kind.",
             "Between sizes of one kind the error differs as much as between kinds of networks, or more.",
@@ -44,7 +53,7 @@ def page(found: Sequence[Curve], quick: bool, n: int, failed: Sequence[str] = ()
             take_aways([_kind(nets, between, within, holds), _smallest(sized)]),
             Section("Score error against size and seconds", "", [_figure(found, sized, timed, n), _table(nets)]),
             Section("The fronts", "", [_front(sized, WEIGHTS, "weights"), _front(timed, SECONDS, "seconds")]),
-            how(told),
+            how_it_was_done(told),
         ],
         verdict=Verdict(_verdict(between, within, holds)),
     )
@@ -55,7 +64,7 @@ def _candidate(curve: Curve, one: Point, cost: float) -> Candidate:
 
 
 def _label(curve: Curve, one: Point) -> str:
-    return f"{curve.told.label}, {decimal(one.x, 0)} weights"
+    return f"{curve.label}, {decimal(one.x, 0)} weights"
 
 
 def _front(found: Sequence[Candidate], cost: Column, what: str) -> Table:
@@ -67,8 +76,8 @@ def _front(found: Sequence[Candidate], cost: Column, what: str) -> Table:
 
 
 def _figure(found: Sequence[Curve], sized: Sequence[Candidate], timed: Sequence[Candidate], n: int) -> Figure:
-    nets = networks(found)
-    lines = [one for curve in nets if (one := line(curve)) is not None]
+    nets = of_networks(found)
+    lines = [one for curve in nets if (one := curve_line(curve)) is not None]
     likelihood = next(curve for curve in found if curve.learner == "stationary-separable").points[0]
     if likelihood.kl is not None:
         ends = [min(one.cost for one in sized), max(one.cost for one in sized)]
@@ -95,14 +104,13 @@ def _timed_line(curve: Curve) -> Line:
     lower = [point.lower for point in points if point.lower is not None]
     upper = [point.upper for point in points if point.upper is not None]
     if len(lower) < len(points):
-        return Line(curve.told.label, curve.told.role, x, y, markers=True)
-    return Line(curve.told.label, curve.told.role, x, y, lower, upper, markers=True)
+        return Line(curve.label, curve.role, x, y, markers=True)
+    return Line(curve.label, curve.role, x, y, lower, upper, markers=True)
 
 
 def _times(nets: Sequence[Curve]) -> str:
     told = ", ".join(
-        f"{c.told.label} {min(p.seconds for p in c.points):.1f} to {max(p.seconds for p in c.points):.1f} s"
-        for c in nets
+        f"{c.label} {min(p.seconds for p in c.points):.1f} to {max(p.seconds for p in c.points):.1f} s" for c in nets
     )
     words = f"Mean training, shortest to longest among sizes: {told}."
     return words + " Neither weights nor seconds are matched: both are varied."
@@ -147,7 +155,7 @@ def _verdict(
         ratio_number(between[0], "times, between the kinds", "best size of each", None, claimed=False),
         ratio_number(
             within[0],
-            f"times at most, within a kind ({within[1].told.label})",
+            f"times at most, within a kind ({within[1].label})",
             "the claim needs this to be the smaller one",
             holds,
         ),
@@ -166,9 +174,9 @@ def _kind(
     return TakeAway(
         "Choose the kind of network before its size."
         if holds
-        else f"Choose the size with care: for {within[1].told.label} it matters as much as the kind.",
+        else f"Choose the size with care: for {within[1].label} it matters as much as the kind.",
         f"The best sizes of two of {len(nets)} kinds differ by up to {between[0]} times, sizes of one kind by up to "
-        f"{within[0]} times ({within[1].told.label}).",
+        f"{within[0]} times ({within[1].label}).",
         _label(between[1] if holds else within[1], one),
         "score error",
     )
@@ -188,7 +196,7 @@ def _smallest(found: Sequence[Candidate]) -> TakeAway | None:
         return None
     return TakeAway(
         f"Nothing larger than {chosen.label} is worth its weights here.",
-        f"It errs by {nats(chosen.point)}; no network that was tried errs surely less.",
+        f"It errs by {error_text(chosen.point)}; no network that was tried errs surely less.",
         chosen.label,
         "score error",
     )
@@ -196,7 +204,7 @@ def _smallest(found: Sequence[Candidate]) -> TakeAway | None:
 
 def _table(nets: Sequence[Curve]) -> Table:
     rows: list[list[Cell]] = [
-        [_label(curve, one), int(one.x), cell(one), effective(one), one.seconds]
+        [_label(curve, one), int(one.x), mean_cell(one), effective_text(one), one.seconds]
         for curve in nets
         for one in curve.points
     ]
@@ -205,5 +213,5 @@ def _table(nets: Sequence[Curve]) -> Table:
         "The same in numbers: weights counted, error ± one standard error over seeds, and effective parameters, 2 n × "
         "error with 95 % intervals, which are not the weights."
     )
-    roles = [curve.told.role for curve in nets for _ in curve.points]
+    roles = [curve.role for curve in nets for _ in curve.points]
     return Table(columns, rows, caption, row_roles=roles)

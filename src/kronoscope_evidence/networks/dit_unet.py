@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,24 +14,23 @@ from scipy import stats
 from kronoscope import metrics, probes
 from kronoscope._errors import DivergenceError, InputError
 
-from ..learning import sweeps
-from ..learning.learners import (
-    CONFIDENCE,
-    FIRST_DATA_SEED,
-    LEARNERS,
-    MAX_TIME,
-    MIN_TIME,
+from ..learning.jobs import (
     SAMPLES,
+    Job,
     Row,
     fitted,
-    job,
-    plain,
-    run_jobs,
+    job_of,
+    num_parameters,
+    run_sweep,
     training_operations,
     truth,
 )
+from ..learning.learners import LEARNERS, Training
+from ..legacy import plain
 from ..reproductions import Finding
+from ..slopes import CONFIDENCE
 from ..stages import Stage
+from ..yardstick import MAX_TIME, MIN_TIME
 from . import dit_unet_page
 
 KERNELS = {
@@ -46,13 +44,13 @@ QUICK_KERNELS = ("exponential", "oscillating")
 N, QUICK_N = 1000, 200
 SEEDS, QUICK_SEEDS = 5, 1
 TIME, READ_AT, MAX_LAG = 0.2, 10, 16
-_COMMON = {"warmup_steps": 30, "evaluate_every": 50, "held_out_draws": 1024}
-BUDGETS: dict[str, Mapping[str, Any]] = {
+_COMMON: Training = {"warmup_steps": 30, "evaluate_every": 50, "held_out_draws": 1024}
+BUDGETS: dict[str, Training] = {
     "same steps": {"max_steps": 250, **_COMMON},
     "same seconds": {"max_steps": 100_000, "max_seconds": 25.0, **_COMMON},
 }
-_QUICK = {"warmup_steps": 20, "evaluate_every": 30, "held_out_draws": 256}
-QUICK_BUDGETS: dict[str, Mapping[str, Any]] = {
+_QUICK: Training = {"warmup_steps": 20, "evaluate_every": 30, "held_out_draws": 256}
+QUICK_BUDGETS: dict[str, Training] = {
     "same steps": {"max_steps": 120, **_QUICK},
     "same seconds": {"max_steps": 100_000, "max_seconds": 8.0, **_QUICK},
 }
@@ -129,7 +127,7 @@ class Comparison:
     white: dict[str, float]
     entrants: list[Entrant]
     differences: list[Difference]
-    budgets: Mapping[str, Mapping[str, Any]]
+    budgets: Mapping[str, Training]
 
 
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
@@ -138,12 +136,12 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
     n, seeds, budgets = (QUICK_N, QUICK_SEEDS, QUICK_BUDGETS) if quick else (N, SEEDS, BUDGETS)
     # Seeds outermost: a sweep that is cut off has whole seeds of every kernel.
     jobs = [
-        job(who, n, seed + s, kernel=KERNELS[name], training=budgets[budget])
+        job_of(who, n, seed + s, kernel=KERNELS[name], training=budgets[budget])
         for s in range(seeds)
         for name in names
         for who, budget in ENTRANTS
     ]
-    rows = run_jobs("unet", jobs, {"quick": quick, "seed": seed}, folder, stage, measure)
+    rows = run_sweep("unet", jobs, measure, GammaRow, folder, stage)
     result = compare(rows, n, budgets)
     differences = [{**vars(one), "nearer": one.told} for one in result.differences if math.isfinite(one.value)]
     return Finding(
@@ -151,39 +149,60 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
     )
 
 
-def measure(told: sweeps.Job) -> sweeps.Result:
+@dataclass(frozen=True)
+class GammaRow(Row):
+    """A row with the correlation by lag that the network's Jacobian shows.
+
+    Attributes:
+        gamma: The correlation; None where there is none.
+        gap: Its largest distance from the truth.
+        no_gamma: Why there is none.
+    """
+
+    gamma: tuple[float, ...] | None = None
+    gap: float | None = None
+    no_gamma: str | None = None
+
+
+def measure(job: Job) -> GammaRow:
     """Train one network; its score error and the correlation that its Jacobian shows."""
-    learner, process = LEARNERS[told["learner"]], truth(told["kernel"], told["frames"], told["features"])
-    x = process.sample(told["n"], generator=torch.Generator().manual_seed(FIRST_DATA_SEED + told["seed"])).float()
+    learner, process, x = LEARNERS[job.learner], job.truth(), job.draw()
     try:
-        model = fitted(learner, x, told)
+        model = fitted(learner, x, job)
     except DivergenceError as reason:
-        return {"failed": str(reason), "kl": None, "gamma": None, "gap": None}
+        return GammaRow(job, failed=str(reason))
     error = metrics.score_kl(model.score, process, MIN_TIME, MAX_TIME, num_samples=SAMPLES)
     probe = probes.jacobian(model.score, process, TIME, num_samples=READ_AT, dtype=torch.float32)
-    result = {"failed": None, "kl": error.value, "standard_error": error.standard_error, "gamma": None, "gap": None}
     outcome = model.record["training"]
-    result |= {key: outcome[key] for key in ("weights", "steps", "best_step", "seconds")}
-    result |= {"operations": training_operations(model, x)}
+    row = GammaRow(
+        job,
+        kl=error.value,
+        standard_error=error.standard_error,
+        seconds=outcome["seconds"],
+        parameters=num_parameters(model),
+        operations=training_operations(model, x),
+        steps=outcome["steps"],
+        best_step=outcome["best_step"],
+    )
     try:
         gamma = probe.lag_profile(MAX_LAG).value
     except InputError as reason:  # a singular Jacobian
-        return result | {"no_gamma": str(reason)}
+        return replace(row, no_gamma=str(reason))
     exact = process.temporal_covariance[0, : MAX_LAG + 1]
     if not bool(gamma.isfinite().all()):
-        return result | {"no_gamma": "not finite"}
-    return result | {"gamma": gamma.tolist(), "gap": float((gamma - exact).abs().max())}
+        return replace(row, no_gamma="not finite")
+    return replace(row, gamma=tuple(gamma.tolist()), gap=float((gamma - exact).abs().max()))
 
 
-def compare(rows: Sequence[Row], n: int, budgets: Mapping[str, Mapping[str, Any]]) -> Comparison:
+def compare(rows: Sequence[GammaRow], n: int, budgets: Mapping[str, Training]) -> Comparison:
     """Rows of the sweep, by entrant and paired over seeds."""
-    shown = [name for name, text in KERNELS.items() if any(row.job["kernel"] == text for row in rows)]
+    shown = [name for name, text in KERNELS.items() if any(row.job.kernel == text for row in rows)]
     entrants = [entrant(rows, who, budget, name) for name in shown for who, budget in ENTRANTS]
     at = {(one.learner, one.budget, one.kernel): one for one in entrants}
     differences = [
         difference(at[who, budget, name], at["unet", budget, name]) for name in shown for who, budget in PAIRS
     ]
-    laws = {name: truth(KERNELS[name], rows[0].job["frames"], rows[0].job["features"]) for name in shown}
+    laws = {name: truth(KERNELS[name], rows[0].job.frames, rows[0].job.features) for name in shown}
     exact = {name: law.temporal_covariance[0, : MAX_LAG + 1].tolist() for name, law in laws.items()}
     white = {
         name: metrics.score_kl(lambda x, t: -x, law, MIN_TIME, MAX_TIME, linear=True, dtype=torch.float64).value
@@ -192,22 +211,23 @@ def compare(rows: Sequence[Row], n: int, budgets: Mapping[str, Mapping[str, Any]
     return Comparison(n, len(entrants[0].kl), exact, white, entrants, differences, budgets)
 
 
-def entrant(rows: Sequence[Row], learner: str, budget: str, kernel: str) -> Entrant:
+def entrant(rows: Sequence[GammaRow], learner: str, budget: str, kernel: str) -> Entrant:
     """The rows of one network on one budget and kernel, by seed."""
     timed = budget == "same seconds"
     own = [
-        row.result
-        for row in sorted(rows, key=lambda row: row.job["seed"])
-        if (row.job["learner"], row.job["kernel"]) == (learner, KERNELS[kernel])
-        and ("max_seconds" in row.job["training"]) == timed
+        row
+        for row in sorted(rows, key=lambda row: row.job.seed)
+        if (row.job.learner, row.job.kernel) == (learner, KERNELS[kernel])
+        and ("max_seconds" in row.job.training) == timed
     ]
 
     def numbers(name: str) -> np.ndarray:
-        return np.array([math.nan if one.get(name) is None else one[name] for one in own])
+        values = [None if row.kl is None else getattr(row, name) for row in own]
+        return np.array([math.nan if value is None else value for value in values], dtype=float)
 
-    missing = [math.nan] * (MAX_LAG + 1)
-    gamma = np.array([one["gamma"] or missing for one in own])
-    means = [_mean(numbers(name)) for name in ("steps", "seconds", "weights", "operations")]
+    missing = (math.nan,) * (MAX_LAG + 1)
+    gamma = np.array([row.gamma or missing for row in own])
+    means = [_mean(numbers(name)) for name in ("steps", "seconds", "parameters", "operations")]
     return Entrant(learner, budget, kernel, numbers("kl"), gamma, numbers("gap"), *means)
 
 

@@ -12,7 +12,7 @@ from kronoscope.report import Column, Estimate, Figure, Line, LinePanel, Number,
 from kronoscope.report.records import Cell
 
 from ..learning.learners import LEARNERS, learning_rate
-from ..learning.page_parts import how
+from ..learning.words import how_it_was_done
 
 if TYPE_CHECKING:
     from .dit_unet import Comparison, Difference, Entrant
@@ -38,7 +38,7 @@ def page(result: Comparison, quick: bool) -> Report:
         sections=[
             Section("Who is nearer, in nats", "", [_differences(result), _errors(result)]),
             Section("What they believe", "", [_profiles(result, "same steps"), _profiles(result, "same seconds")]),
-            how(
+            how_it_was_done(
                 "The score error is that of docs/theory.md, section 2, between t = 0.01 and 6, by Monte Carlo at the "
                 "same sequences for all; the correlation is read off the mean Jacobian at t = 0.2. The weights kept "
                 f"are those of the least held-out loss. {_sizes(weights)} The library's DiT has a path that is linear "

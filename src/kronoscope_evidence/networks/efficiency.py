@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..learning.curves import curves
-from ..learning.learners import ESTIMATORS, LEARNERS, NETWORKS, Row, job, plain, run_jobs
+from ..learning.jobs import Job, Row, job_of, run_jobs
+from ..learning.learners import ESTIMATORS, LEARNERS, NETWORKS, Training
+from ..legacy import plain
 from ..reproductions import Finding
 from ..stages import Stage
 from .efficiency_page import page
@@ -15,7 +17,7 @@ from .efficiency_page import page
 SIZES, QUICK_SIZES = (200, 500, 2000, 10_000), (100, 400, 1600)
 SEEDS, QUICK_SEEDS = 5, 3
 QUICK_SHAPE: dict[str, Any] = {"frames": 16, "features": 2}
-QUICK_TRAINING: dict[str, Mapping[str, Any]] = {
+QUICK_TRAINING: dict[str, Training] = {
     "unrolled": {"max_steps": 600, "evaluate_every": 600},
     "unrolled-4": {"max_steps": 900, "evaluate_every": 900},
     "position": {"max_steps": 200, "evaluate_every": 50},
@@ -35,32 +37,32 @@ REGIMES: dict[str, Mapping[str, Any]] = {
 def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
     """Every learner on the same draws at every n; then each regime where something may break."""
     jobs, regimes = _jobs(quick, seed), _regimes(quick, seed)
-    rows = run_jobs("learning-efficiency", [*jobs, *regimes], {"quick": quick, "seed": seed}, folder, stage)
+    rows = run_jobs("learning-efficiency", [*jobs, *regimes], folder, stage)
     along, broken = rows[: len(jobs)], rows[len(jobs) :]
     return Finding(
-        page(curves(along, lambda row: row.job["n"]), _by_regime(broken), quick),
+        page(curves(along, lambda row: row.job.n), _by_regime(broken), quick),
         {"rows": plain(along), "regimes": plain(broken)},
     )
 
 
-def _jobs(quick: bool, seed: int) -> list[dict[str, Any]]:
+def _jobs(quick: bool, seed: int) -> list[Job]:
     if not quick:
-        return [job(who, n, seed + s) for n in SIZES for who in LEARNERS for s in range(SEEDS)]
+        return [job_of(who, n, seed + s) for n in SIZES for who in LEARNERS for s in range(SEEDS)]
     return [
-        job(who, n, seed + s, training=QUICK_TRAINING.get(who), **QUICK_SHAPE)
+        job_of(who, n, seed + s, training=QUICK_TRAINING.get(who), **QUICK_SHAPE)
         for n in QUICK_SIZES
         for who in (*QUICK_TRAINING, *ESTIMATORS)
         for s in range(1 if who in SLOW else QUICK_SEEDS)
     ]
 
 
-def _regimes(quick: bool, seed: int) -> list[dict[str, Any]]:
+def _regimes(quick: bool, seed: int) -> list[Job]:
     """Their seeds begin where those along n end, so that no job is there twice."""
     who = (*(NETWORKS[:1] if quick else NETWORKS), *ESTIMATORS)
     seeds = [seed + SEEDS + s for s in range(1 if quick else SEEDS)]
     shape = QUICK_SHAPE if quick else {}
     return [
-        job(one, **{"n": 500, **shape, **regime}, seed=s, training=QUICK_TRAINING.get(one) if quick else None)
+        job_of(one, **{"n": 500, **shape, **regime}, seed=s, training=QUICK_TRAINING.get(one) if quick else None)
         for regime in REGIMES.values()
         for one in who
         for s in seeds

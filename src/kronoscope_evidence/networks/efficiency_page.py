@@ -7,21 +7,21 @@ from collections.abc import Mapping, Sequence
 from kronoscope.report import Figure, Number, Report, Section, Table, Verdict
 
 from ..learning.curves import Curve, Ratio, best, ratio
-from ..learning.page_parts import EXPONENT, Axis, Rate, effective_table, exponent_table, figure, table
+from ..learning.page_parts import EXPONENT, Axis, Rate, effective_table, error_figure, error_table, exponent_table
 from ..learning.words import (
     TakeAway,
-    beyond,
-    how,
-    left_out,
-    matched,
-    nats,
-    on_slope,
-    ratio_number,
-    said,
+    by_outcome,
+    cost_of_training,
+    error_text,
+    exponent_text,
+    how_it_was_done,
+    is_beyond,
+    is_near,
+    learners_left_out,
     seconds_each,
-    slope_number,
     take_aways,
 )
+from ..legacy import ratio_number, slope_number
 from .regimes import Regimes, failure_map
 
 DEARER = 1.3
@@ -40,8 +40,9 @@ def page(found: Sequence[Curve], regimes: Regimes, quick: bool) -> Report:
         "Every learner gets the same draws and is trained by denoising score matching, or fitted by its formula at the "
         "smallest noise that networks see (t = 0.01). The score error is the integral of docs/theory.md, section 2, in "
         "nats: exact for scores that are linear in x, Monte Carlo for the DiT, the U-Net and the perceptron. "
-        f"{matched(found, AXIS.column)} The claim fails if the generic networks' curves meet the unrolled one's, or "
-        f"if its exponent is not −1 ± 0.1. {left_out([c.learner for c in found], seconds_each(found))}"
+        f"{cost_of_training(found, AXIS.column)} The claim fails if the generic networks' curves meet the "
+        f"unrolled one's, or "
+        f"if its exponent is not −1 ± 0.1. {learners_left_out([c.learner for c in found], seconds_each(found))}"
     )
     fewer = len({curve.learner for curve in found} - set(failures.names))
     if fewer:
@@ -65,7 +66,7 @@ def page(found: Sequence[Curve], regimes: Regimes, quick: bool) -> Report:
                 ],
             ),
             failures.section(),
-            how(told),
+            how_it_was_done(told),
         ],
         verdict=Verdict(_verdict(found, quick)),
     )
@@ -74,7 +75,7 @@ def page(found: Sequence[Curve], regimes: Regimes, quick: bool) -> Report:
 def _rival(found: Sequence[Curve], x: float) -> tuple[str, Ratio | None] | None:
     """The best network of another kind at ``x``, and its error over the unrolled one's."""
     by_name = {curve.learner: curve for curve in found}
-    others = [(c.learner, c.at(x)) for c in found if c.told.network and not c.learner.startswith("unrolled")]
+    others = [(c.learner, c.at(x)) for c in found if c.is_network and not c.learner.startswith("unrolled")]
     chosen = best(others)
     return None if chosen is None else (chosen[0], ratio(chosen[1], by_name["unrolled"].at(x)))
 
@@ -90,13 +91,13 @@ def _ahead(found: Sequence[Curve]) -> bool | None:
 
 def _subtitle(found: Sequence[Curve]) -> str:
     unrolled = next(curve for curve in found if curve.learner == "unrolled")
-    rate = said(
-        on_slope(unrolled.exponent, -1),
+    rate = by_outcome(
+        is_near(unrolled.exponent, -1),
         "The network with the shape of the solver learns at the rate of the statistics, p/(2n)",
         "The network with the shape of the solver does not learn at the rate p/(2n) here",
         "Whether the network with the shape of the solver learns at the rate p/(2n), these seeds do not settle",
     )
-    others = said(
+    others = by_outcome(
         _ahead(found),
         "; generic networks need more sequences than it at every n.",
         "; a network of another kind is ahead of it at some n.",
@@ -111,12 +112,12 @@ def _figure(found: Sequence[Curve]) -> Figure:
         "slope −1, p/(2n); how high it lies says how many parameters p the learner behaves as if it had. The dashed "
         "line is the least that any estimator of a stationary separable law can reach on average."
     )
-    return figure(found, AXIS, caption, "Score error against n for networks and estimators, with the floor.")
+    return error_figure(found, AXIS, caption, "Score error against n for networks and estimators, with the floor.")
 
 
 def _table(found: Sequence[Curve]) -> Table:
     caption = "The same in numbers. Means over few draws may lie below the floor, which is one of expectations."
-    return table(found, AXIS, caption)
+    return error_table(found, AXIS, caption)
 
 
 def _verdict(found: Sequence[Curve], quick: bool) -> list[Number]:
@@ -124,7 +125,7 @@ def _verdict(found: Sequence[Curve], quick: bool) -> list[Number]:
     unrolled, dit = by_name["unrolled"], by_name["dit"]
     middle = unrolled.points[len(unrolled.points) // 2].x
     expected = "p/(2n) is −1; within ±0.1, if the claim holds"
-    numbers = [slope_number(unrolled.exponent, "exponent of n, unrolled", expected, on_slope(unrolled.exponent, -1))]
+    numbers = [slope_number(unrolled.exponent, "exponent of n, unrolled", expected, is_near(unrolled.exponent, -1))]
     beside = ratio(unrolled.at(middle), by_name[LIMIT].at(middle))
     above = None if beside is None else beside.above(TARGET)
     holds = None if above is None else not above
@@ -165,17 +166,17 @@ def _begin_with(found: Sequence[Curve], by_name: Mapping[str, Curve], x: float) 
         return None
     other, factor = by_name[rival[0]], rival[1]
     holds = factor.above(1)
-    advice = said(
+    advice = by_outcome(
         holds,
         "For data that may be Gaussian, begin with the unrolled transformer.",
-        f"With as few sequences, prefer {other.told.label} to the unrolled transformer, even where data are Gaussian.",
-        f"Try {other.told.label} beside the unrolled transformer: these numbers do not tell them apart.",
+        f"With as few sequences, prefer {other.label} to the unrolled transformer, even where data are Gaussian.",
+        f"Try {other.label} beside the unrolled transformer: these numbers do not tell them apart.",
     )
     because = (
-        f"At n = {x:g} it errs by {nats(unrolled.at(x))}, the best network of another kind ({other.told.label}) by "
-        f"{nats(other.at(x))}, {factor} times as much."
+        f"At n = {x:g} it errs by {error_text(unrolled.at(x))}, the best network of another kind ({other.label}) by "
+        f"{error_text(other.at(x))}, {factor} times as much."
     )
-    return TakeAway(advice, because, (other if holds is False else unrolled).told.label, AXIS.head(x))
+    return TakeAway(advice, because, (other if holds is False else unrolled).label, AXIS.head(x))
 
 
 def _heads(by_name: Mapping[str, Curve], first: float, x: float) -> TakeAway | None:
@@ -183,20 +184,20 @@ def _heads(by_name: Mapping[str, Curve], first: float, x: float) -> TakeAway | N
     price = None if four is None else ratio(four.at(x), one.at(x))
     if four is None or price is None or price.upper is None:
         return None
-    advice = said(
+    advice = by_outcome(
         price.above(DEARER),
         "If separability is in doubt, take four heads, and expect to pay for it in sequences.",
         f"If separability is in doubt, take four heads: given many sequences, under {DEARER:g} times the error.",
         "If separability is in doubt, compare one head with four on held-out loss: the price is not settled here.",
     )
     because = (
-        f"Where one head would have been right, four err by {nats(four.at(x))} at n = {x:g}, one by "
-        f"{nats(one.at(x))}: {price} times as much."
+        f"Where one head would have been right, four err by {error_text(four.at(x))} at n = {x:g}, one by "
+        f"{error_text(one.at(x))}: {price} times as much."
     )
     at_first = ratio(four.at(first), one.at(first))
     if at_first is not None and first != x:
         because += f" At n = {first:g}: {at_first} times."
-    return TakeAway(advice, because, four.told.label, AXIS.head(x))
+    return TakeAway(advice, because, four.label, AXIS.head(x))
 
 
 def _budget(found: Sequence[Curve]) -> TakeAway | None:
@@ -206,16 +207,18 @@ def _budget(found: Sequence[Curve]) -> TakeAway | None:
     curve = None if rival is None else next(one for one in found if one.learner == rival[0])
     if curve is None or curve.exponent is None:
         return None
-    flat = beyond(curve.exponent, HELD_UP, below=False)
+    flat = is_beyond(curve.exponent, HELD_UP, below=False)
     if flat is None:
         return None
-    label = curve.told.label
+    label = curve.label
     return TakeAway(
         f"Before you collect more sequences for a {label}, train it longer."
         if flat
         else f"A {label} has use for more sequences even when its training is as short as here.",
         f"Of the generic networks it is nearest at n = {last:g}; from n = {curve.points[0].x:g} on its error goes from "
-        f"{nats(curve.points[0])} to {nats(curve.at(last))}, an exponent of {curve.exponent} where −1 would use them "
+        f"{error_text(curve.points[0])} to {error_text(curve.at(last))}, an exponent of "
+        f"{exponent_text(curve.exponent)} "
+        f"where −1 would use them "
         "all. What longer trainings give: reproduce time-to-quality.",
         label,
         EXPONENT,
@@ -229,19 +232,19 @@ def _no_structure(by_name: Mapping[str, Curve], x: float) -> TakeAway | None:
     if len(ranked) < 2:
         return None
     lead = ratio(ranked[1].at(x), ranked[0].at(x))
-    listed = f"At n = {x:g}: " + ", ".join(f"{c.told.label} {nats(c.at(x))}" for c in ranked) + "."
+    listed = f"At n = {x:g}: " + ", ".join(f"{c.label} {error_text(c.at(x))}" for c in ranked) + "."
     if lead is None or lead.above(1) is not True:
         advice = (
-            f"Without any structure, choose {ranked[0].told.label} or {ranked[1].told.label} by convenience when "
+            f"Without any structure, choose {ranked[0].label} or {ranked[1].label} by convenience when "
             "sequences are few: these numbers do not tell them apart."
         )
     else:
-        advice = f"Without any structure, use {ranked[0].told.label} when sequences are few."
-    return TakeAway(advice, listed, ranked[0].told.label, AXIS.head(x))
+        advice = f"Without any structure, use {ranked[0].label} when sequences are few."
+    return TakeAway(advice, listed, ranked[0].label, AXIS.head(x))
 
 
 def _refusals(found: Sequence[Curve]) -> TakeAway | None:
-    failed = [(c.told.label, one.x, one.failed[0]) for c in found for one in c.points if one.failed]
+    failed = [(c.label, one.x, one.failed[0]) for c in found for one in c.points if one.failed]
     if not failed:
         return None
     names = ", ".join(dict.fromkeys(label for label, _, _ in failed))

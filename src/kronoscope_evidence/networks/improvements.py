@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -15,24 +15,13 @@ import torch
 from kronoscope import metrics
 from kronoscope._errors import DivergenceError
 
-from ..learning import sweeps
 from ..learning.curves import Point, point
-from ..learning.learners import (
-    BUDGETS,
-    FIRST_DATA_SEED,
-    LEARNERS,
-    MAX_TIME,
-    MIN_TIME,
-    SAMPLES,
-    Row,
-    fitted,
-    job,
-    plain,
-    run_jobs,
-    truth,
-)
+from ..learning.jobs import SAMPLES, Job, Row, fitted, job_of, num_parameters, run_sweep
+from ..learning.learners import BUDGETS, LEARNERS, NetworkOptions, Training
+from ..legacy import plain
 from ..reproductions import Finding
 from ..stages import Stage
+from ..yardstick import MAX_TIME, MIN_TIME
 from . import improvements_page
 from .improvements_page import THRESHOLD
 
@@ -40,10 +29,15 @@ N = 500
 SEEDS, QUICK_SEEDS = 3, 2
 QUICK_SAMPLES = 1024
 QUICK_SHAPE: dict[str, Any] = {"frames": 16, "features": 2}
-QUICK_OPTIONS: dict[str, Any] = {"width": 48, "num_blocks": 3}
-QUICK_TRAINING: dict[str, Any] = {"max_steps": 50, "evaluate_every": 25, "held_out_draws": 256, "warmup_steps": 10}
-QUICK_TRAINING |= {"batch_size": 32}
-EMPHASIS = [0.5, 3.5]
+QUICK_OPTIONS: NetworkOptions = {"width": 48, "num_blocks": 3}
+QUICK_TRAINING: Training = {
+    "max_steps": 50,
+    "evaluate_every": 25,
+    "held_out_draws": 256,
+    "warmup_steps": 10,
+    "batch_size": 32,
+}
+EMPHASIS = (0.5, 3.5)
 
 
 @dataclass(frozen=True)
@@ -60,14 +54,14 @@ class Variant:
 
     label: str
     learner: str = "dit"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
+    options: NetworkOptions = field(default_factory=NetworkOptions)
+    training: Training = field(default_factory=Training)
     full: bool = False
 
 
-def _plain_dit(label: str, rate: float | None = None, **options: Any) -> Variant:
-    training = {} if rate is None else {"learning_rate": rate}
-    return Variant(label, options={"linear_path": False, **options}, training=training)
+def _plain_dit(label: str, rate: float | None = None, **options: Unpack[NetworkOptions]) -> Variant:
+    training: Training = {} if rate is None else {"learning_rate": rate}
+    return Variant(label, options={**options, "linear_path": False}, training=training)
 
 
 VARIANTS: dict[str, Variant] = {
@@ -184,7 +178,7 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
     # Seeds outermost: a sweep that is cut off has whole seeds of every variant.
     names = [name for name, one in VARIANTS.items() if not (quick and one.full)]
     jobs = [_job(name, seed + s, quick) for s in range(QUICK_SEEDS if quick else SEEDS) for name in names]
-    rows = run_jobs("improvements", jobs, {"quick": quick, "seed": seed}, folder, stage, measure)
+    rows = run_sweep("improvements", jobs, measure, VariantRow, folder, stage)
     found = compare(rows)
     changes = [
         {"base": one.group.base, "verdict": change.verdict, **{k: v for k, v in vars(change).items() if k != "point"}}
@@ -194,41 +188,70 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
     return Finding(improvements_page.page(found, N, quick), {"rows": plain(rows), "changes": changes})
 
 
-def _job(name: str, seed: int, quick: bool) -> sweeps.Job:
+@dataclass(frozen=True)
+class VariantJob(Job):
+    """A job of the sweep with its key in ``VARIANTS`` and the Monte Carlo samples of its score error."""
+
+    variant: str = ""
+    samples: int = SAMPLES
+
+
+@dataclass(frozen=True)
+class VariantRow(Row):
+    """A row with the held-out loss of the parameters that were kept, nats a sequence."""
+
+    job: VariantJob
+    held_out: float | None = None
+
+
+def _job(name: str, seed: int, quick: bool) -> VariantJob:
     variant = VARIANTS[name]
-    budget = QUICK_TRAINING if quick else {} if variant.full else BUDGETS[variant.learner]
-    told = job(
+    budget = QUICK_TRAINING if quick else Training() if variant.full else BUDGETS[variant.learner]
+    job = job_of(
         variant.learner,
         N,
         seed,
         training={**budget, **variant.training},
-        options={**(QUICK_OPTIONS if quick else {}), **variant.options},
+        options={**(QUICK_OPTIONS if quick else NetworkOptions()), **variant.options},
         **(QUICK_SHAPE if quick else {}),
     )
-    return {"variant": name, "samples": QUICK_SAMPLES if quick else SAMPLES, **told}
+    return VariantJob(**vars(job), variant=name, samples=QUICK_SAMPLES if quick else SAMPLES)
 
 
-def measure(told: sweeps.Job) -> sweeps.Result:
+def measure(job: VariantJob) -> VariantRow:
     """Train one variant; its held-out loss and its score error."""
-    learner, process = LEARNERS[told["learner"]], truth(told["kernel"], told["frames"], told["features"])
-    x = process.sample(told["n"], generator=torch.Generator().manual_seed(FIRST_DATA_SEED + told["seed"])).float()
+    learner, x = LEARNERS[job.learner], job.draw()
     began = time.process_time()
-    result: sweeps.Result = {"failed": None, "kl": None, "held_out": None, "floor": None}
     try:
-        model = fitted(learner, x, told)
+        model = fitted(learner, x, job)
     except DivergenceError as reason:
-        return result | {"failed": str(reason), "seconds": time.process_time() - began}
+        return VariantRow(job, failed=str(reason), seconds=time.process_time() - began)
     seconds, outcome = time.process_time() - began, model.record["training"]
-    kept = next(one for one in outcome["history"] if one["step"] == outcome["best_step"])
-    sampled = {"num_samples": told["samples"], "linear": learner.linear, "dtype": torch.float32}
-    error = metrics.score_kl(model.score, process, MIN_TIME, MAX_TIME, **sampled)
-    result |= {"kl": error.value, "standard_error": error.standard_error, "held_out": kept["held_out_loss"]}
-    return result | {"seconds": seconds} | {name: outcome[name] for name in ("weights", "steps", "best_step")}
+    kept = next(each for each in outcome["history"] if each["step"] == outcome["best_step"])
+    error = metrics.score_kl(
+        model.score,
+        job.truth(),
+        MIN_TIME,
+        MAX_TIME,
+        num_samples=job.samples,
+        linear=learner.linear,
+        dtype=torch.float32,
+    )
+    return VariantRow(
+        job,
+        kl=error.value,
+        standard_error=error.standard_error,
+        seconds=seconds,
+        parameters=num_parameters(model),
+        steps=outcome["steps"],
+        best_step=outcome["best_step"],
+        held_out=kept["held_out_loss"],
+    )
 
 
-def compare(rows: Sequence[Row]) -> list[Compared]:
+def compare(rows: Sequence[VariantRow]) -> list[Compared]:
     """Every group that was run, paired over the seeds."""
-    by_variant = {name: [row for row in rows if row.job["variant"] == name] for name in VARIANTS}
+    by_variant = {name: [row for row in rows if row.job.variant == name] for name in VARIANTS}
     return [
         Compared(
             group,
@@ -241,12 +264,12 @@ def compare(rows: Sequence[Row]) -> list[Compared]:
     ]
 
 
-def change(name: str, rows: Sequence[Row], base: Sequence[Row]) -> Change:
+def change(name: str, rows: Sequence[VariantRow], base: Sequence[VariantRow]) -> Change:
     """The rows of a variant less those of its base, seed by seed."""
-    before = {row.job["seed"]: row.result for row in base if row.kl is not None}
-    pairs = [(row.result, before[row.job["seed"]]) for row in rows if row.kl is not None and row.job["seed"] in before]
-    held_out = _mean([after["held_out"] - first["held_out"] for after, first in pairs])
-    kl = _mean([after["kl"] - first["kl"] for after, first in pairs])
+    before = {row.job.seed: row for row in base if row.kl is not None}
+    pairs = [(row, before[row.job.seed]) for row in rows if row.kl is not None and row.job.seed in before]
+    held_out = _mean([after.held_out - first.held_out for after, first in pairs])  # type: ignore[operator]
+    kl = _mean([after.kl - first.kl for after, first in pairs])  # type: ignore[operator]
     return Change(name, VARIANTS[name].label, *held_out, *kl, len(pairs), point(0.0, rows))
 
 

@@ -12,8 +12,8 @@ from kronoscope.report.numerals import decimal
 from kronoscope.report.records import Cell
 
 from ..learning.curves import Point
-from ..learning.learners import CONFIDENCE
-from ..learning.page_parts import how
+from ..learning.words import how_it_was_done
+from ..slopes import CONFIDENCE
 
 if TYPE_CHECKING:
     from .improvements import Change, Compared
@@ -32,7 +32,7 @@ def page(found: Sequence[Compared], n: int, quick: bool) -> Report:
         sections=[
             Section("What helps, and what does not", "", [_said(found), *_figures(found)]),
             *(Section(one.group.title, "", [_table(one)]) for one in found),
-            how(_how(found, quick)),
+            how_it_was_done(_how(found, quick)),
         ],
         verdict=_verdict(found),
     )
@@ -108,7 +108,7 @@ def _table(compared: Compared) -> Table:
             None,
             _own(base),
             _interval(base),
-            base.weights,
+            base.parameters,
             base.seconds,
             "base",
         ]
@@ -120,7 +120,7 @@ def _table(compared: Compared) -> Table:
             _estimate(one.kl, one.kl_error),
             _own(one.point),
             _interval(one.point),
-            one.point.weights,
+            one.point.parameters,
             one.point.seconds,
             one.verdict,
         ]

@@ -9,7 +9,8 @@ from kronoscope.report import Section, Table
 from kronoscope.report.records import Cell
 
 from ..learning.curves import Ratio, best, point, ratio
-from ..learning.learners import LEARNERS, Row
+from ..learning.jobs import Row
+from ..learning.learners import LEARNERS
 from ..learning.words import TakeAway
 
 BROKEN = 3.0
@@ -81,12 +82,12 @@ class FailureMap:
 
 def failure_map(regimes: Regimes) -> FailureMap:
     """The map of these rows."""
-    names = list(dict.fromkeys(row.job["learner"] for rows in regimes.values() for row in rows))
+    names = list(dict.fromkeys(row.job.learner for rows in regimes.values() for row in rows))
     ratios: list[list[Ratio | None]] = [[] for _ in names]
     broken: set[tuple[int, int]] = set()
     messages: list[str] = []
     for column, (regime, group) in enumerate(regimes.items()):
-        points = [point(0.0, [row for row in group if row.job["learner"] == name]) for name in names]
+        points = [point(0.0, [row for row in group if row.job.learner == name]) for name in names]
         least = best(list(zip(names, points, strict=True)))
         for i, one in enumerate(points):
             found = None if least is None else ratio(one, least[1])

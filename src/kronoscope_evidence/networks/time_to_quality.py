@@ -13,22 +13,13 @@ from kronoscope import diffusion, metrics
 from kronoscope._errors import DivergenceError
 from kronoscope._typing import DiffusionTime
 
-from ..learning import sweeps
-from ..learning.learners import (
-    FIRST_DATA_SEED,
-    LEARNERS,
-    MAX_TIME,
-    MIN_TIME,
-    fitted,
-    job,
-    measure,
-    plain,
-    run_jobs,
-    truth,
-)
+from ..learning.jobs import Job, fitted, job_of, measure, run_sweep
+from ..learning.learners import LEARNERS
+from ..legacy import plain
 from ..reproductions import Finding
 from ..stages import Stage
-from .time_to_quality_page import LOOKS, page
+from ..yardstick import MAX_TIME, MIN_TIME
+from .time_to_quality_page import LOOKS, Moment, PathRow, page
 
 N, SAMPLES = 500, 1024
 SEEDS = 5
@@ -44,24 +35,23 @@ def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> 
     steps: Mapping[str, int] = QUICK_STEPS if quick else STEPS
     shape = QUICK_SHAPE if quick else {}
     jobs = [
-        job(who, N, seed + s, training={"max_steps": most, "evaluate_every": most // LOOKS, "patience": None}, **shape)
-        for who, most in steps.items()
+        job_of(name, N, seed + s, training={"max_steps": k, "evaluate_every": k // LOOKS, "patience": None}, **shape)
+        for name, k in steps.items()
         for s in range(1 if quick else SEEDS)
     ]
-    jobs += [job(who, N, seed + s, **shape) for who in ESTIMATORS for s in range(1 if quick else SEEDS)]
-    rows = run_jobs("time-to-quality", jobs, {"quick": quick, "seed": seed}, folder, stage, measure_path)
+    jobs += [job_of(name, N, seed + s, **shape) for name in ESTIMATORS for s in range(1 if quick else SEEDS)]
+    rows = run_sweep("time-to-quality", jobs, measure_path, PathRow, folder, stage)
     return Finding(page(rows, quick, N), {"rows": plain(rows)})
 
 
-def measure_path(told: sweeps.Job) -> sweeps.Result:
-    """[seconds, nats, step] of the averaged weights at each evaluation; seconds of measuring do not count."""
-    learner = LEARNERS[told["learner"]]
+def measure_path(job: Job) -> PathRow:
+    """The path of a training, or the one moment of an estimator. Seconds of measuring do not count."""
+    learner = LEARNERS[job.learner]
     if learner.estimator:
-        found = measure(told)
-        return {"path": [] if found["kl"] is None else [[found["seconds"], found["kl"], 0]], "failed": found["failed"]}
-    process = truth(told["kernel"], told["frames"], told["features"])
-    x = process.sample(told["n"], generator=torch.Generator().manual_seed(FIRST_DATA_SEED + told["seed"])).float()
-    path: list[list[float]] = []
+        row = measure(job)
+        return PathRow(job, () if row.kl is None else (Moment(row.seconds, row.kl, 0),), row.failed)
+    process, x = job.truth(), job.draw()
+    path: list[Moment] = []
     began = measuring = 0.0
 
     def look(network: torch.nn.Module, step: int) -> None:
@@ -72,13 +62,13 @@ def measure_path(told: sweeps.Job) -> sweeps.Result:
             return diffusion.score_from_epsilon(network(y, torch.as_tensor(t).expand(len(y))), y, t)
 
         error = metrics.score_kl(score, process, MIN_TIME, MAX_TIME, num_samples=SAMPLES, linear=learner.linear)
-        path.append([now - began - measuring, error.value, step])
+        path.append(Moment(now - began - measuring, error.value, step))
         measuring += time.process_time() - now
 
     try:
-        fitted(learner, x, {**told, "training": {**told["training"], "max_steps": 1}})  # the first call is a slow one
+        fitted(learner, x, job, max_steps=1)  # the first call is a slow one
         began = time.process_time()
-        fitted(learner, x, told, on_evaluation=look)
+        fitted(learner, x, job, on_evaluation=look)
     except DivergenceError as reason:
-        return {"path": [], "failed": str(reason)}
-    return {"path": path, "failed": None}
+        return PathRow(job, (), str(reason))
+    return PathRow(job, tuple(path), None)

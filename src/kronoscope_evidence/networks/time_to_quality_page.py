@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,23 +13,43 @@ from kronoscope.report.numerals import significant
 from kronoscope.report.records import Cell
 
 from ..learning.curves import Point, Ratio, best, interval, point, ratio
-from ..learning.learners import LEARNERS, Row
-from ..learning.page_parts import Candidate, cell, front_line, front_table, span
-from ..learning.words import TakeAway, how, left_out, nats, ratio_number, said, take_aways
+from ..learning.jobs import Job, Row
+from ..learning.learners import LEARNERS
+from ..learning.page_parts import Candidate, front_line, front_table, interval_text, mean_cell
+from ..learning.words import TakeAway, by_outcome, error_text, how_it_was_done, learners_left_out, take_aways
+from ..legacy import ratio_number
 
 LOOKS = 12
 SHARES = (0.05, 0.2, 0.5, 1.0)
 AT_END, AT_BEST = "at the end", "best moment"
 
-Moment = Sequence[float]  # seconds, nats, ..
+
+@dataclass(frozen=True)
+class Moment:
+    """The score error in nats, at a train step and after as many processor seconds of training."""
+
+    seconds: float
+    kl: float
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class PathRow:
+    """A job and the moments of its training, or why there are none."""
+
+    job: Job
+    path: tuple[Moment, ...]
+    failed: str | None
+
+
 Path = Sequence[Moment]
-Runs = Mapping[str, Sequence[Row]]  # by learner, those that have a path, each with its seed
+Runs = Mapping[str, Sequence[PathRow]]  # by learner, those that have a path, each with its seed
 
 
-def page(rows: Sequence[Row], quick: bool, n: int) -> Report:
+def page(rows: Sequence[PathRow], quick: bool, n: int) -> Report:
     """Bands over seeds, budgets of seconds, the front that they leave, what to do with it."""
-    names = [name for name in LEARNERS if any(row.job["learner"] == name for row in rows)]
-    runs = {name: [r for r in rows if r.job["learner"] == name and r.result["path"]] for name in names}
+    names = [name for name in LEARNERS if any(row.job.learner == name for row in rows)]
+    runs = {name: [r for r in rows if r.job.learner == name and r.path] for name in names}
     runs = {name: several for name, several in runs.items() if several}
     bands = {name: band(several) for name, several in runs.items()}
     ends = {name: _at(several, lambda path: path[-1]) for name, several in runs.items()}
@@ -42,13 +62,13 @@ def page(rows: Sequence[Row], quick: bool, n: int) -> Report:
         f"Errors are those of the averaged weights at {LOOKS} moments of each training; the time that measuring takes "
         "does not count. Exact for scores linear in x, Monte Carlo otherwise. The claim fails if a generic network "
         "passes below the unrolled ones. Seconds depend on the machine and on what else ran, and nothing is matched: "
-        f"each run is as long as its own steps. {left_out(names, sum(nets) / max(1, len(nets)))}"
+        f"each run is as long as its own steps. {learners_left_out(names, sum(nets) / max(1, len(nets)))}"
     )
     if quick:
         told += " This quick version has small sequences, short trainings, one seed and no DiT."
     return Report(
         "What do seconds of training buy?",
-        said(
+        by_outcome(
             holds,
             "The unrolled network reaches what no generic one reaches at any moment of its training.",
             "A generic network passes below the unrolled one here.",
@@ -60,7 +80,7 @@ def page(rows: Sequence[Row], quick: bool, n: int) -> Report:
             Section("Score error against time", "", [_figure(bands, n), _summary(ends, moments), _budgets(runs)]),
             Section("The front", "", [_front(bands)]),
             Section("Every run", "", [_all(rows)]),
-            how(told),
+            how_it_was_done(told),
         ],
         verdict=Verdict(
             [
@@ -80,42 +100,42 @@ def page(rows: Sequence[Row], quick: bool, n: int) -> Report:
 
 
 def _best_moment(path: Path) -> Moment:
-    return min(path, key=lambda one: one[1])
+    return min(path, key=lambda moment: moment.kl)
 
 
-def _sum(x: float, pairs: Sequence[tuple[Row, Moment]]) -> Point:
+def _sum(x: float, pairs: Sequence[tuple[PathRow, Moment]]) -> Point:
     """(row, [seconds, nats, ..]) over seeds as a point."""
     return point(
         x,
-        [Row(r.job, {"kl": one[1], "failed": None, "floor": None, "seconds": one[0]}) for r, one in pairs],
+        [Row(row.job, kl=moment.kl, seconds=moment.seconds) for row, moment in pairs],
     )
 
 
-def _at(several: Sequence[Row], choose: Callable[[Path], Moment]) -> Point:
-    return _sum(0.0, [(row, choose(row.result["path"])) for row in several])
+def _at(several: Sequence[PathRow], choose: Callable[[Path], Moment]) -> Point:
+    return _sum(0.0, [(row, choose(row.path)) for row in several])
 
 
-def band(several: Sequence[Row]) -> list[Point]:
+def band(several: Sequence[PathRow]) -> list[Point]:
     """Mean and interval over seeds along a common grid of times, from logarithms of error linear in those of time.
 
     The grid covers the seconds that every seed has passed through; runs without any in common, or of one moment, are
     the mean of their last moments.
     """
-    paths = [(row, [one for one in row.result["path"] if one[0] > 0]) for row in several]
+    paths = [(row, [moment for moment in row.path if moment.seconds > 0]) for row in several]
     paths = [(row, path) for row, path in paths if path]
     if not paths:
         return []
-    low, high = max(path[0][0] for _, path in paths), min(path[-1][0] for _, path in paths)
+    low, high = max(path[0].seconds for _, path in paths), min(path[-1].seconds for _, path in paths)
     if low >= high:
         last = _sum(0.0, [(row, path[-1]) for row, path in paths])
         return [replace(last, x=last.seconds)]
     grid = np.geomspace(low, high, LOOKS)
     logs = [
-        np.interp(np.log(grid), [math.log(one[0]) for one in path], [math.log(one[1]) for one in path])
+        np.interp(np.log(grid), [math.log(m.seconds) for m in path], [math.log(m.kl) for m in path])
         for _, path in paths
     ]
     return [
-        _sum(float(t), [(row, (float(t), math.exp(log[i]))) for (row, _), log in zip(paths, logs, strict=True)])
+        _sum(float(t), [(row, Moment(float(t), math.exp(log[i]))) for (row, _), log in zip(paths, logs, strict=True)])
         for i, t in enumerate(grid)
     ]
 
@@ -188,7 +208,14 @@ def _summary(ends: Mapping[str, Point], moments: Mapping[str, Point]) -> Table:
     columns: list[Column | str] = ["learner", Column(AT_BEST, "nats"), Column("after", "s"), Column(AT_END, "nats")]
     columns += ["95 % interval", Column("after", "s")]
     rows: list[list[Cell]] = [
-        [LEARNERS[name].label, cell(moments[name]), moments[name].seconds, cell(end), span(end), end.seconds]
+        [
+            LEARNERS[name].label,
+            mean_cell(moments[name]),
+            moments[name].seconds,
+            mean_cell(end),
+            interval_text(end),
+            end.seconds,
+        ]
         for name, end in ends.items()
     ]
     caption = (
@@ -200,13 +227,13 @@ def _summary(ends: Mapping[str, Point], moments: Mapping[str, Point]) -> Table:
 
 def _budgets(runs: Runs) -> Table:
     """What each seed has when a budget is spent; a dash until all seeds have something."""
-    longest = max(row.result["path"][-1][0] for several in runs.values() for row in several)
+    longest = max(row.path[-1].seconds for several in runs.values() for row in several)
     budgets = [longest * share for share in SHARES]
     rows: list[list[Cell]] = []
     for name, several in runs.items():
         cells: list[Cell] = []
         for budget in budgets:
-            inside = [[one[1] for one in row.result["path"] if one[0] <= budget] for row in several]
+            inside = [[m.kl for m in row.path if m.seconds <= budget] for row in several]
             cells.append(_cell([one[-1] for one in inside]) if all(inside) else None)
         rows.append([LEARNERS[name].label, *cells])
     columns: list[Column | str] = ["learner", *(Column(f"{significant(budget, 2)} s", "nats") for budget in budgets)]
@@ -231,8 +258,9 @@ def _spend(own: tuple[str, Point] | None, rival: tuple[str, Point] | None, facto
     name, at = (own[0], AT_END) if holds else (rival[0], AT_BEST)
     return TakeAway(
         f"Among networks, give your seconds to {LEARNERS[name].label}.",
-        f"{LEARNERS[own[0]].label} is at {nats(own[1])} after {own[1].seconds:.1f} s; the best moment of any network "
-        f"of another kind ({LEARNERS[rival[0]].label}, after {rival[1].seconds:.1f} s) is at {nats(rival[1])}: "
+        f"{LEARNERS[own[0]].label} is at {error_text(own[1])} after {own[1].seconds:.1f} s; the best moment "
+        f"of any network "
+        f"of another kind ({LEARNERS[rival[0]].label}, after {rival[1].seconds:.1f} s) is at {error_text(rival[1])}: "
         f"{factor} times as much.",
         LEARNERS[name].label,
         at,
@@ -250,7 +278,8 @@ def _no_training(ends: Mapping[str, Point], own: tuple[str, Point] | None) -> Ta
     label = LEARNERS["stationary-separable"].label
     return TakeAway(
         f"If you know that the law is {label}, fit it by maximum likelihood and train nothing.",
-        f"It is at {nats(likelihood)} after {likelihood.seconds:.1f} s, {LEARNERS[own[0]].label} at {factor} times as "
+        f"It is at {error_text(likelihood)} after {likelihood.seconds:.1f} s, {LEARNERS[own[0]].label} at "
+        f"{factor} times as "
         f"much after {own[1].seconds:.1f} s.",
         label,
         AT_END,
@@ -276,24 +305,22 @@ def _stop_early(ends: Mapping[str, Point], moments: Mapping[str, Point]) -> list
     return told
 
 
-def _all(rows: Sequence[Row]) -> Table:
+def _all(rows: Sequence[PathRow]) -> Table:
     told: list[list[Cell]] = []
     for row in rows:
-        path = row.result["path"]
-        name = LEARNERS[row.job["learner"]].label
+        path = row.path
+        name = LEARNERS[row.job.learner].label
         if path:
             least = _best_moment(path)
-            told.append([name, row.job["seed"], least[1], least[0], path[-1][1], path[-1][0]])
+            told.append([name, row.job.seed, least.kl, least.seconds, path[-1].kl, path[-1].seconds])
         else:
-            told.append([name, row.job["seed"], None, None, None, None])
+            told.append([name, row.job.seed, None, None, None, None])
     columns: list[Column | str] = ["learner", "seed", Column("best", "nats"), Column("after", "s")]
     columns += [Column("last", "nats"), Column("after", "s")]
     return Table(columns, told, "The best moment and the last of every run; a dash is a failure.", note=_failures(rows))
 
 
-def _failures(rows: Sequence[Row]) -> str:
+def _failures(rows: Sequence[PathRow]) -> str:
     return " ".join(
-        f"{LEARNERS[row.job['learner']].label}, seed {row.job['seed']}: {row.result['failed']}."
-        for row in rows
-        if row.result["failed"]
+        f"{LEARNERS[row.job.learner].label}, seed {row.job.seed}: {row.failed}." for row in rows if row.failed
     )
