@@ -1,6 +1,6 @@
 """Exact linear algebra for covariances of sequences: Kronecker, Toeplitz, circulant."""
 
-from .covariance import Covariance, DenseCovariance, KroneckerCovariance
+from .covariance import Covariance, DenseCovariance, KroneckerCovariance, SpectralCovariance
 from .eigen import Eigendecomposition, eigendecomposition, symmetric
 from .extension import maximum_entropy_lags
 from .schur import toeplitz_log_det
@@ -12,6 +12,7 @@ __all__ = [
     "DenseCovariance",
     "Eigendecomposition",
     "KroneckerCovariance",
+    "SpectralCovariance",
     "Toeplitz",
     "ToeplitzKroneckerCovariance",
     "block_toeplitz",

@@ -66,7 +66,24 @@ class Covariance(ABC):
         """``n`` draws from N(0, K), (n, frames, features); draw i does not depend on n."""
 
 
-class KroneckerCovariance(Covariance):
+class SpectralCovariance(Covariance):
+    """A covariance whose eigendecomposition is at hand: one rotation serves any number of scales and noises."""
+
+    @property
+    @abstractmethod
+    def eigenvalues(self) -> Tensor:
+        """Of K, (frames, features)."""
+
+    @abstractmethod
+    def rotate(self, y: Tensor) -> Tensor:
+        """Coordinates of ``y`` in the eigenvectors, shape of ``y``."""
+
+    @abstractmethod
+    def unrotate(self, y: Tensor) -> Tensor:
+        """Inverse of :meth:`rotate`."""
+
+
+class KroneckerCovariance(SpectralCovariance):
     """K = Gamma kron Sigma from the eigendecompositions of both: every operation is two rotations and a scaling.
 
     (scale K + noise I)^-1 y = U [ (U' y V) / (scale lam_i sig_j + noise) ] V'.
@@ -82,14 +99,18 @@ class KroneckerCovariance(Covariance):
         frames, features = self._values.shape
         return frames, features
 
+    @property
+    def eigenvalues(self) -> Tensor:
+        return self._values
+
     def product(self, y: Tensor) -> Tensor:
-        return self._unrotate(self._rotate(y) * self._values)
+        return self.unrotate(self.rotate(y) * self._values)
 
     def solve(self, y: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
-        return self._unrotate(self._rotate(y) / self._noised_values(scale, noise))
+        return self.unrotate(self.rotate(y) / self._noised_values(scale, noise))
 
     def precondition(self, y: Tensor) -> Tensor:
-        return self._unrotate(self._rotate(y) / (self._values + LEAST_SHARE * self._values.max()))
+        return self.unrotate(self.rotate(y) / (self._values + LEAST_SHARE * self._values.max()))
 
     def log_det(self, scale: Tensor, noise: Tensor) -> Tensor:
         return self._noised_values(scale, noise).log().sum(dim=(-2, -1))
@@ -111,7 +132,7 @@ class KroneckerCovariance(Covariance):
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         roots = self._temporal.root_values[:, None] * self._spatial.root_values[None, :]
         white = standard_normal(n, self.shape, generator, self._values.device)
-        return self._unrotate(white * roots)
+        return self.unrotate(white * roots)
 
     def _noised_values(self, scale: Tensor, noise: Tensor) -> Tensor:
         values = scale[..., None, None] * self._values + noise[..., None, None]
@@ -121,14 +142,14 @@ class KroneckerCovariance(Covariance):
                 refuse_singular(lowest, highest, flat.shape[-1])
         return values
 
-    def _rotate(self, y: Tensor) -> Tensor:
+    def rotate(self, y: Tensor) -> Tensor:
         return self._temporal.vectors.mT @ y @ self._spatial.vectors
 
-    def _unrotate(self, y: Tensor) -> Tensor:
+    def unrotate(self, y: Tensor) -> Tensor:
         return self._temporal.vectors @ y @ self._spatial.vectors.mT
 
 
-class DenseCovariance(Covariance):
+class DenseCovariance(SpectralCovariance):
     """Any covariance of the flattened, frame-major sequence: the Kronecker case with one feature, reshaped."""
 
     def __init__(self, decomposition: Eigendecomposition, features: int) -> None:
@@ -139,6 +160,16 @@ class DenseCovariance(Covariance):
     @property
     def shape(self) -> tuple[int, int]:
         return self._shape
+
+    @property
+    def eigenvalues(self) -> Tensor:
+        return self._flat.eigenvalues.reshape(self._shape)
+
+    def rotate(self, y: Tensor) -> Tensor:
+        return self._flat.rotate(y.flatten(1).unsqueeze(-1)).reshape(y.shape)
+
+    def unrotate(self, y: Tensor) -> Tensor:
+        return self._flat.unrotate(y.flatten(1).unsqueeze(-1)).reshape(y.shape)
 
     def product(self, y: Tensor) -> Tensor:
         return self._flat.product(y.flatten(1).unsqueeze(-1)).reshape(y.shape)

@@ -15,6 +15,7 @@ from .._errors import InputError
 from .._typing import ScoreFunction
 from ..processes import (
     GaussianLaw,
+    SequenceLaw,
     SquaredError,
     affine_squared_error,
     require_score_and_law,
@@ -93,7 +94,7 @@ class ScoreKL(Tabular):
 
 def score_kl(
     score: ScoreFunction,
-    process: GaussianLaw,
+    process: SequenceLaw,
     min_time: float = 1e-2,
     max_time: float = 6.0,
     num_samples: int = 8192,
@@ -114,7 +115,7 @@ def score_kl(
 
     Args:
         score: The score to judge, called with x in ``dtype`` and t a float.
-        process: The truth; its score is computed in float64 at the very x that ``score`` saw.
+        process: The truth, Gaussian or not; its score is computed in float64 at the very x that ``score`` saw.
         min_time: t0.
         max_time: T.
         num_samples: Sequences in all, drawn independently at each node and shared evenly (rounded up). Nodes that a
@@ -141,6 +142,8 @@ def score_kl(
     if not isinstance(linear, bool):
         raise TypeError(f"linear must be True or False, got {_checks.described(linear)}")
     if linear:
+        if not isinstance(process, GaussianLaw):
+            raise TypeError(f"linear=True needs a Gaussian process, got {_checks.kind(process)}: leave linear out")
         square = _of_affine(score, process, dtype, device)
     else:
         num_nodes = len(diffusion.clock_nodes(min_time, max_time)[0])

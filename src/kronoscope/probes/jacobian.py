@@ -264,6 +264,7 @@ def jacobian(
         _checks.score("score", score)
     else:
         require_score_and_law(score, process)
+        require_law("process", process)
     _checks.floating("dtype", dtype)
     t = _checks.positive("t", t)
     count = _checks.count("num_samples", num_samples, least=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -12,7 +13,7 @@ from .._display import Displayed
 from .._errors import InputError
 from ..linalg.conditioning import condition
 from ..linalg.draws import standard_normal
-from ..linalg.eigen import Eigendecomposition
+from ..linalg.eigen import Eigendecomposition, refuse_singular
 
 CONDITION_LIMIT = 2**13
 
@@ -135,3 +136,24 @@ def observations(mean: Tensor, mask: Tensor, values: Tensor) -> tuple[Tensor, Te
     values = values.to(torch.float64)
     _checks.finite("values", torch.where(mask, values, 0.0))
     return mask, values
+
+
+def observed_log_density(mean: Tensor, covariance: Tensor, mask: Tensor, values: Tensor) -> Tensor:
+    """log N(y_o; mu_o, K_oo) of the observed entries alone, a number.
+
+    Args:
+        mean: (frames, features), float64.
+        covariance: K, dense and frame-major.
+        mask: (frames, features), bool; True = observed.
+        values: (frames, features), float64.
+
+    Raises:
+        InputError: The observed entries have a singular covariance.
+    """
+    observed = mask.flatten()
+    known = covariance[observed][:, observed]
+    factor, failed = torch.linalg.cholesky_ex(known)
+    pivots = factor.diagonal().square()
+    refuse_singular(0.0 if int(failed) else float(pivots.min()), float(known.diagonal().max()), len(known))
+    white = torch.linalg.solve_triangular(factor, (values - mean)[mask][:, None], upper=False)
+    return -0.5 * (white.square().sum() + pivots.log().sum() + len(known) * math.log(2 * math.pi))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
 from .. import _checks
-from .._display import Displayed
 from .._errors import InputError
 from .._typing import DiffusionTime
 from ..diffusion import alpha, sigma_squared
@@ -17,6 +16,7 @@ from ..linalg import Covariance
 from .conditional import CONDITION_LIMIT, ConditionalLaw, DenseConditional, observations, whole_frames
 from .coordinates import ScaledScore
 from .matheron import IteratedConditional
+from .sequence_law import SequenceLaw
 
 DENSE_LIMIT = 2**14
 MOST_ERROR = 1e-4  # relative, of a score by round-off
@@ -33,23 +33,23 @@ def require_law(name: str, value: object) -> None:
 
 
 def require_score_and_law(score: object, process: object) -> None:
-    """Refuse a pair that is no score with a Gaussian law, swapped arguments and scores of another shape by name.
+    """Refuse a pair that is no score with a law, swapped arguments and scores of another shape by name.
 
     Raises:
         TypeError: An argument is of another kind, or both are swapped.
         InputError: The score is that of a law of another shape, or of a model that scales its data and ``process`` is
             not in the model's coordinates.
     """
-    if isinstance(score, GaussianLaw) and not isinstance(process, GaussianLaw):
+    if isinstance(score, SequenceLaw) and not isinstance(process, SequenceLaw):
         raise TypeError(
-            "score and process are swapped: score must be a function of (x, t) and process a Gaussian law, "
+            "score and process are swapped: score must be a function of (x, t) and process a law, "
             f"got {_checks.kind(score)} as score and {_checks.kind(process)} as process"
         )
     _checks.score("score", score)
-    require_law("process", process)
-    assert isinstance(process, GaussianLaw)
+    if not isinstance(process, SequenceLaw):
+        raise TypeError(f"process must be a law, such as ks.GaussianSequence, got {_checks.kind(process)}")
     owner = getattr(score, "__self__", None)
-    if isinstance(owner, GaussianLaw):
+    if isinstance(owner, SequenceLaw):
         got, want = (owner.num_frames, owner.num_features), (process.num_frames, process.num_features)
         if got != want:
             raise InputError(
@@ -64,7 +64,7 @@ def require_score_and_law(score: object, process: object) -> None:
         )
 
 
-class GaussianLaw(Displayed, ABC):
+class GaussianLaw(SequenceLaw):
     """A Gaussian law N(mean, K) of sequences (frames, features), and of their noised marginals at every t.
 
     X_t | X_0 ~ N(alpha_t X_0, sigma_t^2 I) has C_t = alpha_t^2 K + sigma_t^2 I (docs/theory.md, section 2).
@@ -85,14 +85,9 @@ class GaussianLaw(Displayed, ABC):
         _checks.finite("mean", self._mean)
 
     def _facts(self) -> dict[str, object]:
-        facts: dict[str, object] = {"frames": self.num_frames, "features": self.num_features}
-        facts |= self._structure()
+        facts = super()._facts()
         facts["mean"] = "given" if bool(self._mean.any()) else "zero"
         return facts if self._num_parameters is None else {**facts, "parameters": self._num_parameters}
-
-    def _structure(self) -> dict[str, object]:
-        """Facts of the covariance. By default none."""
-        return {}
 
     @property
     @abstractmethod
@@ -141,16 +136,6 @@ class GaussianLaw(Displayed, ABC):
     def coordinates(self) -> str | None:
         """A name of the coordinates that :meth:`scaled` brought the law to; None for those of the data."""
         return self._coordinates
-
-    @property
-    def num_frames(self) -> int:
-        """N."""
-        return self._shape[0]
-
-    @property
-    def num_features(self) -> int:
-        """d."""
-        return self._shape[1]
 
     @property
     def mean(self) -> Tensor:
@@ -216,6 +201,13 @@ class GaussianLaw(Displayed, ABC):
         solved = self._operator.solve(y, scale, noise)
         self._refuse_inaccurate("score", t)
         return -solved.to(x)
+
+    def log_prob_and_score(self, x: Tensor, t: DiffusionTime) -> tuple[Tensor, Tensor]:
+        y, scale, noise = self._centred(x, t)
+        solved = self._operator.solve(y, scale, noise)
+        constant = self._operator.log_det(scale, noise) + self._mean.numel() * math.log(2 * math.pi)
+        self._refuse_inaccurate("score", t)
+        return (-0.5 * ((y * solved).sum(dim=(1, 2)) + constant)).to(x), -solved.to(x)
 
     def score_error(self, t: float) -> float:
         """Estimate of the relative root-mean-square error of :meth:`score` by round-off, under the marginal at ``t``.

@@ -12,6 +12,7 @@ from .. import diffusion
 from .._errors import InputError
 from .._typing import ScoreFunction
 from .law import GaussianLaw
+from .sequence_law import SequenceLaw
 
 # Fresh sequences beside the map: values in all, the fewest and the most sequences. Round-off is what they measure, so
 # float64 needs few.
@@ -80,7 +81,7 @@ def affine_squared_error(
 
 def sampled_squared_error(
     score: ScoreFunction,
-    law: GaussianLaw,
+    law: SequenceLaw,
     t: float,
     num: int,
     generator: torch.Generator,
