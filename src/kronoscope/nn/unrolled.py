@@ -13,8 +13,8 @@ from .._errors import InputError
 from ..diffusion.schedule import alpha, broadcast, sigma, sigma_squared
 from .position import MOST_BLOCKS
 from .records import BlockRecord, NetworkRecord
-from .unrolled_blocks import LearnedSteps, UntiedHeads, extremes
-from .unrolled_heads import FactorHeads, Heads, LagHeads, SpectralHeads, in_steps
+from .unrolled_blocks import LearnedSteps, UntiedHeads
+from .unrolled_heads import BlockHeads, FactorHeads, Heads, LagHeads, SpectralHeads, in_steps
 from .unrolled_masked import solve_masked
 from .unrolled_solve import solve_dense, solve_separable
 
@@ -26,6 +26,10 @@ Blocks = Literal["tied", "untied"]
 Steps = Literal["spectrum", "learned"]
 
 LARGEST_SIZE = 4096
+NO_COVARIANCE = (
+    'blocks must be "tied" for a covariance, got "untied": blocks whose heads differ multiply by no common K, so the '
+    "network is affine in x but solves with no C_t; a fitted model reads a law off its score, by law()"
+)
 _LAW_TIME = 1e-2
 _LAW_ROUNDS = 500
 
@@ -142,7 +146,7 @@ class UnrolledTransformer(nn.Module):
             what = "num_frames" if self._one_product else "num_frames * num_features of several heads"
             raise InputError(f"{what} must be at most {LARGEST_SIZE}, got {size}")
         start = _heads(self.num_frames, self.num_features, heads, positions, values, times)
-        self.heads = start if blocks == "tied" else UntiedHeads(start, self.num_blocks)
+        self.heads: BlockHeads = start if blocks == "tied" else UntiedHeads(start, self.num_blocks)
         self.steps = None if steps == "spectrum" else LearnedSteps(self.num_blocks)
         shape = {"zero": None, "feature": (num_features,), "free": (num_frames, num_features)}[mean]
         self.mean = None if shape is None else nn.Parameter(torch.zeros(shape))
@@ -155,14 +159,14 @@ class UnrolledTransformer(nn.Module):
         if self.gradients == "unrolled":
             solved = self._iterate(y, scale, noise, mask)[-1]
         elif mask is not None:
-            dense = None if self.is_separable else self.heads.covariance()
-            weights, values = self.heads.weights_and_values()
+            dense = None if self.is_separable else self.covariance()
+            weights, values = self.tied_heads.weights_and_values()
             solved = solve_masked(y, mask, weights[0], values[0], scale.to(y), noise.to(y), dense)
         elif self.is_separable:
-            weights, values = self.heads.weights_and_values()
+            weights, values = self.tied_heads.weights_and_values()
             solved = solve_separable(y, weights[0], values[0], scale.to(y), noise.to(y))
         else:
-            solved = solve_dense(y, self.heads.covariance(), scale.to(y), noise.to(y))
+            solved = solve_dense(y, self.covariance(), scale.to(y), noise.to(y))
         return broadcast(noise.sqrt(), y) * solved
 
     def record(self, x: Tensor, t: Tensor) -> NetworkRecord:
@@ -174,7 +178,7 @@ class UnrolledTransformer(nn.Module):
         """
         y, scale, noise = self._centred(x, t)
         iterates = self._iterate(y, scale, noise)
-        weights = self._weights(y)
+        weights = [each.to(y)[None] for each in self.heads.recorded_weights(self.num_blocks)]
         steps = iterates.diff(dim=0)
         blocks = tuple(
             BlockRecord(None, attention, torch.cat([iterate, step], dim=-1))
@@ -188,7 +192,18 @@ class UnrolledTransformer(nn.Module):
         Raises:
             InputError: Blocks are untied, and have no K in common.
         """
-        return self.heads.covariance()
+        return self.tied_heads.covariance()
+
+    @property
+    def tied_heads(self) -> Heads:
+        """The heads that all blocks share.
+
+        Raises:
+            InputError: Blocks are untied.
+        """
+        if not isinstance(self.heads, Heads):
+            raise InputError(NO_COVARIANCE)
+        return self.heads
 
     @classmethod
     def from_law(cls, law: Law, **options: Any) -> UnrolledTransformer:
@@ -213,10 +228,9 @@ class UnrolledTransformer(nn.Module):
             raise InputError('mean must be "free" for a law whose mean is not zero, got "zero"')
         if network.mean is not None:
             network.mean.data.copy_(mean.mean(dim=0) if network.mean.ndim == 1 else mean)
-        start = network.heads.each()[0] if isinstance(network.heads, UntiedHeads) else network.heads
+        start = network.heads.start()
         _match(start, law.covariance().detach().to("cpu", torch.float64))
-        if isinstance(network.heads, UntiedHeads):
-            network.heads.restart(start)
+        network.heads.restart(start)
         return network
 
     def _centred(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -227,7 +241,7 @@ class UnrolledTransformer(nn.Module):
 
     def _iterate(self, y: Tensor, scale: Tensor, noise: Tensor, mask: Tensor | None = None) -> Tensor:
         """The iterates s_0 .. s_K of the blocks, (K + 1, batch, frames, features)."""
-        low, high = extremes(self.heads, self._one_product)
+        low, high = self.heads.extremes(self._one_product)
         table = iterations.chebyshev(scale * low + noise, scale * high + noise, self.num_blocks)
         if self.steps is not None:
             table = self.steps(table, noise.log() - scale.log())
@@ -238,19 +252,17 @@ class UnrolledTransformer(nn.Module):
         there = mask.to(y)
         return iterations.run(table, lambda s: there * (shrink * attention(s) + level * s), y * there, record=True)
 
-    def _weights(self, like: Tensor) -> list[Tensor]:
-        """Attention weights of each block, (1, heads, N, N)."""
-        if not isinstance(self.heads, UntiedHeads):
-            return [self.heads.weights_and_values()[0].to(like)[None]] * self.num_blocks
-        each = [heads.weights_and_values()[0].to(like)[None] for heads in self.heads.each()]
-        return [torch.zeros_like(each[0]), *each]
-
     def _attention(self, like: Tensor) -> Callable[[Tensor], Tensor]:
         """s -> K s; of untied blocks the call number k is the product of block k with its own K."""
-        if not isinstance(self.heads, UntiedHeads):
-            return _product(self.heads, like)
-        each = iter([_product(heads, like) for heads in self.heads.each()])
-        return lambda s: next(each)(s)
+        heads, products = iter(self.heads.each()), dict[int, Callable[[Tensor], Tensor]]()
+
+        def product(s: Tensor) -> Tensor:
+            block = next(heads)
+            if id(block) not in products:
+                products[id(block)] = _product(block, like)
+            return products[id(block)](s)
+
+        return product
 
 
 def _product(heads: Heads, like: Tensor) -> Callable[[Tensor], Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -10,18 +11,13 @@ from torch import Tensor, nn
 
 from .. import iterations
 from .._errors import InputError
-from .unrolled_heads import Heads
+from .unrolled_heads import BlockHeads, Heads
 
 # Nodes of the clock between which learnt coefficients are interpolated: t from 1e-3 to beyond 8, as TimeFeatures.
 LOWEST_CLOCK, HIGHEST_CLOCK, NUM_NODES = -7.0, 9.0, 9
 
-NO_COVARIANCE = (
-    'blocks must be "tied" for a covariance, got "untied": blocks whose heads differ multiply by no common K, so the '
-    "network is affine in x but solves with no C_t; a fitted model reads a law off its score, by law()"
-)
 
-
-class UntiedHeads(Heads):
+class UntiedHeads(BlockHeads):
     """Heads of each block's own, all with the same weights at the start.
 
     The first block sees s = 0 and has no heads, so there are num_blocks - 1.
@@ -40,13 +36,23 @@ class UntiedHeads(Heads):
             raise InputError(f'num_blocks must be at least 2 with blocks="untied", got {num_blocks}')
         self.blocks = nn.ModuleList(copy.deepcopy(start) for _ in range(num_blocks - 1))
 
-    def each(self) -> list[Heads]:
-        """The heads of blocks 1 .. K-1, counted from 0."""
+    def each(self) -> Iterable[Heads]:
+        """The heads of blocks 1 .. K-1."""
         return [cast(Heads, block) for block in self.blocks]
 
-    def weights_and_values(self) -> tuple[Tensor, Tensor]:
-        """Refused: each block has its own, ``each()[k].weights_and_values()``."""
-        raise InputError(NO_COVARIANCE)
+    def recorded_weights(self, num_blocks: int) -> list[Tensor]:
+        """Each block's own; zeros in the first, which has none."""
+        weights = [block.weights_and_values()[0] for block in self.each()]
+        return [torch.zeros_like(weights[0]), *weights]
+
+    def extremes(self, separable: bool) -> tuple[Tensor, Tensor]:
+        """Over the K of all blocks."""
+        low, high = zip(*(block.extremes(separable) for block in self.each()), strict=True)
+        return torch.stack(low).amin(), torch.stack(high).amax()
+
+    def start(self) -> Heads:
+        """The heads of block 1."""
+        return cast(Heads, self.blocks[0])
 
     def restart(self, start: Heads) -> None:
         """Every block's weights become those of ``start``."""
@@ -83,16 +89,3 @@ class LearnedSteps(nn.Module):
         step = table.step * (hats @ self.log_step.double().mT).exp()
         more = nn.functional.pad(hats @ self.momentum.double().mT, (1, 0))
         return iterations.Recurrence("learned", step, table.momentum + more)
-
-
-def extremes(heads: Heads, separable: bool) -> tuple[Tensor, Tensor]:
-    """Smallest and largest eigenvalue of K; of the K of all blocks, where each has its own."""
-    if isinstance(heads, UntiedHeads):
-        low, high = zip(*(extremes(block, separable) for block in heads.each()), strict=True)
-        return torch.stack(low).amin(), torch.stack(high).amax()
-    if not separable:
-        spectrum = torch.linalg.eigvalsh(heads.covariance())
-        return spectrum[0].clamp_min(0), spectrum[-1]
-    weights, values = heads.weights_and_values()
-    temporal, spatial = torch.linalg.eigvalsh(weights[0]), torch.linalg.eigvalsh(values[0])
-    return (temporal[0] * spatial[0]).clamp_min(0), temporal[-1] * spatial[-1]

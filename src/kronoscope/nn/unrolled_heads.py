@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +33,36 @@ _DEVIATION_GAIN, _DEVIATIONS = 0.3, 65
 _SHRINKAGE = 0.05
 
 
-class Heads(nn.Module, ABC):
-    """Attention weights and value matrices, and the covariance that they add up to."""
+class BlockHeads(nn.Module, ABC):
+    """What the blocks of an unrolled transformer attend with: heads that all share, or heads of each block's own."""
+
+    @abstractmethod
+    def each(self) -> Iterable[Heads]:
+        """The heads of blocks 1, 2, ..; the first block sees s = 0 and attends to nothing."""
+
+    @abstractmethod
+    def recorded_weights(self, num_blocks: int) -> list[Tensor]:
+        """Attention weights of every block for a record, (heads, frames, frames)."""
+
+    @abstractmethod
+    def extremes(self, separable: bool) -> tuple[Tensor, Tensor]:
+        """Smallest and largest eigenvalue of K; of the K of all blocks, where each has its own.
+
+        Args:
+            separable: Whether each K is one Kronecker product.
+        """
+
+    @abstractmethod
+    def start(self) -> Heads:
+        """The heads from which :meth:`restart` can start every block."""
+
+    @abstractmethod
+    def restart(self, start: Heads) -> None:
+        """Every block's weights become those of ``start``."""
+
+
+class Heads(BlockHeads):
+    """Attention weights and value matrices, and the covariance that they add up to; all blocks share them."""
 
     @abstractmethod
     def weights_and_values(self) -> tuple[Tensor, Tensor]:
@@ -52,6 +82,31 @@ class Heads(nn.Module, ABC):
         weights, values = self.weights_and_values()
         size = weights.shape[-1] * values.shape[-1]
         return torch.einsum("mij,mab->iajb", weights, values).reshape(size, size)
+
+    def each(self) -> Iterable[Heads]:
+        """These heads again and again."""
+        return repeat(self)
+
+    def recorded_weights(self, num_blocks: int) -> list[Tensor]:
+        """The same in each block."""
+        return [self.weights_and_values()[0]] * num_blocks
+
+    def extremes(self, separable: bool) -> tuple[Tensor, Tensor]:
+        """Smallest and largest eigenvalue of K."""
+        if not separable:
+            spectrum = torch.linalg.eigvalsh(self.covariance())
+            return spectrum[0].clamp_min(0), spectrum[-1]
+        weights, values = self.weights_and_values()
+        temporal, spatial = torch.linalg.eigvalsh(weights[0]), torch.linalg.eigvalsh(values[0])
+        return (temporal[0] * spatial[0]).clamp_min(0), temporal[-1] * spatial[-1]
+
+    def start(self) -> Heads:
+        """These heads."""
+        return self
+
+    def restart(self, start: Heads) -> None:
+        """Take over the weights of ``start``."""
+        self.load_state_dict(start.state_dict())
 
 
 class SpectralHeads(Heads):

@@ -63,7 +63,7 @@ def circuits(network: nn.Module, block: int = 0) -> Circuits:
     number = _checks.count("block", block, least=0)
     with torch.no_grad():
         if isinstance(network, UnrolledTransformer):
-            weights, values = network.heads.weights_and_values()
+            weights, values = network.tied_heads.weights_and_values()
             return Circuits(weights.detach().double(), values.detach().double())
         if isinstance(network, PositionTransformer):
             return _of_position(network, number)

@@ -93,7 +93,7 @@ def _probes(name: str, net: nn.Module, inputs: Mapping[float, Tensor]) -> list[t
 def _probes_at(name: str, net: nn.Module, x: Tensor, t: float) -> list[tuple[str, probes.AttentionProbe]]:
     """An unrolled network's blocks are tied, so its heads are probed once."""
     if isinstance(net, UnrolledTransformer):
-        return [(name, probes.attention(net, x, t, maps=lambda x, t: [net.heads.weights_and_values()[0][None]]))]
+        return [(name, probes.attention(net, x, t, maps=lambda x, t: [net.tied_heads.weights_and_values()[0][None]]))]
     if isinstance(net, DiT):
         assert isinstance(net.linear, nn.Module)
         return [("dit linear", probes.attention(net.linear, x, t)), ("dit softmax", probes.attention(net, x, t))]
