@@ -29,6 +29,7 @@ NAMES = (
     "forgeries",
     "fuzz",
     "kills",
+    "theory",
 )
 COLUMNS = ("name", "value", "unit", "baseline", "ratio", "floor", "note")
 

@@ -17,6 +17,7 @@ from statsmodels.tsa.arima_process import arma_acovf
 import kronoscope.kernels as kernels
 from kronoscope.kernels import (
     Cauchy,
+    CircularPowerExponential,
     Constant,
     Cosine,
     FractionalGaussianNoise,
@@ -46,6 +47,7 @@ CASES = [
     *[FractionalGaussianNoise(hurst) for hurst in (0.2, 0.5, 0.8, 0.98)],
     FractionalGaussianNoise(0.7, step=2.5),
     Periodic(0.8, 24.0),
+    *[CircularPowerExponential(3.0, nu, 31.0) for nu in (0.7, 1.0, 2.0)],
     Cosine(7.0),
     *[Wendland(6.0, k) for k in (0, 1, 2)],
     White(),
@@ -230,6 +232,15 @@ def test_fractional_gaussian_noise_is_the_increment_of_fractional_brownian_motio
             expected = motion(h + 1, one) - motion(h + 1, zero) - motion(h, one) + motion(h, zero)
         value = float(FractionalGaussianNoise(hurst, step=2.5).at_lag(2.5 * x))
         assert value == pytest.approx(float(expected), rel=1e-11, abs=1e-15), x
+
+
+def test_the_circular_kernel_is_that_of_chords_between_points_on_a_circle():
+    period, angles = 31.0, torch.arange(16, dtype=torch.float64) * (2 * math.pi / 31.0)
+    points = period / (2 * math.pi) * torch.stack([angles.sin(), angles.cos()], dim=1)
+    chords = (points[:, None] - points[None]).norm(dim=-1)
+    for nu in (0.7, 1.0, 2.0):
+        gamma = CircularPowerExponential(3.0, nu, period).covariance(torch.arange(16, dtype=torch.float64))
+        torch.testing.assert_close(gamma, torch.exp(-((chords / 3.0) ** nu)), rtol=1e-12, atol=1e-14)
 
 
 def test_far_lags_keep_their_phase():

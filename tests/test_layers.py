@@ -24,7 +24,7 @@ LAYERS = [
     {"linalg", "kernels", "diffusion", "iterations", "report"},
     {"processes", "nn"},
     {"compiler", "estimators", "sampling", "training", "metrics", "data", "video"},
-    {"models", "probes"},
+    {"models", "probes", "theory"},
     {"auditing"},
     {"pages"},
     {"cli"},

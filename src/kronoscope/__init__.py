@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         processes,
         report,
         sampling,
+        theory,
         training,
         video,
     )
@@ -55,6 +56,7 @@ _SUBMODULES = (
     "processes",
     "report",
     "sampling",
+    "theory",
     "training",
     "video",
 )
@@ -96,6 +98,7 @@ __all__ = [
     "report",
     "sampling",
     "score_from",
+    "theory",
     "training",
     "video",
 ]

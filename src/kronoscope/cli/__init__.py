@@ -44,11 +44,11 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _outcome(arguments: list[str] | None) -> int:
-    from . import auditing, compiling, forecasting, reproducing
+    from . import auditing, compiling, forecasting, reproducing, theory
     from .app import app
 
     assert (
-        app is auditing.app is compiling.app is forecasting.app is reproducing.app
+        app is auditing.app is compiling.app is forecasting.app is reproducing.app is theory.app
     )  # importing them registered their commands
     _files.written.clear()
     outcome = app(arguments, standalone_mode=False)

@@ -14,7 +14,7 @@ from .progress import say
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["app", "compile_process", "verify"]
+__all__ = ["app", "compile_process", "square_matrix", "verify"]
 PROCESS, NETWORK = "Process", "Network"
 WORTH_SAYING = 20.0  # seconds
 
@@ -65,7 +65,7 @@ def compile_process(
     if spatial is not None and features is not None:
         raise InputError("--spatial says how many features there are: leave out --features")
     _say_minutes("decomposing the covariances", compiler.check_matrices(frames, features or 1), quiet)
-    sigma = torch.eye(features or 1, dtype=torch.float64) if spatial is None else _matrix(spatial)
+    sigma = torch.eye(features or 1, dtype=torch.float64) if spatial is None else square_matrix(spatial)
     process = processes.GaussianSequence(kernels.parse(kernel), sigma, times=frames)
     compiled = compiler.compile_score(
         process,
@@ -122,8 +122,12 @@ def _say_minutes(what: str, seconds: float, quiet: bool) -> None:
         say(f"{what} takes about {max(1, round(seconds / 60))} min", quiet)
 
 
-def _matrix(path: Path) -> Tensor:
-    """A square matrix of real numbers from a file."""
+def square_matrix(path: Path) -> Tensor:
+    """A square matrix of real numbers from a file.
+
+    Raises:
+        InputError: There is none in it.
+    """
     import numpy as np
     import torch
 

@@ -63,6 +63,12 @@ RANGES: dict[str, Range] = {
     "steps": COUNT,
     "draws": COUNT,
     "jobs": Range(1, 1024),
+    "lengthscale": Range(0, 10**9, is_open=True),
+    "exponent": Range(0.01, 2),
+    "period": Range(0, 10**9, is_open=True),
+    "diffusion_time": Range(0, 8, is_open=True),
+    "lags": COUNT,
+    "iterations": COUNT,
 }
 
 

@@ -48,7 +48,8 @@ def compile_score(
     """Write the weights of a ReLU transformer that computes the score of ``process``, and prove how well.
 
     The network unrolls an iterative solver of C_t s = -(x - alpha_t mu) (docs/theory.md, sections 3 and 4): attention
-    weights hold Gamma, value matrices Sigma, each block is one iteration, in the style of [F].
+    weights hold Gamma, value matrices Sigma, each block is one iteration, as in Theorem 1 of [F]
+    (docs/paper.md).
 
     Args:
         process: Any Gaussian law: stationary separable, irregular, a Kronecker sum, block-Toeplitz, dense.

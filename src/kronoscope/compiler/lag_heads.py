@@ -8,7 +8,7 @@ the targets, for the piecewise linear f whose values at the knots are the matric
                integers a second difference, 2J + 3 knots for lags up to J.
     trapezoid  the same logits, four hinges around every signed lag m:
                2 [ReLU(r + 3/4) - ReLU(r + 1/4) - ReLU(r - 1/4) + ReLU(r - 3/4)], r = lag - m, is 1 at r = 0 and 0 at
-               all other integers: heads that are local in the lag, in the style of [F], 4 (2J + 1) of them.
+               all other integers: heads that are local in the lag, as in [F], 4 (2J + 1) of them.
     arc        e_i on an arc shorter than half a circle, so that e_i . e_j = cos(angle |lag|) falls with |lag|; the
                hinge ReLU(e_i . e_j - cos(angle (k + 1))) is 0 from lag k + 1 on. Lags 0..J make a triangular system: J
                + 1 heads. Its knots lie as close as angle^2, which costs digits (docs/theory.md, section 3).

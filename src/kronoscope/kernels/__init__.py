@@ -5,11 +5,12 @@ from .compact import Wendland, White
 from .exponential import PowerExponential
 from .expression import parse
 from .matern import Matern
-from .periodic import Constant, Cosine, Periodic
+from .periodic import CircularPowerExponential, Constant, Cosine, Periodic
 from .polynomial import Cauchy, FractionalGaussianNoise, RationalQuadratic
 
 __all__ = [
     "Cauchy",
+    "CircularPowerExponential",
     "Constant",
     "Cosine",
     "Decay",

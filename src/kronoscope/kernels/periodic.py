@@ -1,4 +1,4 @@
-"""Kernels that never forget: periodic, cosine and constant."""
+"""Kernels that never forget: periodic, circular, cosine and constant."""
 
 from __future__ import annotations
 
@@ -49,6 +49,49 @@ class Periodic(StationaryKernel):
     def of_distance(self, distance: Tensor) -> Tensor:
         sine = torch.sin(_phase(distance, self.period) / 2)
         return torch.exp(-2 * (sine / self.lengthscale) ** 2)
+
+
+@dataclass(frozen=True, repr=False)
+class CircularPowerExponential(StationaryKernel):
+    """k(h) = exp(-(chord(h) / lengthscale)^exponent), chord(h) = (period / pi) |sin(pi h / period)|. Never decays.
+
+    The powered exponential of the straight-line distance between points on a circle of circumference ``period``.
+    Lags far below the period have chord(h) close to |h|; the largest chord is that of half a period.
+
+    Args:
+        lengthscale: In the units of ``times``; greater than 0.
+        exponent: nu, greater than 0 and at most 2 (Schoenberg 1938).
+        period: In the units of ``times``; greater than 0.
+
+    Raises:
+        InputError: If an argument is out of its range.
+
+    Source: Fu et al., "Diffusion Transformer Captures Spatial-Temporal Dependencies", ICLR 2025, arXiv:2407.16134, the
+    example after Assumption 1, with radius period / (2 pi) and ell = lengthscale^exponent.
+
+    Example:
+        >>> kernel = CircularPowerExponential(lengthscale=1.0, exponent=1.0, period=math.pi)
+        >>> round(-math.log(float(kernel.at_lag(math.pi / 2))), 12)
+        1.0
+    """
+
+    lengthscale: float
+    exponent: float
+    period: float
+
+    def __post_init__(self) -> None:
+        _checks.positive("lengthscale", self.lengthscale)
+        _checks.positive("period", self.period)
+        if not 0 < _checks.real("exponent", self.exponent) <= 2:
+            raise _checks.InputError(f"exponent must be greater than 0 and at most 2, got {self.exponent:g}")
+
+    @property
+    def decay(self) -> Decay:
+        return Decay("none", f"periodic with period {self.period:g}")
+
+    def of_distance(self, distance: Tensor) -> Tensor:
+        chord = self.period / math.pi * torch.sin(_phase(distance, self.period) / 2).abs()
+        return torch.exp(-((chord / self.lengthscale) ** self.exponent))
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,6 +5,7 @@ from .gaussian import bures_wasserstein, gaussian_kl, total_variation_bound
 from .published import PUBLISHED, TRAINED, PublishedMetric, published_metrics
 from .samples import EnergyDistance, energy_distance
 from .score_error import ErrorByTime, ScoreKL, score_kl
+from .total_variation import TotalVariation, total_variation
 
 __all__ = [
     "PUBLISHED",
@@ -14,6 +15,7 @@ __all__ = [
     "ErrorByTime",
     "PublishedMetric",
     "ScoreKL",
+    "TotalVariation",
     "bures_wasserstein",
     "correlation_band",
     "energy_distance",
@@ -21,5 +23,6 @@ __all__ = [
     "lagged_correlation",
     "published_metrics",
     "score_kl",
+    "total_variation",
     "total_variation_bound",
 ]

@@ -37,10 +37,10 @@ STEEP = 1.7
 CLAIMS = {"unrolled": True, "separable": True, "sample-covariance": False}  # whether the exponent is below STEEP
 AXIS = Axis("features d", "d = ")
 RATE = Rate(
-    "at most 2",
-    "Expected, for networks: a bound in the style of Fu et al. (docs/theory.md, section 3), size of the class over n, "
-    "whose width grows like d and whose weights like its square, heads and blocks fixed, logarithms dropped; it "
-    "assumes that Σ stays as well conditioned, and bounds from above. For estimators: p/(2n), fitted to their numbers "
+    "at most 3",
+    "Expected, for networks: Theorem 2 of Fu et al. (docs/paper.md) bounds TV² by a multiple of ℓ^(1/ν) κ² N d³/n, and "
+    "TV² is KL/π for nearby laws: the power 3 where Σ stays as well conditioned, logarithms dropped. For "
+    "estimators: p/(2n), fitted to their numbers "
     "of parameters over the same d, where those are known.",
 )
 

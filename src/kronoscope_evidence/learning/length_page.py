@@ -29,10 +29,10 @@ MILLI = 1000.0
 UNIT = "millinats a frame"
 AXIS = Axis("frames N", "N = ", UNIT)
 RATE = Rate(
-    "−1.00",
-    "Expected, for networks: a rate in the style of Fu et al. (docs/theory.md, section 3), size of the class over n, "
-    "whose heads, blocks and width do not grow with N but for logarithms: 0 for a sequence, −1 for a frame; it assumes "
-    "positions as given and N far above the lengthscale. For estimators: p/(2n) for a frame, fitted to their numbers "
+    "at most 0",
+    "Expected, for networks: Theorem 2 of Fu et al. (docs/paper.md) bounds TV² by a multiple of ℓ^(1/ν) κ² N d³/n, and "
+    "TV² is KL/π for nearby laws: the power 1 for a sequence and 0 for a frame where κ is bounded, logarithms "
+    "dropped. For estimators: p/(2n) for a frame, fitted to their numbers "
     "of parameters over the same N, where those are known.",
     shift=-1.0,
 )

@@ -22,7 +22,7 @@ class Rate:
     """The exponents that are expected.
 
     Attributes:
-        networks: That of networks, as text.
+        networks: That which Theorem 2 of Fu et al. allows networks, as text.
         note: Where it comes from and what it assumes.
         sizes: Whether estimators' exponents are those of their numbers of parameters; else they are the networks'.
         shift: Added to exponents of numbers of parameters: -1 where errors are per frame and the axis is frames.
