@@ -1,4 +1,4 @@
-"""Learning by mode, and DiT against U-Net: on curves and rows whose answer is known, and each page small."""
+"""Learning by mode: on curves whose answer is known, and the page small."""
 
 import math
 
@@ -10,8 +10,7 @@ import torch
 from kronoscope import diffusion
 from kronoscope.report import render
 from kronoscope_evidence.inside import dynamics
-from kronoscope_evidence.learning.jobs import job_of, truth
-from kronoscope_evidence.networks import dit_unet
+from kronoscope_evidence.learning.jobs import truth
 from kronoscope_evidence.stages import quiet
 
 PROCESS = truth("PowerExponential(8.0)", 8, 2)
@@ -78,65 +77,9 @@ def test_a_mode_counts_from_where_it_stays_learnt_and_last_where_it_never_is():
     assert found.reached.tolist() == [True, True, False]
 
 
-def rows(differences):
-    """A sweep whose U-Net is worse than each DiT by these nats, one a seed; only the exponential kernel."""
-    law = truth(dit_unet.KERNELS["exponential"], 32, 4)
-    gamma = law.temporal_covariance[0, : dit_unet.MAX_LAG + 1].tolist()
-    made = []
-    for seed, extra in enumerate(differences):
-        for who, budget in dit_unet.ENTRANTS:
-            job = job_of(who, 1000, seed, kernel=law_text(), training=dit_unet.BUDGETS[budget])
-            kl = 1.0 + seed + (extra if who == "unet" else 0.0)
-            sizes = {"steps": 1, "seconds": 1.0, "parameters": 9, "operations": 2e9}
-            made.append(dit_unet.GammaRow(job, kl, gamma=tuple(gamma), gap=0.0, **sizes))
-    return made
-
-
-def law_text():
-    return dit_unet.KERNELS["exponential"]
-
-
-def test_differences_are_paired_over_seeds_and_agree_with_scipy():
-    extra = [0.3, 0.5, 0.4, 0.6, 0.2]
-    result = dit_unet.compare(rows(extra), 1000, dit_unet.BUDGETS)
-    interval = scipy.stats.ttest_1samp(extra, 0.0).confidence_interval(0.95)
-    for one in result.differences:
-        assert one.value == pytest.approx(0.4)
-        assert (one.lower, one.upper) == (pytest.approx(interval.low), pytest.approx(interval.high))
-        assert one.told == "DiT"
-    assert {one.told for one in dit_unet.compare(rows([-0.3, -0.5]), 1000, dit_unet.BUDGETS).differences} == {
-        "undecided"
-    }
-    assert {one.told for one in dit_unet.compare(rows([0.3]), 1000, dit_unet.BUDGETS).differences} == {
-        "one seed: undecided"
-    }
-
-
-def test_a_training_that_failed_is_left_out_of_the_pairs():
-    made = rows([0.3, 0.5, 0.4])
-    made[2] = dit_unet.GammaRow(made[2].job, failed="diverged")  # unet, steps, seed 0
-    result = dit_unet.compare(made, 1000, dit_unet.BUDGETS)
-    by_steps = [one for one in result.differences if one.budget == "same steps"]
-    assert [one.seeds for one in by_steps] == [2, 2]
-    assert all(one.value == pytest.approx(0.45) for one in by_steps)
-    assert "U-Net" in render(dit_unet.dit_unet_page.page(result, False))
-
-
 def test_dynamics_in_its_smallest_form(monkeypatch):
     monkeypatch.setattr(dynamics, "QUICK_N", 40)
     monkeypatch.setattr(dynamics, "QUICK_TRAINING", {"max_steps": 4, "evaluate_every": 2, "held_out_draws": 16})
     finding = dynamics.run(quick=True, seed=0, stage=quiet)
     assert finding.results["looks"] == [0, 2, 4]
     assert "learnt first" in render(finding.page)
-
-
-def test_unet_in_its_smallest_form(monkeypatch):
-    few = {"max_steps": 2, "evaluate_every": 2, "held_out_draws": 16}
-    monkeypatch.setattr(dit_unet, "QUICK_BUDGETS", {"same steps": few, "same seconds": {**few, "max_seconds": 5.0}})
-    monkeypatch.setattr(dit_unet, "QUICK_KERNELS", ("exponential",))
-    monkeypatch.setattr(dit_unet, "QUICK_N", 40)
-    monkeypatch.setattr(dit_unet, "READ_AT", 2)
-    monkeypatch.setattr(dit_unet, "SAMPLES", 128)
-    finding = dit_unet.run(quick=True, seed=0, stage=quiet)
-    assert {row["job"]["learner"] for row in finding.results["rows"]} == {"dit", "dit-plain", "unet"}
-    assert all(one["nearer"] == "one seed: undecided" for one in finding.results["differences"])

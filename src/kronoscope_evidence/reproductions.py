@@ -56,12 +56,6 @@ class Reproduction:
 
 REPRODUCTIONS: dict[str, Reproduction] = {
     "dynamics": Reproduction("inside.dynamics", "Modes of larger variance are learnt first.", (8, 1), True),
-    "unet": Reproduction(
-        "networks.dit_unet",
-        "Whether a DiT or a U-Net is nearer the true dependence in time, in nats.",
-        (47, 2),
-        True,
-    ),
     "learning-efficiency": Reproduction(
         "networks.efficiency",
         "A network shaped like the solver learns at p/(2n); others do not.",
@@ -96,12 +90,6 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         "networks.time_to_quality",
         "What seconds of training buy, network by network.",
         (25, 1),
-        True,
-    ),
-    "improvements": Reproduction(
-        "networks.improvements",
-        "What brings a generic transformer nearer the truth, one change at a time.",
-        (34, 2.5),
         True,
     ),
 }

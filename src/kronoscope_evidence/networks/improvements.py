@@ -1,4 +1,4 @@
-"""``kronoscope reproduce improvements``: what brings a generic transformer nearer the truth, one change at a time."""
+"""``kronoscope reproduce improvements``: which single changes bring a generic transformer nearer the truth."""
 
 from __future__ import annotations
 
@@ -6,38 +6,18 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Unpack
+from statistics import fmean, stdev
 
-import numpy as np
 import torch
 
 from kronoscope import metrics
 from kronoscope._errors import DivergenceError
 
-from ..learning.curves import Point, point
-from ..learning.jobs import SAMPLES, Job, Row, fitted, job_of, num_parameters, run_sweep
+from ..learning.jobs import SAMPLES, fitted, num_parameters, run_sweep
 from ..learning.learners import BUDGETS, LEARNERS, NetworkOptions, Training
-from ..legacy import plain
-from ..reproductions import Finding
-from ..stages import Stage
-from ..yardstick import MAX_TIME, MIN_TIME
-from . import improvements_page
-from .improvements_page import THRESHOLD
-
-N = 500
-SEEDS, QUICK_SEEDS = 3, 2
-QUICK_SAMPLES = 1024
-QUICK_SHAPE: dict[str, Any] = {"frames": 16, "features": 2}
-QUICK_OPTIONS: NetworkOptions = {"width": 48, "num_blocks": 3}
-QUICK_TRAINING: Training = {
-    "max_steps": 50,
-    "evaluate_every": 25,
-    "held_out_draws": 256,
-    "warmup_steps": 10,
-    "batch_size": 32,
-}
-EMPHASIS = (0.5, 3.5)
+from ..study import Run, Study
+from ..yardstick import FEATURES, FRAMES, MAX_TIME, MIN_TIME
+from .improvements_page import Change, Comparison, Result, Row, VariantJob, checks, page
 
 
 @dataclass(frozen=True)
@@ -46,10 +26,10 @@ class Variant:
 
     Attributes:
         label: What is changed.
-        learner: Name in ``learning.LEARNERS``.
+        learner: Name in ``LEARNERS``.
         options: Of the network, besides the preset's.
         training: Settings, besides the budget's.
-        full: Whether it is trained as long as the preset is, and not for the study's budget.
+        full: Whether it is trained as long as the preset, and not for the study's budget.
     """
 
     label: str
@@ -59,15 +39,15 @@ class Variant:
     full: bool = False
 
 
-def _plain_dit(label: str, rate: float | None = None, **options: Unpack[NetworkOptions]) -> Variant:
-    training: Training = {} if rate is None else {"learning_rate": rate}
-    return Variant(label, options={**options, "linear_path": False}, training=training)
+def _plain_dit(label: str, options: NetworkOptions | None = None, training: Training | None = None) -> Variant:
+    """Without the linear path."""
+    return Variant(label, options={"linear_path": False, **(options or {})}, training=training or {})
 
 
 VARIANTS: dict[str, Variant] = {
     "dit": Variant("DiT, the preset"),
     "plain": _plain_dit("no linear path"),
-    "preconditioned": _plain_dit("preconditioned, no linear path", data_scale=1.0),
+    "preconditioned": _plain_dit("preconditioned, no linear path", {"data_scale": 1.0}),
     "correction-0.3": Variant("softmax path counts 0.3, not 0.05", options={"correction": 0.3}),
     "correction-1": Variant("softmax path counts 1, not 0.05", options={"correction": 1.0}),
     "absolute": Variant("absolute positions in the softmax path", options={"positions": "learned"}),
@@ -84,13 +64,13 @@ VARIANTS: dict[str, Variant] = {
     "decay-0.1": Variant("weight decay 0.1", training={"weight_decay": 1e-1}),
     "decay-3": Variant("weight decay 3", training={"weight_decay": 3.0}),
     "rate-0.03": Variant("learning rate 0.03", training={"learning_rate": 3e-2}),
-    "emphasis": Variant("emphasis (0.5, 3.5), not likelihood weighting", training={"emphasis": EMPHASIS}),
+    "emphasis": Variant("emphasis (0.5, 3.5), not likelihood weighting", training={"emphasis": (0.5, 3.5)}),
     "antithetic": Variant("antithetic noise", training={"antithetic": True}),
     "fixed-noise": Variant("noise drawn once", training={"noise_draws": 1}),
-    "plain-lags": _plain_dit("content-free attention", attention="lags"),
-    "plain-gated-lags": _plain_dit("content-gated attention", attention="gated-lags"),
-    "plain-tied": _plain_dit("tied depth", tied=True),
-    "plain-rate-0.03": _plain_dit("learning rate 0.03", rate=3e-2),
+    "plain-lags": _plain_dit("content-free attention", {"attention": "lags"}),
+    "plain-gated-lags": _plain_dit("content-gated attention", {"attention": "gated-lags"}),
+    "plain-tied": _plain_dit("tied depth", {"tied": True}),
+    "plain-rate-0.03": _plain_dit("learning rate 0.03", training={"learning_rate": 3e-2}),
     "position": Variant("position-only transformer, the preset", "position"),
     "position-tied": Variant("tied depth", "position", {"tied": True}),
     "position-depth-2": Variant("depth 2", "position", {"num_blocks": 2}),
@@ -105,7 +85,7 @@ VARIANTS: dict[str, Variant] = {
 
 @dataclass(frozen=True)
 class Group:
-    """Variants that are compared with one network, which each differs from by one thing.
+    """Variants that are compared with one network, from which each differs by one thing.
 
     Attributes:
         title: Of the section.
@@ -118,164 +98,159 @@ class Group:
     variants: tuple[str, ...]
 
 
-_OF_PLAIN = ("preconditioned", *(name for name in VARIANTS if name.startswith("plain-")))
-_OF_POSITION = tuple(name for name in VARIANTS if name.startswith("position-"))
-_OF_FULL = tuple(name for name in VARIANTS if name.startswith("full-"))
-_OF_DIT = tuple(name for name in VARIANTS if not name.startswith(("plain-", "position", "full")) and name != "dit")
+def _named(*starts: str) -> tuple[str, ...]:
+    return tuple(name for name in VARIANTS if name.startswith(starts))
+
+
+_OTHERS = {"dit", *_named("plain-", "position", "full")}
 GROUPS = (
-    Group("DiT with a linear path", "dit", _OF_DIT),
-    Group("DiT without a linear path", "plain", _OF_PLAIN),
-    Group("Position-only transformer", "position", _OF_POSITION),
-    Group("DiT with a linear path, trained in full", "full", _OF_FULL),
+    Group("DiT with a linear path", "dit", tuple(name for name in VARIANTS if name not in _OTHERS)),
+    Group("DiT without a linear path", "plain", ("preconditioned", *_named("plain-"))),
+    Group("Position-only transformer", "position", _named("position-")),
+    Group("DiT with a linear path, trained in full", "full", _named("full-")),
 )
 
 
 @dataclass(frozen=True)
-class Change:
-    """What a variant loses to the network that it is compared with, on the same draws: below 0, it is better.
+class Size:
+    """Sequences, their shape, seeds, and how variants are trained.
 
     Attributes:
-        variant: Key.
-        label: What is changed.
-        held_out: Held-out loss less that of the base, mean over the seeds, nats a sequence; None if no pair is left.
-        held_out_error: Its standard error, paired over the seeds; None from fewer than two.
-        kl, kl_error: The same of the score error, which the truth must be known for.
-        seeds: In which neither failed.
-        point: The variant by itself.
+        sequences, frames, features: Of the training data.
+        seeds: Trainings of each variant.
+        error_samples: Sequences at which a score error is measured.
+        options: Of all networks, before those of the variant.
+        training: Of all variants, before their own settings; None is the budget of each learner.
+        groups: What is compared.
     """
 
-    variant: str
-    label: str
-    held_out: float | None
-    held_out_error: float | None
-    kl: float | None
-    kl_error: float | None
+    sequences: int
     seeds: int
-    point: Point
-
-    @property
-    def verdict(self) -> str:
-        """By the held-out loss: "helps", "hurts", "no difference shown", or "undecided" from fewer than two seeds."""
-        if self.held_out is None or self.held_out_error is None:
-            return "undecided"
-        if abs(self.held_out) <= THRESHOLD * self.held_out_error:
-            return "no difference shown"
-        return "helps" if self.held_out < 0 else "hurts"
+    groups: tuple[Group, ...]
+    frames: int = FRAMES
+    features: int = FEATURES
+    error_samples: int = SAMPLES
+    options: NetworkOptions = field(default_factory=NetworkOptions)
+    training: Training | None = None
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A group with its results; ``label`` is the base's."""
-
-    group: Group
-    label: str
-    base: Point
-    changes: tuple[Change, ...]
-
-
-def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
-    """Train every variant on the same draws; compare each with what it differs from by one thing."""
-    # Seeds outermost: a sweep that is cut off has whole seeds of every variant.
-    names = [name for name, one in VARIANTS.items() if not (quick and one.full)]
-    jobs = [_job(name, seed + s, quick) for s in range(QUICK_SEEDS if quick else SEEDS) for name in names]
-    rows = run_sweep("improvements", jobs, measure, VariantRow, folder, stage)
-    found = compare(rows)
-    changes = [
-        {"base": one.group.base, "verdict": change.verdict, **{k: v for k, v in vars(change).items() if k != "point"}}
-        for one in found
-        for change in one.changes
-    ]
-    return Finding(improvements_page.page(found, N, quick), {"rows": plain(rows), "changes": changes})
+def measure(run: Run[Size]) -> Result:
+    """Train every variant on the same draws; compare each with the network that it changes."""
+    groups = run.size.groups
+    names = [name for name in VARIANTS if any(name in (group.base, *group.variants) for group in groups)]
+    # Seeds outermost: an interrupted sweep has whole seeds of every variant.
+    jobs = [variant_job(name, run.seed + seed, run.size) for seed in range(run.size.seeds) for name in names]
+    return compare(groups, run_sweep("improvements", jobs, train, Row, run.store, run.stage))
 
 
-@dataclass(frozen=True)
-class VariantJob(Job):
-    """A job of the sweep with its key in ``VARIANTS`` and the Monte Carlo samples of its score error."""
-
-    variant: str = ""
-    samples: int = SAMPLES
-
-
-@dataclass(frozen=True)
-class VariantRow(Row):
-    """A row with the held-out loss of the parameters that were kept, nats a sequence."""
-
-    job: VariantJob
-    held_out: float | None = None
-
-
-def _job(name: str, seed: int, quick: bool) -> VariantJob:
+def variant_job(name: str, seed: int, size: Size) -> VariantJob:
+    """The training of a variant."""
     variant = VARIANTS[name]
-    budget = QUICK_TRAINING if quick else Training() if variant.full else BUDGETS[variant.learner]
-    job = job_of(
+    budget: Training = size.training if size.training is not None else BUDGETS[variant.learner]
+    return VariantJob(
         variant.learner,
-        N,
+        size.sequences,
         seed,
-        training={**budget, **variant.training},
-        options={**(QUICK_OPTIONS if quick else NetworkOptions()), **variant.options},
-        **(QUICK_SHAPE if quick else {}),
+        frames=size.frames,
+        features=size.features,
+        training={**({} if variant.full else budget), **variant.training},
+        options={**size.options, **variant.options},
+        variant=name,
+        error_samples=size.error_samples,
     )
-    return VariantJob(**vars(job), variant=name, samples=QUICK_SAMPLES if quick else SAMPLES)
 
 
-def measure(job: VariantJob) -> VariantRow:
+def train(job: VariantJob) -> Row:
     """Train one variant; its held-out loss and its score error."""
     learner, x = LEARNERS[job.learner], job.draw()
     began = time.process_time()
     try:
         model = fitted(learner, x, job)
     except DivergenceError as reason:
-        return VariantRow(job, failed=str(reason), seconds=time.process_time() - began)
+        return Row(job, time.process_time() - began, failed=str(reason))
     seconds, outcome = time.process_time() - began, model.record["training"]
-    kept = next(each for each in outcome["history"] if each["step"] == outcome["best_step"])
+    held_out = next(look["held_out_loss"] for look in outcome["history"] if look["step"] == outcome["best_step"])
     error = metrics.score_kl(
         model.score,
         job.truth(),
         MIN_TIME,
         MAX_TIME,
-        num_samples=job.samples,
+        num_samples=job.error_samples,
         linear=learner.linear,
         dtype=torch.float32,
     )
-    return VariantRow(
+    return Row(
         job,
-        kl=error.value,
-        standard_error=error.standard_error,
-        seconds=seconds,
-        parameters=num_parameters(model),
-        steps=outcome["steps"],
-        best_step=outcome["best_step"],
-        held_out=kept["held_out_loss"],
+        seconds,
+        held_out,
+        error.value,
+        error.standard_error,
+        num_parameters(model),
+        outcome["steps"],
+        outcome["best_step"],
     )
 
 
-def compare(rows: Sequence[VariantRow]) -> list[Compared]:
-    """Every group that was run, paired over the seeds."""
+def compare(groups: Sequence[Group], rows: Sequence[Row]) -> Result:
+    """Every variant beside the base of its group, paired over the seeds."""
     by_variant = {name: [row for row in rows if row.job.variant == name] for name in VARIANTS}
-    return [
-        Compared(
-            group,
+    comparisons = tuple(
+        Comparison(
+            group.title,
+            group.base,
             VARIANTS[group.base].label,
-            point(0.0, by_variant[group.base]),
             tuple(change(name, by_variant[name], by_variant[group.base]) for name in group.variants),
         )
-        for group in GROUPS
-        if by_variant[group.base]
-    ]
+        for group in groups
+    )
+    return Result(comparisons, tuple(rows))
 
 
-def change(name: str, rows: Sequence[VariantRow], base: Sequence[VariantRow]) -> Change:
+def change(name: str, rows: Sequence[Row], base: Sequence[Row]) -> Change:
     """The rows of a variant less those of its base, seed by seed."""
-    before = {row.job.seed: row for row in base if row.kl is not None}
-    pairs = [(row, before[row.job.seed]) for row in rows if row.kl is not None and row.job.seed in before]
-    held_out = _mean([after.held_out - first.held_out for after, first in pairs])  # type: ignore[operator]
-    kl = _mean([after.kl - first.kl for after, first in pairs])  # type: ignore[operator]
-    return Change(name, VARIANTS[name].label, *held_out, *kl, len(pairs), point(0.0, rows))
+    losses, errors = (
+        _differences({row.job.seed: quantity(row) for row in rows}, {row.job.seed: quantity(row) for row in base})
+        for quantity in (lambda row: row.held_out, lambda row: row.kl)
+    )
+    return Change(name, VARIANTS[name].label, *_mean(losses), *_mean(errors), len(errors))
+
+
+def _differences(after: dict[int, float | None], before: dict[int, float | None]) -> list[float]:
+    """By seed, where neither failed."""
+    pairs = [(value, before.get(seed)) for seed, value in after.items()]
+    return [value - first for value, first in pairs if value is not None and first is not None]
 
 
 def _mean(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Mean and its standard error, as far as there are any."""
+    """Mean and its standard error, where there are enough values."""
     if not values:
         return None, None
-    error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else None
-    return float(np.mean(values)), error
+    return fmean(values), stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+
+
+STUDY = Study(
+    claim="The held-out loss shows which single changes bring a generic transformer nearer the truth.",
+    full=Size(500, 3, GROUPS),
+    quick=Size(
+        500,
+        2,
+        GROUPS[:-1],  # training in full is what takes long
+        frames=16,
+        features=2,
+        error_samples=1024,
+        options={"width": 48, "num_blocks": 3},
+        training={
+            "max_steps": 50,
+            "evaluate_every": 25,
+            "held_out_draws": 256,
+            "warmup_steps": 10,
+            "batch_size": 32,
+        },
+    ),
+    minutes=(34, 2.5),
+    result=Result,
+    measure=measure,
+    checks=checks,
+    page=page,
+    resumable=True,
+)
