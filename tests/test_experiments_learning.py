@@ -23,12 +23,10 @@ from kronoscope_evidence.learning.curves import point
 from kronoscope_evidence.learning.jobs import Job, Row, job_of, measure
 from kronoscope_evidence.learning.learners import LEARNERS
 from kronoscope_evidence.learning.length_page import ExtensionJob, ExtensionRow, LongerError
-from kronoscope_evidence.networks import time_to_quality as learning_time
-from kronoscope_evidence.networks.time_to_quality_page import Moment, PathRow
 from kronoscope_evidence.reproductions import REPRODUCTIONS
 from kronoscope_evidence.yardstick import yardstick
 
-STUDIES = ["learning-efficiency", "decay", "length", "dimension", "complexity", "time-to-quality"]
+STUDIES = ["decay", "length", "dimension", "complexity"]
 SMALL = {"frames": 6, "features": 2}
 
 
@@ -179,9 +177,6 @@ def invented(job, measurement):
     error = 0.02 * rank * 500 / job.n * (1 + 0.1 * (job.seed % 7))
     if measurement.__name__ == "measure_longer":
         return longer_row(job, {(name, k): error * k**1.2 for name in ("own", "spectrum", "zero") for k in job.factors})
-    if measurement.__name__ == "measure_path":
-        network = bool(LEARNERS[job.learner].network)
-        return PathRow(job, tuple(Moment(0.5 * i, error / i, 10 * i) for i in range(1, 13 if network else 2)), None)
     if job.learner == "separable" and error > 0.3:
         return Row(job, floor=0.015, seconds=2.0, failed="too few of them")
     return Row(job, error, 0.0, 0.015, 2.0, sum(v for v in job.options.values()) + 100 * rank)
@@ -221,8 +216,6 @@ def test_a_training_that_diverges_is_left_out_by_name_and_ends_no_study(name, wh
         if job.learner != "unet" or not (whole or job.seed == 0):
             return invented(job, measurement)
         why = "training diverged at step 3"
-        if measurement.__name__ == "measure_path":
-            return PathRow(job, (), why)
         if measurement.__name__ == "measure_longer":
             return ExtensionRow(job, (), why)
         return Row(job, seconds=2.0, failed=why)
@@ -243,11 +236,10 @@ def diverging(*args, **kwargs):
     raise DivergenceError("training diverged at step 3")
 
 
-def test_training_on_the_way_and_for_longer_sequences_is_told_to_have_diverged(monkeypatch):
-    for module, measurement in ((learning_length, "measure_longer"), (learning_time, "measure_path")):
-        job = ExtensionJob("unet", 20, 0, frames=4, features=2, training={"max_steps": 2}, factors=(1,))
-        monkeypatch.setattr(module, "fitted", diverging)
-        assert getattr(module, measurement)(job).failed == "training diverged at step 3"
+def test_a_training_for_longer_sequences_that_diverges_is_a_row(monkeypatch):
+    job = ExtensionJob("unet", 20, 0, frames=4, features=2, training={"max_steps": 2}, factors=(1,))
+    monkeypatch.setattr(learning_length, "fitted", diverging)
+    assert learning_length.measure_longer(job).failed == "training diverged at step 3"
 
 
 def test_a_folder_begun_with_another_rate_is_not_continued(tmp_path, monkeypatch):
@@ -296,9 +288,6 @@ def test_a_reproduction_that_was_cut_off_is_gone_on_with_and_a_finished_one_is_n
         reproductions.reproduce("dimension", tmp_path / "out", quick=True)
     reproductions.reproduce("dimension", tmp_path / "out", quick=True, force=True)
     assert not (tmp_path / "out" / "sweep" / "sweep.json").exists()
-    (tmp_path / "other" / "sweep").mkdir(parents=True)
-    with pytest.raises(InputError, match="exists already"):
-        reproductions.reproduce("video", tmp_path / "other", quick=True)
 
 
 def test_kept_results_make_the_same_page_again(tmp_path, monkeypatch):

@@ -17,16 +17,15 @@ from kronoscope_evidence.learning.jobs import Job, Row
 from kronoscope_evidence.learning.learners import LEARNERS
 from kronoscope_evidence.learning.length_page import BESIDE, OWN, ExtensionRow, LongerError
 from kronoscope_evidence.learning.words import cost_of_training, is_beyond, is_near, learners_left_out
-from kronoscope_evidence.networks.time_to_quality_page import Moment, PathRow, band
 from kronoscope_evidence.reproductions import REPRODUCTIONS
 from kronoscope_evidence.slopes import Slope
 
-STUDIES = ["learning-efficiency", "decay", "length", "dimension", "complexity", "time-to-quality"]
+STUDIES = ["decay", "length", "dimension", "complexity"]
 SMALLEST = {"unrolled": 1, "position": 16, "dit": 16, "unet": 8, "linear": 4, "mlp": 32}
 SHAPED = ("unrolled", "unrolled-4")
 
 
-def page_of(name, monkeypatch, error, quick=False, grow=0.9, zero=1.0, path=None):
+def page_of(name, monkeypatch, error, quick=False, grow=0.9, zero=1.0):
     """The page made of invented errors: ``error(job)`` in nats."""
 
     def result(job, measurement):
@@ -36,11 +35,6 @@ def page_of(name, monkeypatch, error, quick=False, grow=0.9, zero=1.0, path=None
             methods = {OWN: 1.0} | dict.fromkeys(BESIDE, zero)
             errors = [LongerError(m, k, kl * times, 0.0) for m, times in methods.items() for k, kl in own.items()]
             return ExtensionRow(job, tuple(errors))
-        if measurement.__name__ == "measure_path":
-            seconds = 1 + 0.01 * job.seed
-            shape = path or (lambda i: 1 / i)
-            last = 13 if LEARNERS[job.learner].network else 2
-            return PathRow(job, tuple(Moment(seconds * i, value * shape(i), i) for i in range(1, last)), None)
         return Row(job, value, 0.0, 7 / job.n, 2.0, sum(job.options.values()) + 10)
 
     def run(table, measurement, row, folder, on_result):
@@ -98,12 +92,10 @@ def standings(page):
 
 
 CLAIMS = {
-    "learning-efficiency": ("begin with the unrolled", "need more sequences than it at every n"),
     "decay": ("Smoothness hides parameters under the noise", "pays for it"),
     "length": ("Do not cut long series", "they are a gift"),
     "dimension": ("look for structure before looking for data", "Little for the unrolled network"),
     "complexity": ("Choose the kind of network before its size", "Between kinds of networks the error differs more"),
-    "time-to-quality": ("give your seconds to unrolled", "reaches what no generic one reaches"),
 }
 
 
@@ -174,19 +166,6 @@ def test_what_training_loses_on_longer_sequences_is_told_from_what_the_class_doe
     assert "times the error of maximum likelihood, extended alike, at 1024 frames" in page.verdict.numbers[-1].label
 
 
-def test_a_network_held_up_by_its_training_is_to_be_trained_longer(monkeypatch):
-    gaining = texts(page_of("learning-efficiency", monkeypatch, wanted))
-    assert "has use for more sequences" in gaining
-    assert "train it longer" not in gaining
-
-    def flat(job):
-        return wanted(replace(job, n=job.n if job.learner in SHAPED else 500))
-
-    held_up = texts(page_of("learning-efficiency", monkeypatch, flat))
-    assert "train it longer" in held_up
-    assert "has use for more sequences" not in held_up
-
-
 def test_what_is_cheap_in_sequences_and_dear_in_training_is_to_be_trained_longer(monkeypatch):
     assert "the longer train a generic network" not in texts(page_of("decay", monkeypatch, wanted))
 
@@ -203,27 +182,6 @@ def test_what_is_cheap_in_sequences_and_dear_in_training_is_to_be_trained_longer
         return wanted(job) * nu**3
 
     assert "the longer train" not in texts(page_of("decay", monkeypatch, dear))  # dearer in sequences, too
-
-
-def test_the_map_names_who_breaks_nowhere(monkeypatch):
-    shown = texts(page_of("learning-efficiency", monkeypatch, wanted))
-    assert "breaks nowhere in the map: unrolled; unrolled, 4 heads; stationary separable" in shown
-    alike = texts(page_of("learning-efficiency", monkeypatch, lambda job: noise(job) / job.n))
-    assert "in the map:" not in alike
-    spoiled = texts(
-        page_of(
-            "learning-efficiency",
-            monkeypatch,
-            lambda job: noise(job) / job.n * (9 if (job.frames == 128) == (job.learner != "unet") else 1),
-        )
-    )
-    assert "each learner breaks somewhere" in spoiled
-
-
-def test_overfitting_is_told_where_it_happens_alone(monkeypatch):
-    assert "overfits" not in texts(page_of("time-to-quality", monkeypatch, wanted))
-    turning = page_of("time-to-quality", monkeypatch, wanted, path=lambda i: 1 / i if i < 6 else i / 6)
-    assert "Stop DiT with a linear path by held-out loss: it overfits." in texts(turning)
 
 
 def test_a_slope_is_on_minus_one_only_if_it_is_close_and_its_interval_narrow():
@@ -266,22 +224,6 @@ def test_the_front_is_what_brute_force_keeps():
         beaten = any((c <= a and d <= b) and (c, d) != (a, b) for c, d in places)
         assert ((a, b) in kept) != beaten
     assert [places[i][0] for i in front(places)] == sorted(places[i][0] for i in front(places))
-
-
-def test_a_band_interpolates_logarithms_over_what_all_seeds_passed_through():
-    """Paths that are powers of time are straight there, whatever the moments; seeds differ by a factor."""
-    rows = []
-    for seed, factor in enumerate((1.0, 1.2, 1.5)):
-        times = [t * (1 + seed / 10) for t in (0.5, 2, 3, 9)]
-        path = tuple(Moment(t, factor / t**0.7, i) for i, t in enumerate(times))
-        rows.append(PathRow(Job("dit", 1, seed), path, None))
-    points = band(rows)
-    assert points[0].x == pytest.approx(0.6)
-    assert points[-1].x == pytest.approx(9.0)
-    for one in points:
-        expected = np.array([1.0, 1.2, 1.5]) / one.x**0.7
-        assert one.kl == pytest.approx(expected.mean())
-        assert one.standard_error == pytest.approx(expected.std(ddof=1) / math.sqrt(3))
 
 
 class OneLayer(torch.nn.Module):

@@ -56,12 +56,6 @@ class Reproduction:
 
 REPRODUCTIONS: dict[str, Reproduction] = {
     "dynamics": Reproduction("inside.dynamics", "Modes of larger variance are learnt first.", (8, 1), True),
-    "learning-efficiency": Reproduction(
-        "networks.efficiency",
-        "A network shaped like the solver learns at p/(2n); others do not.",
-        (110, 2.5),
-        True,
-    ),
     "decay": Reproduction(
         "learning.decay",
         "Smooth dependence is cheap to learn for who has its shape.",
@@ -84,12 +78,6 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         "networks.complexity",
         "The kind of a network matters more than its size.",
         (18, 1),
-        True,
-    ),
-    "time-to-quality": Reproduction(
-        "networks.time_to_quality",
-        "What seconds of training buy, network by network.",
-        (25, 1),
         True,
     ),
 }

@@ -1,100 +1,151 @@
-"""The failure map: every learner in every regime beside the best there, and whom that leaves."""
+"""The map of failures: every learner in every regime beside the best one there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kronoscope.report import Section, Table
 from kronoscope.report.records import Cell
 
 from ..learning.curves import Ratio, best, point, ratio
-from ..learning.jobs import Row
+from ..learning.jobs import YARDSTICK, Row
 from ..learning.learners import LEARNERS
 from ..learning.words import TakeAway
 
-BROKEN = 3.0
+BROKEN = 3.0  # times the best learner's error
 
-Regimes = Mapping[str, Sequence[Row]]
+
+@dataclass(frozen=True)
+class Regime:
+    """The yardstick with one thing changed.
+
+    Attributes:
+        name: As shown.
+        n: Sequences.
+        kernel: As ``kernels.parse`` reads it.
+        frames: Of a sequence; None is the study's number.
+    """
+
+    name: str
+    n: int = 500
+    kernel: str = YARDSTICK
+    frames: int | None = None
+
+
+REGIMES = (
+    Regime("the yardstick, n = 500"),
+    Regime("few sequences: n = 50", n=50),
+    Regime("long: N = 128", frames=128),
+    Regime("smooth: squared exponential", kernel="PowerExponential(5.656854249492381, 2.0)"),
+    Regime("oscillating: exponential × cosine", kernel="PowerExponential(16.0) * Cosine(8.0)"),
+    Regime("short memory: lengthscale 1", kernel="PowerExponential(1.0)"),
+)
+
+
+@dataclass(frozen=True)
+class RegimeRows:
+    """What was measured in one regime."""
+
+    regime: str
+    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
 class FailureMap:
-    """Who breaks where.
+    """Where learners break.
 
     Attributes:
-        names: Learners, names in ``LEARNERS``.
-        regimes: What is varied, as shown.
+        learners: Names in ``LEARNERS``.
+        regimes: As shown.
         ratios: [learner][regime]: mean score error over that of the best learner there; None for a failure.
         broken: (learner, regime), as indices: failures, and those that are surely more than 3 times the best.
         messages: Of failures.
     """
 
-    names: tuple[str, ...]
+    learners: tuple[str, ...]
     regimes: tuple[str, ...]
     ratios: tuple[tuple[Ratio | None, ...], ...]
     broken: frozenset[tuple[int, int]]
     messages: tuple[str, ...]
 
+    @property
+    def safe(self) -> list[str]:
+        """Labels of the learners that break in no regime."""
+        broken = {learner for learner, _ in self.broken}
+        return [LEARNERS[name].label for index, name in enumerate(self.learners) if index not in broken]
+
     def section(self) -> Section:
         """The map as a table."""
         rows: list[list[Cell]] = [
-            [LEARNERS[name].label, *(None if one is None else str(one).replace(" (no interval)", "") for one in own)]
-            for name, own in zip(self.names, self.ratios, strict=True)
+            [LEARNERS[name].label, *(None if each is None else _text(each) for each in ratios)]
+            for name, ratios in zip(self.learners, self.ratios, strict=True)
         ]
         caption = (
-            "Where learners break: mean score error over that of the best learner in the same column, the yardstick "
-            "varied in one thing at a time; in brackets the 95 % interval, paired by draws (none from a single seed). "
-            f"Marked: a failure (a dash), or surely more than {BROKEN:g} times the best: the whole interval, or the "
-            "one seed. Networks have the same train steps in every column, whatever its length. Read along a row for "
-            "what a learner cannot stand, down a column for whom to trust there."
+            "Mean score error over that of the best learner in the same column. Each column changes one thing of the "
+            "yardstick. Brackets hold the 95 % interval, paired by draws; a single seed has none. Marked cells are "
+            f"failures (a dash) and errors that are surely more than {BROKEN:g} times the best: the whole interval is, "
+            "or the single seed. Networks have the same number of train steps in every column. A row shows where a "
+            "learner breaks, a column which learners to use there."
         )
-        note = ". ".join(self.messages) + "." if self.messages else ""
-        shown = Table(
+        table = Table(
             ["learner", *self.regimes],
             rows,
             caption,
-            note=note,
-            row_roles=[LEARNERS[name].role for name in self.names],
-            highlight_cells=[(i, j + 1) for i, j in sorted(self.broken)],
+            note=". ".join(self.messages) + "." if self.messages else "",
+            row_roles=[LEARNERS[name].role for name in self.learners],
+            highlight_cells=[(learner, regime + 1) for learner, regime in sorted(self.broken)],
         )
-        return Section("Where learners break", "", [shown])
+        return Section("Where learners break", "", [table])
 
     def take_away(self) -> TakeAway | None:
-        """Whom to take when the regime is not known; nothing where nobody breaks."""
-        known = [(one.value, i, j) for i, j in self.broken if (one := self.ratios[i][j]) is not None]
+        """Which learners to use when the regime is not known; None where none breaks."""
+        known = [
+            (each.value, learner, regime)
+            for learner, regime in self.broken
+            if (each := self.ratios[learner][regime]) is not None
+        ]
         if not known:
             return None
-        safe = [LEARNERS[name].label for i, name in enumerate(self.names) if all(i != k for k, _ in self.broken)]
-        _, i, j = max(known)
+        _, learner, regime = max(known)
         advice = (
-            f"Where you do not know what your data are like, take what breaks nowhere in the map: {'; '.join(safe)}."
-            if safe
-            else "Where you do not know what your data are like, compare several: each learner breaks somewhere."
+            "If you do not know what your data are like, use a learner that breaks nowhere in the map: "
+            f"{'; '.join(self.safe)}."
+            if self.safe
+            else "If you do not know what your data are like, compare several learners: each one breaks somewhere."
         )
-        label = LEARNERS[self.names[i]].label
+        label = LEARNERS[self.learners[learner]].label
         because = (
-            f"{'Each other' if safe else 'Each'} learner fails, or errs {BROKEN:g} times as much as the best, in some "
-            f"column; most of all {label}, {self.regimes[j]}: {self.ratios[i][j]} times."
+            f"{'Every other' if self.safe else 'Every'} learner fails in some column, or has {BROKEN:g} times the "
+            f"error of the best. The largest ratio is that of {label}, {self.regimes[regime]}: "
+            f"{self.ratios[learner][regime]} times."
         )
-        return TakeAway(advice, because, label, self.regimes[j])
+        return TakeAway(advice, because, label, self.regimes[regime])
 
 
-def failure_map(regimes: Regimes) -> FailureMap:
+def failure_map(regimes: Sequence[RegimeRows]) -> FailureMap:
     """The map of these rows."""
-    names = list(dict.fromkeys(row.job.learner for rows in regimes.values() for row in rows))
+    names = list(dict.fromkeys(row.job.learner for each in regimes for row in each.rows))
     ratios: list[list[Ratio | None]] = [[] for _ in names]
     broken: set[tuple[int, int]] = set()
     messages: list[str] = []
-    for column, (regime, group) in enumerate(regimes.items()):
-        points = [point(0.0, [row for row in group if row.job.learner == name]) for name in names]
+    for column, each in enumerate(regimes):
+        points = [point(0.0, [row for row in each.rows if row.job.learner == name]) for name in names]
         least = best(list(zip(names, points, strict=True)))
-        for i, one in enumerate(points):
-            found = None if least is None else ratio(one, least[1])
-            ratios[i].append(found)
-            if one.kl is None or (found is not None and (found.lower or found.value) > BROKEN):
-                broken.add((i, column))
-            messages += [f"{LEARNERS[names[i]].label}, {regime}: {why}" for why in one.failed]
+        for index, own in enumerate(points):
+            beside = None if least is None else ratio(own, least[1])
+            ratios[index].append(beside)
+            if own.kl is None or (beside is not None and (beside.lower or beside.value) > BROKEN):
+                broken.add((index, column))
+            messages += [f"{LEARNERS[names[index]].label}, {each.regime}: {reason}" for reason in own.failed]
     return FailureMap(
-        tuple(names), tuple(regimes), tuple(map(tuple, ratios)), frozenset(broken), tuple(dict.fromkeys(messages))
+        tuple(names),
+        tuple(each.regime for each in regimes),
+        tuple(map(tuple, ratios)),
+        frozenset(broken),
+        tuple(dict.fromkeys(messages)),
     )
+
+
+def _text(each: Ratio) -> str:
+    return str(each).replace(" (no interval)", "")

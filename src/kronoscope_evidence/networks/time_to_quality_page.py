@@ -1,202 +1,230 @@
-"""The page of ``kronoscope reproduce time-to-quality``: paths of training with bands over seeds, budgets, the front."""
+"""Result, checks and page of the study of error against seconds of training."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 
-from kronoscope.report import Column, Figure, Line, LinePanel, Report, Section, Table, Verdict
+from kronoscope.report import Column, Figure, Line, LinePanel, Report, Section, Table
 from kronoscope.report.numerals import significant
 from kronoscope.report.records import Cell
 
 from ..learning.curves import Point, Ratio, best, interval, point, ratio
 from ..learning.jobs import Job, Row
 from ..learning.learners import LEARNERS
-from ..learning.page_parts import Candidate, front_line, front_table, interval_text, mean_cell
-from ..learning.words import TakeAway, by_outcome, error_text, how_it_was_done, learners_left_out, take_aways
-from ..legacy import ratio_number
+from ..learning.page_parts import Candidate, front_line, front_table, interval_text, mean_cell, points_line
+from ..learning.words import (
+    TakeAway,
+    by_outcome,
+    error_text,
+    how_it_was_done,
+    learners_left_out,
+    ratio_check,
+    take_aways,
+)
+from ..study import Check
 
-LOOKS = 12
-SHARES = (0.05, 0.2, 0.5, 1.0)
+LOOKS = 12  # moments of a training that are measured
+SHARES = (0.05, 0.2, 0.5, 1.0)  # of the longest training, as budgets of seconds
+OVERFITTED = 1.1  # times the error of the best moment
+LIKELIHOOD = "stationary-separable"
 AT_END, AT_BEST = "at the end", "best moment"
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The score error in nats, at a train step and after as many processor seconds of training."""
+    """The error of a training at one moment: processor seconds, nats a sequence, train step."""
 
     seconds: float
     kl: float
-    step: int = 0
+    step: int
 
 
 @dataclass(frozen=True)
 class PathRow:
-    """A job and the moments of its training, or why there are none."""
+    """A training by its moments, an estimator's fit by one; none where it failed, with the reason."""
 
     job: Job
     path: tuple[Moment, ...]
-    failed: str | None
+    failed: str | None = None
+
+    @property
+    def best(self) -> Moment:
+        """The moment of the least error, which only the truth shows."""
+        return min(self.path, key=lambda moment: moment.kl)
 
 
-Path = Sequence[Moment]
-Runs = Mapping[str, Sequence[PathRow]]  # by learner, those that have a path, each with its seed
+Paths = dict[str, list[PathRow]]  # by learner, those that did not fail
 
 
-def page(rows: Sequence[PathRow], quick: bool, n: int) -> Report:
-    """Bands over seeds, budgets of seconds, the front that they leave, what to do with it."""
-    names = [name for name in LEARNERS if any(row.job.learner == name for row in rows)]
-    runs = {name: [r for r in rows if r.job.learner == name and r.path] for name in names}
-    runs = {name: several for name, several in runs.items() if several}
-    bands = {name: band(several) for name, several in runs.items()}
-    ends = {name: _at(several, lambda path: path[-1]) for name, several in runs.items()}
-    moments = {name: _at(several, _best_moment) for name, several in runs.items()}
-    own, rival = _two_kinds(ends, moments)
-    factor = ratio(rival and rival[1], own and own[1])
-    holds = None if factor is None else factor.above(1)
-    nets = [one for name in runs if LEARNERS[name].network for one in [ends[name].seconds]]
-    told = (
-        f"Errors are those of the averaged weights at {LOOKS} moments of each training; the time that measuring takes "
-        "does not count. Exact for scores linear in x, Monte Carlo otherwise. The claim fails if a generic network "
-        "passes below the unrolled ones. Seconds depend on the machine and on what else ran, and nothing is matched: "
-        f"each run is as long as its own steps. {learners_left_out(names, sum(nets) / max(1, len(nets)))}"
-    )
-    if quick:
-        told += " This quick version has small sequences, short trainings, one seed and no DiT."
+@dataclass(frozen=True)
+class Result:
+    """All numbers of the study."""
+
+    rows: tuple[PathRow, ...]
+
+    @property
+    def learners(self) -> list[str]:
+        """In the order of ``LEARNERS``."""
+        return [name for name in LEARNERS if any(row.job.learner == name for row in self.rows)]
+
+    def paths(self) -> Paths:
+        """By learner, those that did not fail."""
+        paths = {name: [row for row in self.rows if row.job.learner == name and row.path] for name in self.learners}
+        return {name: rows for name, rows in paths.items() if rows}
+
+    def ends(self) -> dict[str, Point]:
+        """By learner, the error when training is done."""
+        return {name: _at(rows, lambda row: row.path[-1]) for name, rows in self.paths().items()}
+
+    def best_moments(self) -> dict[str, Point]:
+        """By learner, the mean over the seeds of the best moment of each."""
+        return {name: _at(rows, lambda row: row.best) for name, rows in self.paths().items()}
+
+    def unrolled(self) -> tuple[str, Point] | None:
+        """The best unrolled network when it is done."""
+        return best([(name, end) for name, end in self.ends().items() if LEARNERS[name].network == "unrolled"])
+
+    def rival(self) -> tuple[str, Point] | None:
+        """The best moment of a network of another kind."""
+        moments = self.best_moments().items()
+        return best([(name, moment) for name, moment in moments if LEARNERS[name].network not in ("", "unrolled")])
+
+    def rival_ratio(self) -> Ratio | None:
+        """Error of the rival's best moment over that of the unrolled network at its end."""
+        own, rival = self.unrolled(), self.rival()
+        return None if own is None or rival is None else ratio(rival[1], own[1])
+
+
+def _at(rows: Sequence[PathRow], choose: Callable[[PathRow], Moment]) -> Point:
+    return _point(0.0, [(row, choose(row)) for row in rows])
+
+
+def _point(x: float, moments: Sequence[tuple[PathRow, Moment]]) -> Point:
+    """A moment of each seed as a point."""
+    return point(x, [Row(row.job, kl=moment.kl, seconds=moment.seconds) for row, moment in moments])
+
+
+def checks(result: Result) -> list[Check]:
+    """The rival's best moment beside the unrolled network, and that beside maximum likelihood."""
+    own, quotient = result.unrolled(), result.rival_ratio()
+    beside = None if own is None else ratio(own[1], result.ends().get(LIKELIHOOD))
+    return [
+        ratio_check(
+            quotient,
+            "times as much, best moment of another kind",
+            "above 1, if the claim holds",
+            None if quotient is None else quotient.above(1),
+        ),
+        ratio_check(
+            beside,
+            "times maximum likelihood of its class, unrolled, at the end",
+            "on the same draws",
+            None,
+            claimed=False,
+        ),
+    ]
+
+
+def page(result: Result) -> Report:
+    """What to do, the paths, budgets of seconds, the front, and every run."""
+    quotient, job = result.rival_ratio(), result.rows[0].job
+    bands = {name: band(rows) for name, rows in result.paths().items()}
     return Report(
         "What do seconds of training buy?",
         by_outcome(
-            holds,
-            "The unrolled network reaches what no generic one reaches at any moment of its training.",
-            "A generic network passes below the unrolled one here.",
-            "Whether a generic network comes as near as the unrolled one, these runs do not settle.",
+            None if quotient is None else quotient.above(1),
+            "The unrolled network reaches an error that no generic network reaches at any moment of its training.",
+            "A generic network has a smaller error than the unrolled one here.",
+            "These runs do not settle whether a generic network reaches the error of the unrolled one.",
         ),
-        facts={"truth": "exponential kernel of lengthscale 8", "sequences": n},
+        facts={
+            "truth": f"{job.frames} frames of {job.features} features, exponential kernel of lengthscale 8",
+            "sequences": job.n,
+        },
         sections=[
-            take_aways([_spend(own, rival, factor), _no_training(ends, own), *_stop_early(ends, moments)]),
-            Section("Score error against time", "", [_figure(bands, n), _summary(ends, moments), _budgets(runs)]),
+            take_aways([_spend(result), _without_training(result), *_stop_early(result)]),
+            Section("Score error against time", "", [_figure(bands, job.n), _summary(result), _budgets(result)]),
             Section("The front", "", [_front(bands)]),
-            Section("Every run", "", [_all(rows)]),
-            how_it_was_done(told),
+            Section("Every run", "", [_all(result)]),
+            how_it_was_done(_method(result)),
         ],
-        verdict=Verdict(
-            [
-                ratio_number(
-                    factor, "times as much, best moment of another kind", "above 1, if the claim holds", holds
-                ),
-                ratio_number(
-                    None if own is None else ratio(own[1], _beside(ends)),
-                    "times maximum likelihood of its class, unrolled, at the end",
-                    "on the same draws",
-                    None,
-                    claimed=False,
-                ),
-            ]
-        ),
     )
 
 
-def _best_moment(path: Path) -> Moment:
-    return min(path, key=lambda moment: moment.kl)
-
-
-def _sum(x: float, pairs: Sequence[tuple[PathRow, Moment]]) -> Point:
-    """(row, [seconds, nats, ..]) over seeds as a point."""
-    return point(
-        x,
-        [Row(row.job, kl=moment.kl, seconds=moment.seconds) for row, moment in pairs],
+def _method(result: Result) -> str:
+    seconds = [end.seconds for name, end in result.ends().items() if LEARNERS[name].network]
+    return (
+        f"Errors are those of the averaged parameters at {LOOKS} moments of each training. The time that measuring "
+        "takes does not count. Errors are exact for scores that are linear in x, and Monte Carlo otherwise. The claim "
+        "fails if a generic network has a smaller error than the unrolled ones at any moment. Seconds depend on the "
+        "machine and on what else ran on it. Nothing is matched: each run is as long as its own steps. "
+        f"{learners_left_out(result.learners, fmean(seconds) if seconds else 0.0)}"
     )
 
 
-def _at(several: Sequence[PathRow], choose: Callable[[Path], Moment]) -> Point:
-    return _sum(0.0, [(row, choose(row.path)) for row in several])
+def band(rows: Sequence[PathRow]) -> list[Point]:
+    """Mean and interval over seeds along a common grid of times, from log errors that are linear in log time.
 
-
-def band(several: Sequence[PathRow]) -> list[Point]:
-    """Mean and interval over seeds along a common grid of times, from logarithms of error linear in those of time.
-
-    The grid covers the seconds that every seed has passed through; runs without any in common, or of one moment, are
+    The grid covers the seconds that every seed has passed through. Runs without any in common, or of one moment, are
     the mean of their last moments.
     """
-    paths = [(row, [moment for moment in row.path if moment.seconds > 0]) for row in several]
-    paths = [(row, path) for row, path in paths if path]
+    paths = [(row, path) for row in rows if (path := [moment for moment in row.path if moment.seconds > 0])]
     if not paths:
         return []
     low, high = max(path[0].seconds for _, path in paths), min(path[-1].seconds for _, path in paths)
     if low >= high:
-        last = _sum(0.0, [(row, path[-1]) for row, path in paths])
+        last = _point(0.0, [(row, path[-1]) for row, path in paths])
         return [replace(last, x=last.seconds)]
     grid = np.geomspace(low, high, LOOKS)
     logs = [
-        np.interp(np.log(grid), [math.log(m.seconds) for m in path], [math.log(m.kl) for m in path])
+        np.interp(
+            np.log(grid),
+            [math.log(moment.seconds) for moment in path],
+            [math.log(moment.kl) for moment in path],
+        )
         for _, path in paths
     ]
     return [
-        _sum(float(t), [(row, Moment(float(t), math.exp(log[i]))) for (row, _), log in zip(paths, logs, strict=True)])
-        for i, t in enumerate(grid)
+        _point(
+            float(seconds),
+            [(row, Moment(float(seconds), math.exp(log[i]), 0)) for (row, _), log in zip(paths, logs, strict=True)],
+        )
+        for i, seconds in enumerate(grid)
     ]
 
 
-def _two_kinds(
-    ends: Mapping[str, Point], moments: Mapping[str, Point]
-) -> tuple[tuple[str, Point] | None, tuple[str, Point] | None]:
-    """The best unrolled network when it is done, and the best moment of networks of another kind."""
-    own = best([(name, one) for name, one in ends.items() if LEARNERS[name].network == "unrolled"])
-    others = [(name, one) for name, one in moments.items() if LEARNERS[name].network not in ("", "unrolled")]
-    return own, best(others)
-
-
-def _beside(ends: Mapping[str, Point]) -> Point | None:
-    return ends.get("stationary-separable")
-
-
-def _figure(bands: Mapping[str, Sequence[Point]], n: int) -> Figure:
-    lines: dict[bool, list[Line]] = {True: [], False: []}
-    for name, points in bands.items():
-        learner = LEARNERS[name]
-        if points:
-            lines[bool(learner.network)].append(_line(learner.label, learner.role, points))
-    for which in (True, False):
-        part = [one for one in _candidates(bands) if bool(LEARNERS[_name(one.label)].network) == which]
-        if part:
-            lines[which].append(front_line(part))
-    titles = {True: "networks, along their training", False: "estimators, when done"}
-    panels = [
-        LinePanel(title, "processor seconds", "score error (nats a sequence)", lines[which], log_x=True, log_y=True)
-        for which, title in titles.items()
-        if lines[which]
-    ]
+def _figure(bands: dict[str, list[Point]], n: int) -> Figure:
+    panels = []
+    for title, is_network in (("networks, along their training", True), ("estimators, when done", False)):
+        own = {name: points for name, points in bands.items() if bool(LEARNERS[name].network) == is_network and points}
+        lines: list[Line] = []
+        for name, points in own.items():
+            line = points_line(LEARNERS[name].label, LEARNERS[name].role, [(each.x, each) for each in points])
+            lines += [] if line is None else [line]
+        if lines:
+            lines.append(front_line(_candidates(own)))
+            x_label, y_label = "processor seconds", "score error (nats a sequence)"
+            panels.append(LinePanel(title, x_label, y_label, lines, log_x=True, log_y=True))
     caption = (
-        f"Score error at n = {n} against processor seconds of learning (all cores), both axes logarithmic; mean "
-        "over seeds, at times that all of them passed through, with 95 % bands where there are several. A curve that "
-        "turns upwards is overfitting: the truth, which a user does not have, says so here. The dark dashed line is "
-        "the front among those of its panel. Learning rates follow a schedule over the whole run, so a run that was "
-        "meant to be shorter would have been better at its end than these are in passing."
+        f"Score error at n = {n} against processor seconds of learning (all cores), both axes logarithmic. Lines are "
+        "means over the seeds, at times that all seeds passed through, with 95 % bands where there are several. A "
+        "curve that turns upwards shows overfitting, which a user sees only in a held-out loss. The dark dashed line "
+        "is the front among the learners of its panel. Learning rates follow a schedule over the whole run, so a run "
+        "planned to be shorter would end with a smaller error than these have at that time."
     )
     return Figure(panels, caption, "Score error against seconds for networks and estimators.", columns=2)
 
 
-def _line(label: str, role: str, points: Sequence[Point]) -> Line:
-    x, y = [one.x for one in points], [one.kl or 0.0 for one in points]
-    lower = [one.lower for one in points if one.lower is not None]
-    upper = [one.upper for one in points if one.upper is not None]
-    if len(lower) < len(points):
-        return Line(label, role, x, y, markers=True)
-    return Line(label, role, x, y, lower, upper, markers=True)
+def _candidates(bands: dict[str, list[Point]]) -> list[Candidate]:
+    return [Candidate(LEARNERS[name].label, each.x, each) for name, points in bands.items() for each in points]
 
 
-def _candidates(bands: Mapping[str, Sequence[Point]]) -> list[Candidate]:
-    return [Candidate(LEARNERS[name].label, one.x, one) for name, points in bands.items() for one in points]
-
-
-def _name(label: str) -> str:
-    return next(name for name, learner in LEARNERS.items() if learner.label == label)
-
-
-def _front(bands: Mapping[str, Sequence[Point]]) -> Table:
+def _front(bands: dict[str, list[Point]]) -> Table:
     caption = (
         "Pareto front in seconds, of networks and estimators together: no other has a lower mean error by that time. "
         "Where intervals overlap, the order is not settled."
@@ -204,7 +232,8 @@ def _front(bands: Mapping[str, Sequence[Point]]) -> Table:
     return front_table(_candidates(bands), Column("after", "s", digits=3), caption)
 
 
-def _summary(ends: Mapping[str, Point], moments: Mapping[str, Point]) -> Table:
+def _summary(result: Result) -> Table:
+    ends, moments = result.ends(), result.best_moments()
     columns: list[Column | str] = ["learner", Column(AT_BEST, "nats"), Column("after", "s"), Column(AT_END, "nats")]
     columns += ["95 % interval", Column("after", "s")]
     rows: list[list[Cell]] = [
@@ -219,108 +248,99 @@ def _summary(ends: Mapping[str, Point], moments: Mapping[str, Point]) -> Table:
         for name, end in ends.items()
     ]
     caption = (
-        "Means over seeds, ± one standard error: the best moment of each run, which the truth chose and a user cannot, "
-        "and the end of it, with its interval. Seconds are means too."
+        "Means over seeds, ± one standard error: the best moment of each run, which needs the truth and so is not "
+        "known to a user, and the end of the run with its interval. Seconds are means too."
     )
     return Table(columns, rows, caption, row_roles=[LEARNERS[name].role for name in ends])
 
 
-def _budgets(runs: Runs) -> Table:
-    """What each seed has when a budget is spent; a dash until all seeds have something."""
-    longest = max(row.path[-1].seconds for several in runs.values() for row in several)
+def _budgets(result: Result) -> Table:
+    """The error of each learner when a budget is spent; a dash until all seeds have been measured once."""
+    paths = result.paths()
+    longest = max(row.path[-1].seconds for rows in paths.values() for row in rows)
     budgets = [longest * share for share in SHARES]
-    rows: list[list[Cell]] = []
-    for name, several in runs.items():
-        cells: list[Cell] = []
-        for budget in budgets:
-            inside = [[m.kl for m in row.path if m.seconds <= budget] for row in several]
-            cells.append(_cell([one[-1] for one in inside]) if all(inside) else None)
-        rows.append([LEARNERS[name].label, *cells])
+    cells: list[list[Cell]] = []
+    for name, rows in paths.items():
+        spent = [[[moment.kl for moment in row.path if moment.seconds <= budget] for row in rows] for budget in budgets]
+        cells.append(
+            [LEARNERS[name].label, *(_mean([e[-1] for e in errors]) if all(errors) else None for errors in spent)]
+        )
     columns: list[Column | str] = ["learner", *(Column(f"{significant(budget, 2)} s", "nats") for budget in budgets)]
     caption = (
-        "Where each learner stands when a budget of seconds is spent: mean over seeds with its 95 % interval (none "
-        "from one seed); a dash is one of which some seed had nothing to show yet."
+        "The error of each learner when a budget of seconds is spent: mean over seeds with its 95 % interval (none "
+        "from one seed). A dash means that some seed had not been measured by then."
     )
-    return Table(columns, rows, caption, row_roles=[LEARNERS[name].role for name in runs])
+    return Table(columns, cells, caption, row_roles=[LEARNERS[name].role for name in paths])
 
 
-def _cell(values: Sequence[float]) -> str:
+def _mean(values: Sequence[float]) -> str:
     mean, _, lower, upper = interval(values)
     if lower is None or upper is None:
         return significant(mean)
     return f"{significant(mean)} ({significant(lower)} to {significant(upper)})"
 
 
-def _spend(own: tuple[str, Point] | None, rival: tuple[str, Point] | None, factor: Ratio | None) -> TakeAway | None:
-    holds = None if factor is None else factor.above(1)
+def _spend(result: Result) -> TakeAway | None:
+    own, rival, quotient = result.unrolled(), result.rival(), result.rival_ratio()
+    holds = None if quotient is None else quotient.above(1)
     if own is None or rival is None or holds is None:
         return None
-    name, at = (own[0], AT_END) if holds else (rival[0], AT_BEST)
+    name, column = (own[0], AT_END) if holds else (rival[0], AT_BEST)
     return TakeAway(
         f"Among networks, give your seconds to {LEARNERS[name].label}.",
-        f"{LEARNERS[own[0]].label} is at {error_text(own[1])} after {own[1].seconds:.1f} s; the best moment "
-        f"of any network "
-        f"of another kind ({LEARNERS[rival[0]].label}, after {rival[1].seconds:.1f} s) is at {error_text(rival[1])}: "
-        f"{factor} times as much.",
+        f"{LEARNERS[own[0]].label} has {error_text(own[1])} after {own[1].seconds:.1f} s. The best moment of any "
+        f"network of another kind ({LEARNERS[rival[0]].label}, after {rival[1].seconds:.1f} s) has "
+        f"{error_text(rival[1])}: {quotient} times as much.",
         LEARNERS[name].label,
-        at,
+        column,
     )
 
 
-def _no_training(ends: Mapping[str, Point], own: tuple[str, Point] | None) -> TakeAway | None:
+def _without_training(result: Result) -> TakeAway | None:
     """Whether maximum likelihood of the right class is as good, in less time."""
-    likelihood = _beside(ends)
-    factor = None if own is None else ratio(own[1], likelihood)
-    if own is None or likelihood is None or factor is None or factor.lower is None or factor.above(1) is False:
+    own, likelihood = result.unrolled(), result.ends().get(LIKELIHOOD)
+    quotient = None if own is None else ratio(own[1], likelihood)
+    if own is None or likelihood is None or quotient is None or quotient.lower is None:
         return None
-    if likelihood.seconds >= own[1].seconds:
+    if quotient.above(1) is False or likelihood.seconds >= own[1].seconds:
         return None
-    label = LEARNERS["stationary-separable"].label
+    label = LEARNERS[LIKELIHOOD].label
     return TakeAway(
-        f"If you know that the law is {label}, fit it by maximum likelihood and train nothing.",
-        f"It is at {error_text(likelihood)} after {likelihood.seconds:.1f} s, {LEARNERS[own[0]].label} at "
-        f"{factor} times as "
-        f"much after {own[1].seconds:.1f} s.",
+        f"If you know that the covariance is {label}, fit it by maximum likelihood and train nothing.",
+        f"It has {error_text(likelihood)} after {likelihood.seconds:.1f} s. {LEARNERS[own[0]].label} has {quotient} "
+        f"times as much after {own[1].seconds:.1f} s.",
         label,
         AT_END,
     )
 
 
-def _stop_early(ends: Mapping[str, Point], moments: Mapping[str, Point]) -> list[TakeAway]:
+def _stop_early(result: Result) -> list[TakeAway]:
     """Networks whose end is surely worse than their best moment by a tenth or more: hold data out and stop."""
-    told = []
-    for name, end in ends.items():
+    advice = []
+    moments = result.best_moments()
+    for name, end in result.ends().items():
         worse = ratio(end, moments[name])
-        if LEARNERS[name].network and worse is not None and worse.above(1.1):
+        if LEARNERS[name].network and worse is not None and worse.above(OVERFITTED):
             label = LEARNERS[name].label
-            told.append(
-                TakeAway(
-                    f"Stop {label} by held-out loss: it overfits.",
-                    f"At the end it is at {worse} times the error of its best moment, which came after "
-                    f"{moments[name].seconds:.1f} of {end.seconds:.1f} s.",
-                    label,
-                    AT_END,
-                )
+            because = (
+                f"At the end it has {worse} times the error of its best moment, which came after "
+                f"{moments[name].seconds:.1f} of {end.seconds:.1f} s."
             )
-    return told
+            advice.append(TakeAway(f"Stop {label} by held-out loss: it overfits.", because, label, AT_END))
+    return advice
 
 
-def _all(rows: Sequence[PathRow]) -> Table:
-    told: list[list[Cell]] = []
-    for row in rows:
-        path = row.path
-        name = LEARNERS[row.job.learner].label
-        if path:
-            least = _best_moment(path)
-            told.append([name, row.job.seed, least.kl, least.seconds, path[-1].kl, path[-1].seconds])
-        else:
-            told.append([name, row.job.seed, None, None, None, None])
+def _all(result: Result) -> Table:
+    cells: list[list[Cell]] = []
+    for row in result.rows:
+        label = LEARNERS[row.job.learner].label
+        moments: list[Cell] = [None] * 4
+        if row.path:
+            moments = [row.best.kl, row.best.seconds, row.path[-1].kl, row.path[-1].seconds]
+        cells.append([label, row.job.seed, *moments])
     columns: list[Column | str] = ["learner", "seed", Column("best", "nats"), Column("after", "s")]
     columns += [Column("last", "nats"), Column("after", "s")]
-    return Table(columns, told, "The best moment and the last of every run; a dash is a failure.", note=_failures(rows))
-
-
-def _failures(rows: Sequence[PathRow]) -> str:
-    return " ".join(
-        f"{LEARNERS[row.job.learner].label}, seed {row.job.seed}: {row.failed}." for row in rows if row.failed
+    failures = " ".join(
+        f"{LEARNERS[row.job.learner].label}, seed {row.job.seed}: {row.failed}." for row in result.rows if row.failed
     )
+    return Table(columns, cells, "The best and the last moment of every run. A dash is a failure.", note=failures)
