@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kronoscope import InputError, report
-from kronoscope._codec import from_plain, to_plain, to_text
+from kronoscope._codec import from_plain, parse_json, to_plain, to_text
 
 from .registry import study
 from .study import Check
@@ -75,10 +74,7 @@ def _number(check: Check, quick: bool) -> report.Number:
 
 def is_study(folder: Path) -> bool:
     """Whether the folder holds the results of a study; damaged ones count, so that :func:`load` says what is wrong."""
-    try:
-        return f'"format": "{FORMAT.rpartition("-")[0]}-' in (folder / RESULTS).read_text(encoding="utf-8")[:200]
-    except (OSError, UnicodeDecodeError):
-        return False
+    return is_of_format(folder / RESULTS, FORMAT)
 
 
 def load(path: Path) -> Results:
@@ -87,16 +83,34 @@ def load(path: Path) -> Results:
     Raises:
         InputError: The file is missing, damaged, or of another format or study; the message names the file.
     """
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: the folder holds no finished study") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {error}") from None
-    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
-        raise InputError(f"{path} is not of the format {FORMAT}: run `kronoscope reproduce` again")
+    plain = read(path, FORMAT, "kronoscope reproduce")
     try:
         result = from_plain(study(str(plain.get("study"))).result, plain.pop("result", None))
         return Results(from_plain(Header, plain), result)
     except InputError as error:
         raise InputError(f"{path} is damaged: {error}") from None
+
+
+def is_of_format(path: Path, name: str) -> bool:
+    """Whether a file of results begins with that format, in any version."""
+    try:
+        return f'"format": "{name.rpartition("-")[0]}-' in path.read_text(encoding="utf-8")[:200]
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def read(path: Path, name: str, command: str) -> dict[str, Any]:
+    """The plain values in a file of results, not checked further than its format.
+
+    Raises:
+        InputError: The file is missing, damaged or of another format; the message names the command that writes it.
+    """
+    try:
+        plain = parse_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: the folder holds no results of `{command}`") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+    if not isinstance(plain, dict) or plain.get("format") != name:
+        raise InputError(f"{path} is not of the format {name}: run `{command}` again")
+    return plain

@@ -107,6 +107,7 @@ def complete(out: Path, reading: dict[str, Any] | None, quiet: bool) -> bool:
 def draw(folder: Path, out: Path | None, force: bool) -> Path:
     """The page of a folder drawn again from its records; those of a run are made again where they are missing."""
     import kronoscope_evidence as evidence
+    from kronoscope_evidence.demo.demo import is_demo, render_demo
 
     from .. import report
 
@@ -115,6 +116,8 @@ def draw(folder: Path, out: Path | None, force: bool) -> Path:
     target = folder / "report.html" if out is None else report.check_target(out, force)
     if evidence.is_study(folder):
         return evidence.render(folder, target, force=True)
+    if is_demo(folder):
+        return render_demo(folder, target)
     if not (folder / "run.json").exists():
         return report.write(report.load_records(folder / "report.json"), target, force=True)
     from .. import models, pages  # only now: they are slow to load

@@ -12,7 +12,11 @@ from .run_page import run_report
 
 def write_run_page(folder: Path, model: models.Model, sequences: data.SequenceSet) -> Path:
     """Write ``report.json`` and ``report.html`` into the folder of a finished run."""
-    page = run_report(model, sequences)
+    return save_run_page(folder, run_report(model, sequences))
+
+
+def save_run_page(folder: Path, page: report.Report) -> Path:
+    """Write a run's page, and the records that it is drawn from, into the folder of the finished run."""
     with models.page_written(folder, models.RECORDS, models.PAGE):
         report.save_records(page, folder / models.RECORDS, force=True)
         report.write(page, folder / models.PAGE, force=True)

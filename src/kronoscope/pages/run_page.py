@@ -24,6 +24,7 @@ MOST_LAGS = 96
 LARGEST_COVARIANCE = 1024
 BLOCK = 7
 FEWEST = 8
+DATA_TITLE = "The data"  # of the first section after the warnings
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,20 +70,25 @@ def run_report(
     frames, features = model.num_frames, model.num_features
     number = max(32, min(num_samples, MOST_VALUES // (frames * features)))
     generated, starts = model.sample_values(number, generator=generator)
-    shown = show_run(model, sequences, generated, starts, generator)
-    outcome = model.record["training"]
+    return report_of(show_run(model, sequences, generated, starts, generator))
+
+
+def report_of(shown: RunShown) -> Report:
+    """The page of a run from what it shows."""
+    model, number = shown.model, len(shown.sequences)
     name = model.network_name or type(model.network).__name__
     facts = {
-        "sequences": len(sequences),
-        "frames": frames,
-        "features": features,
+        "sequences": number,
+        "frames": model.num_frames,
+        "features": model.num_features,
         "network": name,
-        "weights": outcome["weights"],
-        "generated for this page": number,
+        "weights": model.record["training"]["weights"],
+        "generated for this page": len(shown.generated),
     }
     return Report(
         "Sequences, real and generated",
-        f"A diffusion model ({name}) learnt {len(sequences)} sequences of {frames} frames with {features} features.",
+        f"A diffusion model ({name}) learnt {number} sequences of {model.num_frames} frames with {model.num_features} "
+        "features.",
         facts,
         [*_warnings(model), data_section(shown), *generated_sections(shown), training_section(shown)],
         _verdict(shown),
@@ -160,7 +166,7 @@ def data_section(shown: RunShown) -> Section:
     notes = list(told["notes"]) or ["Nothing was left out."]
     blocks: list[Block] = [Facts(facts), Text("\n\n".join(notes), "note")]
     lead = "What the model was given. Mean, scale, season and margins were learnt on the training part alone."
-    return Section("The data", lead, blocks)
+    return Section(DATA_TITLE, lead, blocks)
 
 
 def generated_sections(shown: RunShown) -> list[Section]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,165 +14,158 @@ from kronoscope.processes import GaussianSequence
 
 from ..stages import Stage, quiet, training_steps
 from ..yardstick import FEATURES, FRAMES, MAX_TIME, MIN_TIME, training_data, yardstick
+from .sizes import ControlSize, Training
 
-CALLS = (8, 16, 32, 64, 128)
-DIT_SECONDS, POSITION_SECONDS = 150.0, 45.0
+SHOWN_FRAMES = 12  # of the covariance maps
 STRUCTURES = {
-    "sample covariance": ("unstructured", estimators.SampleCovariance, "baseline"),
-    "separable": ("separable", estimators.Separable, "baseline-2"),
-    "block-Toeplitz": ("block-toeplitz", estimators.BlockToeplitz, "baseline-3"),
-    "stationary separable": ("stationary-separable", estimators.StationarySeparable, "floor"),
+    "sample covariance": ("unstructured", estimators.SampleCovariance),
+    "separable": ("separable", estimators.Separable),
+    "block-Toeplitz": ("block-toeplitz", estimators.BlockToeplitz),
+    "stationary separable": ("stationary-separable", estimators.StationarySeparable),
 }
+POSITION, DIT = "position", "dit"
+
+Matrix = tuple[tuple[float, ...], ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class Covariance:
+    """What a covariance, (N d, N d), says about time and space.
+
+    Attributes:
+        origin: How it was found: "exact" or "from 2000 generated sequences".
+        first_frames: Its block of the first ``SHOWN_FRAMES`` frames.
+        by_lag: Correlation by lag, mean over the features.
+        spatial: Sigma, (d, d), mean over the frames.
+    """
+
+    origin: str
+    first_frames: Matrix
+    by_lag: tuple[float, ...]
+    spatial: Matrix
+
+
+@dataclass(frozen=True)
 class Learner:
     """One row of the table of learners.
 
     Attributes:
-        name, role: As shown.
+        name: A network or a key of ``STRUCTURES``.
         structure: Whose floor applies: the class that the learner lives in; None where none is known.
         kl: Its score error.
         seconds: Of training or fitting.
-        parameters: Of the structure, p.
-        weights: Of the network; None for an estimator.
-        covariance: What it learnt, (N d, N d); None where it was not asked for.
-        covariance_kind: "exact" or "from 2000 generated sequences".
-        history: Of the training.
+        degrees: Free parameters of the structure, p.
+        parameters: Of the network; None for an estimator.
+        covariance: What a network learnt; None for an estimator.
     """
 
     name: str
-    role: str
     structure: str | None
     kl: ScoreKL
     seconds: float
+    degrees: int | None
     parameters: int | None = None
-    weights: int | None = None
-    covariance: Tensor | None = None
-    covariance_kind: str = ""
+    covariance: Covariance | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class Sampler:
+    """KL to the exact law, in nats, by number of score calls."""
+
+    name: str
+    calls: tuple[int, ...]
+    kl: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class ControlResult:
-    """What the control found: the truth, every learner, the floors, and the samplers with the exact score."""
+    """All numbers of the control.
 
-    process: GaussianSequence
+    Attributes:
+        n: Sequences learnt from.
+        truth: The exact covariance.
+        learners: Networks and estimators.
+        floors: In nats, by structure.
+        samplers: With the exact score.
+    """
+
     n: int
+    truth: Covariance
     learners: tuple[Learner, ...]
     floors: dict[str, float]
-    samplers: dict[str, dict[int, float]]
+    samplers: tuple[Sampler, ...]
 
     def learner(self, name: str) -> Learner:
         """The learner of that name."""
         return next(learner for learner in self.learners if learner.name == name)
 
-    def plain(self) -> dict[str, Any]:
-        """Plain numbers."""
-        rows = [
-            {
-                "name": one.name,
-                "kl_nats": one.kl.value,
-                "standard_error": one.kl.standard_error,
-                "kind": one.kl.kind,
-                "effective_parameters": 2 * self.n * one.kl.value,
-                "parameters": one.parameters,
-                "floor_nats": None if one.structure is None else self.floors[one.structure],
-                "seconds": one.seconds,
-                "weights": one.weights,
-            }
-            for one in self.learners
-        ]
-        samplers = {name: {str(calls): kl for calls, kl in row.items()} for name, row in self.samplers.items()}
-        return {"n": self.n, "learners": rows, "floors_nats": self.floors, "sampler_kl_nats": samplers}
+    def floor(self, learner: Learner) -> float | None:
+        """Of the learner's class, in nats; None where no class is known."""
+        return None if learner.structure is None else self.floors[learner.structure]
 
 
-def run_control(
-    *,
-    n: int = 2000,
-    dit: dict[str, Any] | None = None,
-    position: dict[str, Any] | None = None,
-    num_generated: int = 2000,
-    num_samples: int = 4096,
-    calls: tuple[int, ...] = CALLS,
-    seed: int = 0,
-    stage: Stage = quiet,
-) -> ControlResult:
+def run_control(size: ControlSize, *, seed: int = 0, stage: Stage = quiet) -> ControlResult:
     """Train both networks, fit the estimators, and measure all of them against the truth.
 
     Args:
-        n: Sequences to learn from.
-        dit, position: Training settings; None for the time budgets of the demo.
-        num_generated: Sequences from which the covariance of ``dit`` is read.
-        num_samples: Sequences of the Monte Carlo score error of ``dit``.
-        calls: Numbers of score calls of the samplers.
+        size: How much is trained and measured.
         seed: Of everything random.
         stage: Reports progress.
     """
-    process, x = yardstick(), training_data(n)
-    networks = {
-        "position": {"max_seconds": POSITION_SECONDS} if position is None else position,
-        "dit": {"max_seconds": DIT_SECONDS} if dit is None else dit,
-    }
+    process, x = yardstick(), training_data(size.n)
     learners = [
-        _network(name, x, process, told, (num_generated, num_samples), seed, stage) for name, told in networks.items()
+        _network(POSITION, size.position, x, process, size, seed, stage),
+        _network(DIT, size.dit, x, process, size, seed, stage),
     ]
     with stage("control: estimators") as show:
         for done, name in enumerate(STRUCTURES, start=1):
             learners.append(_estimator(name, x, process))
             show(done / len(STRUCTURES), name)
-    structures = [structure for structure, _, _ in STRUCTURES.values()]
-    floors = {s: estimators.score_kl_floor(process, s, n, MIN_TIME, MAX_TIME) for s in structures}
+    structures = [structure for structure, _ in STRUCTURES.values()]
+    floors = {s: estimators.score_kl_floor(process, s, size.n, MIN_TIME, MAX_TIME) for s in structures}
+    samplers = []
     with stage("samplers with the exact score") as show:
-        samplers = {}
-        for done, (name, build) in enumerate(sampling.SAMPLERS.items(), start=1):
-            samplers[name] = {k: sampling.law_error(build(k), process) for k in calls}
-            show(done / len(sampling.SAMPLERS), name)
-    return ControlResult(process, n, tuple(learners), floors, samplers)
+        for name, build in sampling.SAMPLERS.items():
+            kl = tuple(sampling.law_error(build(calls), process) for calls in size.calls)
+            samplers.append(Sampler(name, size.calls, kl))
+            show(len(samplers) / len(sampling.SAMPLERS), name)
+    return ControlResult(size.n, parts("exact", process.covariance()), tuple(learners), floors, tuple(samplers))
 
 
 def _network(
-    name: str,
-    x: Tensor,
-    process: GaussianSequence,
-    settings: dict[str, Any],
-    numbers: tuple[int, int],
-    seed: int,
-    stage: Stage,
+    name: str, training: Training, x: Tensor, process: GaussianSequence, size: ControlSize, seed: int, stage: Stage
 ) -> Learner:
-    """Train, then measure; ``numbers`` are those of sequences to generate and of Monte Carlo samples."""
-    num_generated, num_samples = numbers
+    """Train, then measure; "position" is affine in x, so its error and covariance are exact."""
     generator = torch.Generator().manual_seed(seed)
     with stage(f"control: training {name}") as show:
-        model = models.fit(x, name, generator=generator, on_progress=training_steps(show), **settings)
-    linear = name == "position"
+        model = models.fit(x, name, generator=generator, on_progress=training_steps(show), **training.settings())
+    linear = name == POSITION
     with stage(f"control: measuring {name}") as show:
         kl = metrics.score_kl(
-            model.score, process, MIN_TIME, MAX_TIME, num_samples=num_samples, linear=linear, generator=generator
+            model.score, process, MIN_TIME, MAX_TIME, num_samples=size.num_samples, linear=linear, generator=generator
         )
         show(0.5, "score error")
-        noised = _exact_covariance(model) if linear else _sampled_covariance(model, num_generated, generator)
+        noised = _exact_covariance(model) if linear else _sampled_covariance(model, size.num_generated, generator)
         show(1.0, "covariance")
     outcome = model.record["training"]
     return Learner(
         name,
-        "second" if linear else "learnt",
         "block-toeplitz" if linear else None,
         kl,
         outcome["seconds"],
         estimators.BlockToeplitz().count_parameters(FRAMES, FEATURES) if linear else None,
         outcome["weights"],
-        _without_noise(noised),
-        "exact" if linear else f"from {num_generated} generated sequences",
+        parts("exact" if linear else f"from {size.num_generated} generated sequences", _without_noise(noised)),
     )
 
 
 def _estimator(name: str, x: Tensor, process: GaussianSequence) -> Learner:
-    structure, estimator, role = STRUCTURES[name]
+    structure, estimator = STRUCTURES[name]
     began = time.monotonic()
     law = estimator(min_time=MIN_TIME).fit(x)
     seconds = time.monotonic() - began
     kl = metrics.score_kl(law.score, process, MIN_TIME, MAX_TIME, linear=True, dtype=torch.float64)
-    return Learner(name, role, structure, kl, seconds, law.num_parameters)
+    return Learner(name, structure, kl, seconds, law.num_parameters)
 
 
 def _exact_covariance(model: models.Model) -> Tensor:
@@ -193,6 +185,14 @@ def _without_noise(covariance: Tensor) -> Tensor:
     """K from alpha^2 K + sigma^2 I at ``MIN_TIME``, where every network stops."""
     noise = float(diffusion.sigma_squared(MIN_TIME))
     return (covariance - noise * torch.eye(len(covariance), dtype=torch.float64)) / (1 - noise)
+
+
+def parts(origin: str, covariance: Tensor) -> Covariance:
+    """The parts of a covariance (N d, N d), frame-major, that the page shows."""
+    size = SHOWN_FRAMES * FEATURES
+    first = covariance[:size, :size].tolist()
+    by_lag, spatial = temporal_correlation(covariance).tolist(), spatial_covariance(covariance).tolist()
+    return Covariance(origin, tuple(map(tuple, first)), tuple(by_lag), tuple(map(tuple, spatial)))
 
 
 def temporal_correlation(covariance: Tensor) -> Tensor:

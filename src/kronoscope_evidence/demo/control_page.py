@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import torch
+import math
+
+import numpy as np
 
 from kronoscope.metrics import ScoreKL
 from kronoscope.report import (
@@ -22,14 +24,17 @@ from kronoscope.report import (
 from kronoscope.report.records import Cell
 
 from ..yardstick import FEATURES, FRAMES, LENGTHSCALE, MAX_TIME, MIN_TIME
-from .control import (
-    ControlResult,
-    Learner,
-    spatial_covariance,
-    temporal_correlation,
-)
+from .control import DIT, POSITION, SHOWN_FRAMES, ControlResult, Covariance
 
-SHOWN = 1e-3  # of a score error: a smaller error of it does not change the digits that are shown
+SHOWN = 1e-3  # relative error of a score error below which the digits shown are certain
+ROLES = {
+    DIT: "learnt",
+    POSITION: "second",
+    "sample covariance": "baseline",
+    "separable": "baseline-2",
+    "block-Toeplitz": "baseline-3",
+    "stationary separable": "floor",
+}
 SAMPLER_ROLES = {
     "euler-maruyama": "null",
     "exponential-sde": "baseline",
@@ -41,54 +46,54 @@ SAMPLER_ROLES = {
 
 
 def learners_section(result: ControlResult) -> Section:
-    """What was learnt, in nats, against the floors."""
+    """Score errors in nats, beside the floors."""
     facts = {
         "data": f"{result.n} sequences of {FRAMES} frames with {FEATURES} features",
         "law": f"Gaussian, covariance exp(−lag/{LENGTHSCALE:g}) ⊗ Σ, Σ fixed",
         "score error": f"over diffusion times {MIN_TIME:g} to {MAX_TIME:g}",
     }
     lead = (
-        "Data drawn from a known Gaussian process, so that the exact score is at hand: what a network lost is a number "
-        "in nats, and theory says how small it can be."
+        "The data are drawn from a known Gaussian process, so the exact score is known. What a network lost is a "
+        "number in nats, and theory says how small it can be."
     )
     return Section("Control: how much of a known law was learnt", lead, [Facts(facts), _table(result), _bars(result)])
 
 
 def _table(result: ControlResult) -> Table:
-    ordered = sorted(result.learners, key=lambda one: one.kl.value)
+    ordered = sorted(result.learners, key=lambda learner: learner.kl.value)
     rows: list[list[Cell]] = [
         [
-            one.name if one.weights else f"{one.name} (estimator)",
-            Estimate(one.kl.value, one.kl.standard_error) if _uncertain(one.kl) else one.kl.value,
-            None if one.structure is None else result.floors[one.structure],
-            round(2 * result.n * one.kl.value),
-            one.parameters,
-            one.weights,
-            one.seconds,
+            learner.name if learner.parameters else f"{learner.name} (estimator)",
+            Estimate(learner.kl.value, learner.kl.standard_error) if _uncertain(learner.kl) else learner.kl.value,
+            result.floor(learner),
+            round(2 * result.n * learner.kl.value),
+            learner.degrees,
+            learner.parameters,
+            learner.seconds,
         ]
-        for one in ordered
+        for learner in ordered
     ]
     columns: list[Column | str] = [
         "learner",
         Column("score error", "nats"),
         Column("floor of its class", "nats"),
         Column("effective parameters", "2n KL", digits=6),
-        Column("parameters", "p", digits=6),
-        Column("weights", digits=7),
+        Column("parameters of its class", "p", digits=6),
+        Column("parameters of the network", digits=7),
         Column("time", "s", decimals=1),
     ]
     caption = (
         f"Score error of every learner from the same {result.n} sequences: the KL divergence in nats that its score "
-        "costs; less is better. The floor is the least that any estimator of the same class can reach on average, to "
-        "leading order in 1/n (p parameters cost at most p/(2n)); one set of data can fall to either side of it. "
-        "Effective parameters: how many an efficient estimator with the same error would have had to learn."
+        "costs. Less is better. The floor is the least mean error of any estimator of the same class, to leading order "
+        "in 1/n: p parameters cost at most p/(2n). One set of data can fall to either side of it. Effective "
+        "parameters: how many an efficient estimator with the same error would have had to learn."
     )
     note = (
         "dit: Monte Carlo, ± one standard error. All others: by quadrature of an affine map, known to more digits than "
-        "are shown. position lives in the block-Toeplitz "
-        "class, whose floor is given; no class is known for dit. Estimators: maximum likelihood on the noised data."
+        "are shown. position lives in the block-Toeplitz class, whose floor is given; no class is known for dit. "
+        "Estimators: maximum likelihood on the noised data."
     )
-    return Table(columns, rows, caption, note, [one.role for one in ordered])
+    return Table(columns, rows, caption, note, [ROLES[learner.name] for learner in ordered])
 
 
 def _uncertain(kl: ScoreKL) -> bool:
@@ -98,32 +103,32 @@ def _uncertain(kl: ScoreKL) -> bool:
 
 def _bars(result: ControlResult) -> Figure:
     bars = []
-    for one in result.learners:
-        reach, value = 2 * one.kl.standard_error, one.kl.value
-        bars.append(Bar(one.name, one.role, value, max(value - reach, value / 10), value + reach))
+    for learner in result.learners:
+        reach, value = 2 * learner.kl.standard_error, learner.kl.value
+        bars.append(Bar(learner.name, ROLES[learner.name], value, max(value - reach, value / 10), value + reach))
     bars += [Bar(f"floor: {structure}", "floor", floor) for structure, floor in result.floors.items()]
     gain = result.learner("sample covariance").kl.value / result.learner("stationary separable").kl.value
     return Figure(
         [BarPanel("", "score error (nats, logarithmic)", sorted(bars, key=lambda bar: -bar.value), log_x=True)],
-        "The same figures, with the floors among them, on a logarithmic axis. The shape of a learner decides, not its "
-        f"size: knowing that the law is stationary and separable makes the error {gain:.0f} times smaller than knowing "
+        "The same figures and the floors on a logarithmic axis. The structure of a learner decides, not its size: "
+        f"knowing that the law is stationary and separable makes the error {gain:.0f} times smaller than knowing "
         "nothing. Whiskers: two standard errors.",
         "Score errors of all learners and the floors of their classes.",
     )
 
 
 def noise_section(result: ControlResult) -> Section:
-    """Where between data and noise the error sits."""
+    """Score error by noise level."""
     lines = []
-    for one in result.learners:
-        parts = one.kl.by_time
+    for learner in result.learners:
+        parts, role = learner.kl.by_time, ROLES[learner.name]
         values = [max(value, 1e-8) for value in parts.integrand]
-        if _uncertain(one.kl):
+        if _uncertain(learner.kl):
             pairs = list(zip(values, parts.standard_errors, strict=True))
             lower = [max(value - 2 * error, 1e-8) for value, error in pairs]
-            lines.append(Line(one.name, one.role, parts.times, values, lower, [v + 2 * e for v, e in pairs]))
+            lines.append(Line(learner.name, role, parts.times, values, lower, [v + 2 * e for v, e in pairs]))
         else:
-            lines.append(Line(one.name, one.role, parts.times, values))
+            lines.append(Line(learner.name, role, parts.times, values))
     panel = LinePanel(
         "",
         "diffusion time t (small: data; large: noise)",
@@ -134,65 +139,53 @@ def noise_section(result: ControlResult) -> Section:
     )
     caption = (
         "Squared error of each score at every noise level, weighted so that the area under a curve over log t is about "
-        "its score error in nats. Near t = 6 all is noise and there is nothing to get wrong; towards t = 0.01 the fine "
-        "structure of the data has to be right. A bump says at which noise level a learner is weak. Band: two standard "
-        "errors of Monte Carlo."
+        "its score error in nats. Near t = 6 all is noise, so no learner errs; towards t = 0.01 the fine structure of "
+        "the data has to be right. A bump shows at which noise level a learner is weak. Band: two standard errors of "
+        "Monte Carlo."
     )
     figure = Figure([panel], caption, "Score error against diffusion time for every learner, on logarithmic axes.")
     return Section("Control: score error by noise level", "", [figure])
 
 
 def covariance_section(result: ControlResult) -> Section:
-    """Exact against learnt: the whole covariance, correlation by lag, and Sigma."""
-    truth = result.process.covariance()
-    learnt = [one for one in result.learners if one.covariance is not None]
-    everything = [("exact", truth), *((one.name, one.covariance) for one in learnt)]
-    reach = max(float(values.abs().max()) for _, values in everything if values is not None)
+    """Exact against learnt: the covariance of the first frames, correlation by lag, and Sigma."""
+    learnt = _learnt(result)
+    sets = {"exact": result.truth, **learnt}
+    reach = _largest([covariance.first_frames for covariance in sets.values()])
+    axis = "frame and feature"
     maps = [
-        MatrixPanel(
-            name,
-            _coarse(values).tolist(),
-            "frame and feature",
-            "frame and feature",
-            "covariance",
-            limits=(-reach, reach),
-            diverging=True,
-        )
-        for name, values in everything
-        if values is not None
+        MatrixPanel(name, each.first_frames, axis, axis, "covariance", limits=(-reach, reach), diverging=True)
+        for name, each in sets.items()
     ]
-    kinds = "; ".join(f"{one.name}: {one.covariance_kind}" for one in learnt)
+    origins = "; ".join(f"{name}: {covariance.origin}" for name, covariance in learnt.items())
     whole = Figure(
         maps,
-        f"Covariance of the first {SHOWN_FRAMES} frames, {FEATURES} features each: every small square is the "
-        "covariance between the features of two frames. Exact: one 4 × 4 pattern everywhere (what the features have "
-        "to do with each other), which fades away from the diagonal (what the frames have to do with each other). "
-        f"The learnt maps should show the same pattern and the same fading. Learnt covariances are {kinds}.",
+        f"Covariance of the first {SHOWN_FRAMES} frames, {FEATURES} features each. Every small square is the "
+        f"covariance between the features of two frames. Exact: one {FEATURES} × {FEATURES} pattern everywhere (the "
+        "dependence of the features), which fades away from the diagonal (the dependence of the frames). The learnt "
+        f"maps should show the same pattern and the same fading. Learnt covariances are {origins}.",
         "Maps of the exact and the learnt covariance.",
         columns=len(maps),
     )
     return Section(
         "Control: exact and learnt covariance",
-        "The theory says: attention captures which frames matter to each other, values which features do.",
-        [whole, _by_lag(learnt), _spatial(result, learnt)],
+        "The theory says that attention captures the dependence between frames, and values that between features.",
+        [whole, _by_lag(result.truth, learnt), _spatial(result, learnt)],
     )
 
 
-SHOWN_FRAMES = 12
+def _learnt(result: ControlResult) -> dict[str, Covariance]:
+    return {each.name: each.covariance for each in result.learners if each.covariance is not None}
 
 
-def _coarse(covariance: torch.Tensor) -> torch.Tensor:
-    size = SHOWN_FRAMES * FEATURES
-    return covariance[:size, :size]
+def _largest(matrices: list[tuple[tuple[float, ...], ...]]) -> float:
+    return max(abs(value) for matrix in matrices for row in matrix for value in row)
 
 
-def _by_lag(learnt: list[Learner]) -> Figure:
+def _by_lag(truth: Covariance, learnt: dict[str, Covariance]) -> Figure:
     lags = list(range(FRAMES))
-    exact = torch.exp(-torch.arange(FRAMES, dtype=torch.float64) / LENGTHSCALE)
-    lines = [Line(f"exact: exp(−lag/{LENGTHSCALE:g})", "truth", lags, exact.tolist())]
-    for one in learnt:
-        assert one.covariance is not None
-        lines.append(Line(one.name, one.role, lags, temporal_correlation(one.covariance).tolist()))
+    lines = [Line(f"exact: exp(−lag/{LENGTHSCALE:g})", "truth", lags, truth.by_lag)]
+    lines += [Line(name, ROLES[name], lags, covariance.by_lag) for name, covariance in learnt.items()]
     return Figure(
         [LinePanel("", "lag (frames)", "correlation, mean over features", lines)],
         "Correlation in time, averaged over the features and over all pairs of frames at a lag. The learnt curves "
@@ -201,40 +194,45 @@ def _by_lag(learnt: list[Learner]) -> Figure:
     )
 
 
-def _spatial(result: ControlResult, learnt: list[Learner]) -> Figure:
-    sets = [("exact Σ", result.process.spatial_covariance)]
-    sets += [(one.name, spatial_covariance(one.covariance)) for one in learnt if one.covariance is not None]
-    reach = max(float(values.abs().max()) for _, values in sets)
+def _spatial(result: ControlResult, learnt: dict[str, Covariance]) -> Figure:
+    sets = {"exact Σ": result.truth.spatial, **{name: each.spatial for name, each in learnt.items()}}
+    reach = _largest(list(sets.values()))
     panels = [
-        MatrixPanel(name, values.tolist(), "feature", "feature", "covariance", limits=(-reach, reach), diverging=True)
-        for name, values in sets
+        MatrixPanel(name, values, "feature", "feature", "covariance", limits=(-reach, reach), diverging=True)
+        for name, values in sets.items()
     ]
-    exact = sets[0][1]
-    errors = ", ".join(f"{name} {100 * float((v - exact).norm() / exact.norm()):.1f} %" for name, v in sets[1:])
+    errors = ", ".join(f"{name} {100 * _relative_error(each, result.truth):.1f} %" for name, each in learnt.items())
     return Figure(
         panels,
         "Covariance between the features, averaged over the frames, against the exact Σ. Relative error in the "
-        f"Frobenius norm: {errors}. The plain average over the {result.n} sequences themselves misses it by "
-        f"{100 * _direct_error(result):.1f} % (root mean square, exact); much more than that is the network's.",
+        f"Frobenius norm: {errors}. The plain average over the {result.n} sequences misses it by "
+        f"{100 * _direct_error(result):.1f} % (root mean square, exact); an error well above that is the network's.",
         "The exact spatial covariance and those learnt.",
         columns=len(panels),
     )
 
 
+def _relative_error(covariance: Covariance, truth: Covariance) -> float:
+    values, exact = np.array(covariance.spatial), np.array(truth.spatial)
+    return float(np.linalg.norm(values - exact) / np.linalg.norm(exact))
+
+
 def _direct_error(result: ControlResult) -> float:
     """Relative error of the mean of x_i x_i' over sequences and frames, for Sigma: root mean square, exact."""
-    sigma, gamma = result.process.spatial_covariance, result.process.temporal_covariance
-    spread = float(sigma.trace() ** 2 + sigma.square().sum()) * float(gamma.square().mean()) / result.n
-    return float((spread / sigma.square().sum()) ** 0.5)
+    sigma = np.array(result.truth.spatial)
+    lags = np.abs(np.subtract.outer(range(FRAMES), range(FRAMES)))
+    mean_square = float((np.array(result.truth.by_lag)[lags] ** 2).mean())
+    spread = float(np.trace(sigma) ** 2 + (sigma**2).sum()) * mean_square / result.n
+    return math.sqrt(spread / float((sigma**2).sum()))
 
 
 def samplers_section(result: ControlResult) -> Section:
     """KL against score calls for every sampler with the exact score."""
-    lines = []
-    for name, row in result.samplers.items():
-        values = [max(value, 1e-12) for value in row.values()]
-        lines.append(Line(name, SAMPLER_ROLES[name], list(row), values, markers=True))
-    calls = list(next(iter(result.samplers.values())))
+    lines = [
+        Line(each.name, SAMPLER_ROLES[each.name], each.calls, [max(value, 1e-12) for value in each.kl], markers=True)
+        for each in result.samplers
+    ]
+    calls = result.samplers[0].calls
     panel = LinePanel(
         "",
         "score calls",
@@ -242,18 +240,18 @@ def samplers_section(result: ControlResult) -> Section:
         lines,
         log_x=True,
         log_y=True,
-        x_ticks=[float(c) for c in calls],
+        x_ticks=[float(count) for count in calls],
     )
     caption = (
-        "What a sampler itself costs, with the exact score: KL divergence of the law that it generates from the exact "
-        "law at t = 0.01, against the number of times that it calls the score. Exact, from the sampler's mean and "
-        "covariance carried in closed form: no sequence was drawn. A steeper line is a method of higher order; the "
-        "end of the best line is the start from pure noise at t = 8, which no sampler can undo. Colours tell the "
-        "methods apart and have no other meaning here."
+        "The error of a sampler itself, with the exact score: KL divergence of the law that it generates from the "
+        "exact law at t = 0.01, against its number of score calls. It is exact, from the sampler's mean and "
+        "covariance in closed form: no sequence was drawn. A steeper line is a method of higher order. The end of the "
+        "best line is the start from pure noise at t = 8, which no sampler can undo. Colours only tell the methods "
+        "apart."
     )
-    figure = Figure([panel], caption, "KL against score calls for five samplers, on logarithmic axes.")
+    alt = f"KL against score calls for {len(lines)} samplers, on logarithmic axes."
     columns: list[Column | str] = ["sampler", *(Column(f"{count} calls", "nats", digits=2) for count in calls)]
-    rows: list[list[Cell]] = [[name, *row.values()] for name, row in result.samplers.items()]
-    table = Table(columns, rows, "The same figures.", row_roles=[SAMPLER_ROLES[name] for name in result.samplers])
-    note = Text("A sampler is worth its calls as long as its KL is well below the score error of the network.", "note")
-    return Section("Samplers with the exact score", "", [figure, table, note])
+    rows: list[list[Cell]] = [[each.name, *each.kl] for each in result.samplers]
+    table = Table(columns, rows, "The same figures.", row_roles=[SAMPLER_ROLES[each.name] for each in result.samplers])
+    note = Text("A sampler suffices if its KL is well below the score error of the network.", "note")
+    return Section("Samplers with the exact score", "", [Figure([panel], caption, alt), table, note])

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from kronoscope import data, estimators, models
-from kronoscope.pages.dependence import INDEPENDENT, OUT_OF_FOLD, Comparison, baselines, compare
+from kronoscope import data, estimators, models, pages
+from kronoscope.pages.dependence import INDEPENDENT, OUT_OF_FOLD, Compared, Comparison, baselines, compare
 
 from ..stages import Stage, quiet, training_steps
+from .sizes import WeatherSize
 
-# The network that learns the weather, its options, and the training settings that differ from its preset.
-WEATHER_NETWORK: dict[str, Any] = {
-    "network": "position",
-    "options": {},
-    "training": {"max_seconds": 100.0, "learning_rate": 6e-3, "keep": "last", "patience": None},
-}
-
+NETWORK = "position"
+NETWORK_TRAINING: dict[str, Any] = {"learning_rate": 6e-3, "keep": "last", "patience": None}
 READING: dict[str, Any] = {
     "time": "time_hour",
     "columns": ["temp", "dewp", "wind_speed"],
@@ -41,89 +38,147 @@ COMMAND = (
     "--timezone America/New_York --frames 24 --limits wind_speed=0:253 --harmonics 2 --test weeks:5 "
     "--validation 0.02 --learning-rate 0.006 --keep last --out RUN"
 )
+UNITS = (("temp", "°F"), ("dewp", "°F"), ("wind_speed", "mph"))
 BLOCK_DAYS = 7
 SCORE_CALLS = 32  # the sampler's own error is then below 1e-3 nats on the control, far below any network's
 BASELINES = ("sample covariance", "separable", "block-Toeplitz", INDEPENDENT)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class Parts:
+    """Days in each part of the split."""
+
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the training went: steps taken, the step whose parameters were kept, seconds, what stopped it."""
+
+    steps: int
+    best_step: int
+    seconds: float
+    stopped: str
+    parameters: int
+
+
+@dataclass(frozen=True)
+class NegativeWinds:
+    """Share of the wind speeds below zero: of real days, generated ones, and draws of the sample covariance."""
+
+    real: float
+    generated: float
+    sample_covariance: float
+
+
+@dataclass(frozen=True)
 class WeatherResult:
-    """What the weather experiment found.
+    """All numbers of the weather experiment. The rest of its page stands in the run folder.
 
     Attributes:
-        model: The fitted model.
-        sequences: The days that were read.
-        generated, starts: Generated days in original units, and the dates whose season they have.
-        comparison: Against the held-out days, in anomalies.
-        negative_winds: Share of the wind speeds below zero, by name of the set.
+        days: That were read.
+        parts: Of the split.
+        notes: Of the reading.
+        network: Its name.
+        training: How it went.
+        comparison: Every set of days against the training band and the held-out days, in anomalies.
+        held_out_blocks: Held-out weeks that count as independent.
+        negative_winds: What generated days get wrong.
     """
 
-    model: models.Model
-    sequences: data.SequenceSet
-    generated: np.ndarray
-    starts: Any
-    comparison: Comparison
-    negative_winds: dict[str, float]
+    days: int
+    parts: Parts
+    notes: tuple[str, ...]
+    network: str
+    training: Outcome
+    comparison: tuple[Compared, ...]
+    held_out_blocks: int
+    negative_winds: NegativeWinds
 
-    def plain(self) -> dict[str, Any]:
-        """Plain numbers."""
-        training = {k: v for k, v in self.model.record["training"].items() if k != "history"}
-        return {
-            "days": len(self.sequences),
-            "parts": {name: len(part) for name, part in self.model.record["split"].items()},
-            "notes": list(self.sequences.notes),
-            "network": WEATHER_NETWORK,
-            "training": training,
-            "comparison": self.comparison.plain(),
-            "negative_wind_share": self.negative_winds,
-        }
+    def row(self, name: str) -> Compared:
+        """The set of days of that name."""
+        return next(row for row in self.comparison if row.name == name)
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """Generated days in original units, the dates whose season they have, and how they are written to a file."""
+
+    values: np.ndarray
+    starts: Any
+    container: data.Container
+    feature_names: tuple[str, ...]
+
+    def write(self, path: Path, number: int) -> None:
+        """The first days as a file."""
+        starts = None if self.starts is None else self.starts[:number]
+        data.write(path, self.values[:number], self.container, self.feature_names, starts=starts)
 
 
 def run_weather(
     folder: str | os.PathLike[str],
+    size: WeatherSize,
     *,
-    num_days: int = 5000,
-    training: dict[str, Any] | None = None,
     seed: int = 0,
     force: bool = False,
     stage: Stage = quiet,
-) -> WeatherResult:
-    """Fit the weather into a run folder, generate days and compare them with those held out.
+) -> tuple[WeatherResult, Generated]:
+    """Fit the weather into a run folder with its page, generate days and compare them with those held out.
 
     Args:
         folder: The run folder.
-        num_days: Days to generate, and to draw from every estimator.
-        training: Training settings instead of those of ``WEATHER_NETWORK``.
+        size: Days to generate, and the training.
         seed: Of everything random.
         force: Replace a run that is there.
         stage: Reports progress.
     """
+    sequences, model = _fit(folder, size, seed, force, stage)
+    generator = torch.Generator().manual_seed(seed)
+    with stage("weather: generating") as show:
+        values, starts = model.sample_values(
+            size.num_days,
+            generator=generator,
+            num_calls=SCORE_CALLS,
+            progress=lambda done, total: show(done / total, f"{size.num_days} days"),
+        )
+    with stage("weather: comparing") as show:
+        comparison, drawn = compare_days(model, sequences, values, starts, generator)
+        show(0.8, "")
+        features = tuple(range(len(sequences.feature_names)))
+        shown = pages.RunShown(model, sequences, values, features, comparison, units=UNITS)
+        pages.save_run_page(Path(folder), pages.report_of(shown))
+        show(1.0, "")
+    outcome, split = model.record["training"], model.record["split"]
+    result = WeatherResult(
+        days=len(sequences),
+        parts=Parts(**{name: len(part) for name, part in split.items()}),
+        notes=tuple(sequences.notes),
+        network=NETWORK,
+        training=Outcome(
+            outcome["steps"], outcome["best_step"], outcome["seconds"], outcome["stopped"], outcome["weights"]
+        ),
+        comparison=comparison.rows,
+        held_out_blocks=comparison.held_out_blocks,
+        negative_winds=negative_winds(model, sequences, values, drawn, starts),
+    )
+    return result, Generated(values, starts, model.container, sequences.feature_names)
+
+
+def _fit(
+    folder: str | os.PathLike[str], size: WeatherSize, seed: int, force: bool, stage: Stage
+) -> tuple[data.SequenceSet, models.Model]:
     path = data.demo_weather_path()
     sequences = data.read(path, **{**READING, "limits": data.parse_limits(READING["limits"])})
-    name = WEATHER_NETWORK["network"]
-    settings = models.FitSettings(
-        network=name, network_options=WEATHER_NETWORK["options"], seed=seed, **SPLIT_AND_SCALE
-    )
-    config = models.training_config(name, {**WEATHER_NETWORK["training"], **(training or {})})
+    settings = models.FitSettings(network=NETWORK, seed=seed, **SPLIT_AND_SCALE)
+    config = models.training_config(NETWORK, {**NETWORK_TRAINING, **size.training.settings()})
     source = {"path": str(path), "calendar": "auto", **READING}
     with stage("weather: training") as show:
         model = models.fit_run(
             sequences, settings, config, folder, source=source, force=force, on_progress=training_steps(show)
         )
-    generator = torch.Generator().manual_seed(seed)
-    with stage("weather: generating") as show:
-        generated, starts = model.sample_values(
-            num_days,
-            generator=generator,
-            num_calls=SCORE_CALLS,
-            progress=lambda done, total: show(done / total, f"{num_days} days"),
-        )
-    with stage("weather: comparing") as show:
-        comparison, drawn = compare_days(model, sequences, generated, starts, generator)
-        show(1.0, "")
-    return WeatherResult(
-        model, sequences, generated, starts, comparison, negative_winds(model, sequences, generated, drawn, starts)
-    )
+    return sequences, model
 
 
 def compare_days(
@@ -153,12 +208,11 @@ def compare_days(
 
 def negative_winds(
     model: models.Model, sequences: data.SequenceSet, generated: np.ndarray, drawn: np.ndarray, starts: Any
-) -> dict[str, float]:
+) -> NegativeWinds:
     """Share of wind speeds below zero among real, generated and Gaussian days of the same dates."""
     wind = [j for j, name in enumerate(sequences.feature_names) if name.startswith("wind_speed")]
-    sets = {
-        "real": sequences.values,
-        "generated": generated,
-        "sample covariance": model.transform.invert(drawn, starts),
-    }
-    return {name: float((values[..., wind] < 0).mean()) for name, values in sets.items()}
+    gaussian = model.transform.invert(drawn, starts)
+    real, made, drawn_share = (
+        float((values[..., wind] < 0).mean()) for values in (sequences.values, generated, gaussian)
+    )
+    return NegativeWinds(real, made, drawn_share)

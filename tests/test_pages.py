@@ -1,20 +1,14 @@
-"""The comparison against brute force and repetition, the control against its own law, and the pages on odd data."""
-
-import json
-import math
+"""The comparison of sequences against brute force and repetition, and pages of runs on odd data."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from browser import chromium_or_skip, look
 
 from kronoscope import data, metrics, models, pages, report
 from kronoscope.kernels import PowerExponential
 from kronoscope.pages import dependence, panels, run_page
 from kronoscope.processes import DenseGaussian, GaussianSequence
-from kronoscope_evidence.demo import control, demo
-from kronoscope_evidence.yardstick import yardstick
 
 QUICK = {"max_steps": 2, "evaluate_every": 1, "held_out_draws": 64}
 
@@ -32,8 +26,8 @@ def draw(n, seed, lengthscale=3.0):
 def compared():
     held_out, places = draw(25, 3), np.array([*range(5), *range(40, 50), *range(90, 95), *range(200, 205)])
     laws = {"separable": process(1.0)}
-    told = {"block": 5, "places": places, "generator": torch.Generator().manual_seed(0)}
-    return dependence.compare(draw(60, 1), draw(50, 2), held_out, laws, **told), held_out
+    settings = {"block": 5, "places": places, "generator": torch.Generator().manual_seed(0)}
+    return dependence.compare(draw(60, 1), draw(50, 2), held_out, laws, **settings), held_out
 
 
 def test_energies_are_those_of_metrics(compared):
@@ -72,8 +66,8 @@ def test_the_error_of_a_difference_is_honest():
     for seed in range(100):
         x, y = 1.5 * draw(80, 3 * seed) + 1.0, 0.5 * draw(80, 3 * seed + 1) - 0.7
         h = draw(16, 3 * seed + 2)
-        told = {"generator": torch.Generator().manual_seed(0), "max_lag": 0, "places": 9 * np.arange(16)}
-        row = dependence.compare(x, y, h, {}, block=1, **told).row("training")
+        settings = {"generator": torch.Generator().manual_seed(0), "max_lag": 0, "places": 9 * np.arange(16)}
+        row = dependence.compare(x, y, h, {}, block=1, **settings).row("training")
         values.append(row.difference.value)
         errors.append(row.difference.standard_error)
     z = (np.array(values) - np.mean(values)) / np.array(errors)
@@ -100,17 +94,6 @@ def test_independent_frames_keep_the_frames_and_nothing_between():
 def test_baselines_leave_out_what_cannot_be_fitted():
     few = draw(6, 0)
     assert list(dependence.baselines(few, ("sample covariance", "separable"))) == ["separable"]
-
-
-def test_the_control_reads_its_own_truth_off_a_covariance():
-    truth = yardstick()
-    covariance = truth.covariance()
-    lags = torch.arange(32, dtype=torch.float64)
-    torch.testing.assert_close(control.temporal_correlation(covariance), torch.exp(-lags / 8))
-    torch.testing.assert_close(control.spatial_covariance(covariance), truth.spatial_covariance)
-    assert float(truth.spatial_covariance.trace()) == pytest.approx(4.0)
-    noised = math.exp(-0.01) * covariance + -math.expm1(-0.01) * torch.eye(128, dtype=torch.float64)
-    torch.testing.assert_close(control._without_noise(noised), covariance)
 
 
 def test_axis_takes_the_largest_whole_unit():
@@ -178,62 +161,10 @@ def test_the_headline_of_energy_follows_the_difference():
     assert standings == ["good", "neutral", "neutral", "bad"]
 
 
-@pytest.fixture(scope="module")
-def rehearsal(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo")
-    return folder, demo.demo(folder, quick=True)
-
-
-def test_the_demo_leaves_its_files(rehearsal):
-    folder, page = rehearsal
-    assert sorted(p.name for p in folder.iterdir()) == [
-        "generated.csv", "report.html", "report.json", "results.json", "weather",
-    ]  # fmt: skip
-    assert page == folder / "report.html"
-    assert "rehearsal" in page.read_text()
-    assert report.render(report.load_records(folder / "report.json")) == page.read_text()
-    assert models.load(folder / "weather").feature_names[0] == "temp_EWR"
-    results = json.loads((folder / "results.json").read_text())
-    names = {row["name"] for row in results["control"]["learners"]}
-    assert names == {"dit", "position", *control.STRUCTURES}
-    shares = {row["name"]: row["share_inside"] for row in results["weather"]["comparison"]}
-    assert shares["training"] == 1.0
-    assert shares["sample covariance"] > shares["separable"]
-    assert results["weather"]["parts"] == {"train": 262, "validation": 5, "test": 67}
-
-
-def test_generated_days_read_back(rehearsal):
-    folder, _ = rehearsal
-    days = data.read(folder / "generated.csv", time="time_hour", timezone="America/New_York")
-    assert days.values.shape == (64, 24, 9)
-    assert days.feature_names[-1] == "wind_speed_LGA"
-
-
-def test_the_demo_refuses_what_is_not_its_own(rehearsal):
-    folder, _ = rehearsal
-    with pytest.raises(ValueError, match="exists already"):
-        demo.demo(folder, quick=True)
-    (folder / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match=r"holds files that are no demo's \(thesis.txt\)"):
-        demo.demo(folder, quick=True, force=True)
-    with pytest.raises(ValueError, match="is a file"):
-        demo.demo(folder / "thesis.txt", quick=True)
-    (folder / "thesis.txt").unlink()
-    assert (folder / "report.html").exists()
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_is_quiet_in_a_browser(rehearsal, width):
-    chromium_or_skip()
-    seen = look(rehearsal[1], width=width)
-    assert (seen.complaints, seen.requests, seen.overflow) == ([], [], [])
-
-
 def test_dense_laws_are_drawn_as_often_as_the_generator():
     law = DenseGaussian(torch.eye(10, dtype=torch.float64), 2)
-    told = {"block": 1, "generator": torch.Generator().manual_seed(0)}
-    rows = dependence.compare(draw(33, 0), draw(30, 1), None, {"sample covariance": law}, **told).rows
+    settings = {"block": 1, "generator": torch.Generator().manual_seed(0)}
+    rows = dependence.compare(draw(33, 0), draw(30, 1), None, {"sample covariance": law}, **settings).rows
     assert [(row.name, row.sequences) for row in rows] == [
         ("generated", 33),
         ("training", 30),
