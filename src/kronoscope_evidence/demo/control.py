@@ -138,7 +138,8 @@ def _network(
     """Train, then measure; "position" is affine in x, so its error and covariance are exact."""
     generator = torch.Generator().manual_seed(seed)
     with stage(f"control: training {name}") as show:
-        model = models.fit(x, name, generator=generator, on_progress=training_steps(show), **training.settings())
+        steps = training_steps(show)
+        model = models.fit(x, name, generator=generator, progress=False, on_progress=steps, **training.settings())
     linear = name == POSITION
     with stage(f"control: measuring {name}") as show:
         kl = metrics.score_kl(

@@ -80,6 +80,7 @@ def train(name: str, x: Tensor, training: Training, seed: int, stage: Stage, tit
             x,
             name,
             generator=torch.Generator().manual_seed(seed),
+            progress=False,
             on_progress=training_steps(show),
             validation=0.02 if name == "unrolled" else 0.1,
             **settings,

@@ -203,6 +203,7 @@ def fitted(learner: Learner, x: torch.Tensor, job: Job, **more: Any) -> models.M
         network_options={**learner.options, **job.options},
         validation=max(learner.validation, 2 / len(x)),
         generator=torch.Generator().manual_seed(job.seed),
+        progress=False,
         **{**learner.own_training, **job.training, **more},
     )
 

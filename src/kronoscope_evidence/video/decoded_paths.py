@@ -209,6 +209,7 @@ def _trained(
             mean="feature",
             validation=min(0.1, 200 / len(frames)),
             generator=torch.Generator().manual_seed(seed),
+            progress=False,
             on_progress=training_steps(show),
             on_evaluation=keep_first,
             ema_decay=0.995,
