@@ -14,6 +14,7 @@ MODULES = {
     "attention": "inside.attention",
     "depth": "solver.depth",
     "conditionals": "trials.conditionals",
+    "dynamics": "inside.dynamics",
     "heads": "solver.heads",
     "improvements": "networks.improvements",
     "jacobian": "inside.jacobian",

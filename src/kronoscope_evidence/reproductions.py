@@ -55,7 +55,6 @@ class Reproduction:
 
 
 REPRODUCTIONS: dict[str, Reproduction] = {
-    "dynamics": Reproduction("inside.dynamics", "Modes of larger variance are learnt first.", (8, 1), True),
     "decay": Reproduction(
         "learning.decay",
         "Smooth dependence is cheap to learn for who has its shape.",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,89 +13,22 @@ from torch import Tensor, nn
 from kronoscope import diffusion
 from kronoscope.processes import GaussianSequence
 
-from ..learning.jobs import YARDSTICK, Job, fitted, job_of, run_sweep, truth
+from ..learning.jobs import Job, fitted, job_of, run_sweep
 from ..learning.learners import LEARNERS, Training
-from ..reproductions import Finding
-from ..stages import Stage
-from . import dynamics_page
+from ..study import Run, Study
+from ..yardstick import yardstick
+from .dynamics_page import ALL, GROUPS, PERMUTATIONS, SEQUENCES, STARTS_WRONG, TIME, Matrix, Order, Result, checks, page
 
-TIME = 0.2
-N, QUICK_N = 2000, 500
-SEEDS, QUICK_SEEDS = 3, 1
-EVERY = 20
-SEQUENCES = 256
-TRAINING: Training = {"max_steps": 800, "evaluate_every": EVERY, "held_out_draws": 256}
-QUICK_TRAINING: Training = {"max_steps": 200, "evaluate_every": EVERY, "held_out_draws": 256}
 LEVELS = (0.5, 0.1)
-GROUPS = {"all modes": (0.0, math.inf), "variance above 1": (1.0, math.inf), "variance below 1": (0.0, 1.0)}
-ALL = "all modes"
-STARTS_WRONG = 0.05
-PERMUTATIONS = 10_000
 
 
-@dataclass(frozen=True, eq=False)
-class Order:
-    """When the modes of one training were learnt, against their variance.
+@dataclass(frozen=True)
+class Size:
+    """Sequences to learn from, seeds, and the training."""
 
-    Attributes:
-        among: Key of ``GROUPS``: which modes.
-        level: Share of its first error that a mode's error must fall below, and stay below.
-        variance: Of the modes that count, with the noise.
-        steps: When they did; the last step plus one look where they never did, which ranks last.
-        reached: Which ones did.
-        correlation: Spearman's, of steps with variance.
-        p_value: Share of permutations with a correlation at most this one: one-sided.
-        null: 2.5 % and 97.5 % of the permutations' correlations.
-    """
-
-    among: str
-    level: float
-    variance: np.ndarray
-    steps: np.ndarray
-    reached: np.ndarray
-    correlation: float
-    p_value: float
-    null: tuple[float, float]
-
-
-@dataclass(frozen=True, eq=False)
-class DynamicsResult:
-    """All that the page shows.
-
-    Attributes:
-        process: The truth.
-        n: Sequences learnt from.
-        steps: Of the looks.
-        errors: Relative score error, (seeds, looks, temporal modes, spatial modes): E(u's - u's*)^2 / E(u's*)^2.
-        variance: alpha^2 lam_i sig_j + sigma^2, (temporal modes, spatial modes).
-        orders: One for each of ``GROUPS`` and ``LEVELS``, over the mean of the seeds.
-        by_seed: Spearman's correlation by level, of all modes of each seed alone.
-    """
-
-    process: GaussianSequence
     n: int
-    steps: list[int]
-    errors: np.ndarray
-    variance: np.ndarray
-    orders: list[Order]
-    by_seed: dict[float, list[float]]
-
-
-def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
-    """Train DiTs, look at the score error of every mode as they go, and rank the modes by when they were learnt."""
-    n, training = (QUICK_N, QUICK_TRAINING) if quick else (N, TRAINING)
-    seeds = QUICK_SEEDS if quick else SEEDS
-    jobs = [job_of("dit", n, seed + s, training=training) for s in range(seeds)]
-    rows = run_sweep("dynamics", jobs, measure, ModesRow, folder, stage)
-    process = truth(YARDSTICK, rows[0].job.frames, rows[0].job.features)
-    steps = list(rows[0].looks)
-    errors = np.array([row.errors for row in rows])
-    variance = mode_variances(process).numpy()
-    mean = errors.mean(axis=0)
-    orders = [order(mean, steps, variance, level, seed, among) for among in GROUPS for level in LEVELS]
-    by_seed = {level: [order(one, steps, variance, level, seed).correlation for one in errors] for level in LEVELS}
-    result = DynamicsResult(process, n, steps, errors, variance, orders, by_seed)
-    return Finding(dynamics_page.page(result, quick), _record(result))
+    seeds: int
+    training: Training
 
 
 @dataclass(frozen=True)
@@ -106,11 +37,33 @@ class ModesRow:
 
     job: Job
     looks: tuple[int, ...]
-    errors: tuple[tuple[tuple[float, ...], ...], ...]
+    errors: tuple[Matrix, ...]
 
 
-def measure(job: Job) -> ModesRow:
-    """Train one network and look at it; the first look is before the first step."""
+def measure(run: Run[Size]) -> Result:
+    """Train DiTs, measure the score error of every mode as they go, and rank the modes by when they were learnt.
+
+    Raises:
+        ArithmeticError: A score error is not finite.
+    """
+    jobs = [job_of("dit", run.size.n, run.seed + s, training=run.size.training) for s in range(run.size.seeds)]
+    rows = run_sweep("dynamics", jobs, watch_training, ModesRow, run.store, run.stage)
+    steps, errors = rows[0].looks, np.array([row.errors for row in rows])
+    if not np.isfinite(errors).all():
+        raise ArithmeticError("a score error is not finite")
+    mean, variance = errors.mean(axis=0), mode_variances(yardstick()).numpy()
+    orders = []
+    for among in GROUPS:
+        for level in LEVELS:
+            by_seed = [order(each, steps, variance, level, run.seed).correlation for each in errors]
+            over_seeds = order(mean, steps, variance, level, run.seed, among)
+            orders.append(replace(over_seeds, by_seed=tuple(by_seed) if among == ALL else ()))
+    by_look = tuple(_rows(look) for look in mean)
+    return Result(run.size.n, run.size.seeds, steps, by_look, _rows(variance), tuple(orders))
+
+
+def watch_training(job: Job) -> ModesRow:
+    """Train one network and measure the modes at every evaluation; the first look is before the first step."""
     x = job.draw()
     look = watch(job.truth())
     looks: list[int] = [0]
@@ -126,7 +79,7 @@ def measure(job: Job) -> ModesRow:
     return ModesRow(job, tuple(looks), tuple(errors))
 
 
-def _rows(values: Tensor) -> tuple[tuple[float, ...], ...]:
+def _rows(values: Tensor | np.ndarray) -> Matrix:
     return tuple(tuple(row) for row in values.tolist())
 
 
@@ -162,28 +115,41 @@ def watch(process: GaussianSequence) -> Callable[[nn.Module], Tensor]:
 
 
 def order(
-    errors: np.ndarray, steps: list[int], variance: np.ndarray, level: float, seed: int, among: str = ALL
+    errors: np.ndarray, steps: Sequence[int], variance: np.ndarray, level: float, seed: int, among: str = ALL
 ) -> Order:
     """When each mode's error, (looks, N, d), fell for good below ``level`` of what it was, and the rank correlation.
 
     Modes whose first error is below ``STARTS_WRONG`` of the true mean square are left out: nothing to learn.
     """
-    flat = errors.reshape(len(errors), -1)
+    flat, sizes = errors.reshape(len(errors), -1), variance.reshape(-1)
     low, high = GROUPS[among]
-    counted = (flat[0] > STARTS_WRONG) & (variance.reshape(-1) > low) & (variance.reshape(-1) <= high)
-    curves, size = flat[:, counted], variance.reshape(-1)[counted]
-    reached_at = np.array([_settled(curve <= level * curve[0]) for curve in curves.T])
-    reached = reached_at < len(steps)
-    when = np.array([*steps, steps[-1] + steps[-1] - steps[-2]], dtype=float)[reached_at]
+    counted = (flat[0] > STARTS_WRONG) & (sizes > low) & (sizes <= high)
+    settled = np.array([_settled(curve <= level * curve[0]) for curve in flat[:, counted].T])
+    when = np.array([*steps, steps[-1] + steps[-1] - steps[-2]], dtype=float)[settled]
+    correlation, p_value, null = _rank_correlation(when, sizes[counted], seed)
+    return Order(
+        among=among,
+        level=level,
+        variance=tuple(sizes[counted].tolist()),
+        steps=tuple(when.tolist()),
+        reached=tuple((settled < len(steps)).tolist()),
+        correlation=correlation,
+        p_value=p_value,
+        null=null,
+    )
+
+
+def _rank_correlation(when: np.ndarray, variance: np.ndarray, seed: int) -> tuple[float, float, tuple[float, float]]:
+    """Spearman's correlation, its one-sided p-value and the middle 95 % of it among permutations."""
     if len(set(when)) < 2:
-        return Order(among, level, size, when, reached, 0.0, 1.0, (0.0, 0.0))
-    found = float(stats.spearmanr(when, size).statistic)
-    ranks, others = (stats.zscore(stats.rankdata(values)) for values in (when, size))
+        return 0.0, 1.0, (0.0, 0.0)
+    correlation = float(stats.spearmanr(when, variance).statistic)
+    ranks, others = (stats.zscore(stats.rankdata(values)) for values in (when, variance))
     shuffled = np.random.default_rng(seed).permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
     permuted = shuffled @ others / len(others)
-    p_value = (1 + int((permuted <= found + 1e-12).sum())) / (1 + PERMUTATIONS)
+    p_value = (1 + int((permuted <= correlation + 1e-12).sum())) / (1 + PERMUTATIONS)
     lower, upper = np.quantile(permuted, [0.025, 0.975])
-    return Order(among, level, size, when, reached, found, p_value, (float(lower), float(upper)))
+    return correlation, p_value, (float(lower), float(upper))
 
 
 def _settled(below: np.ndarray) -> int:
@@ -192,23 +158,15 @@ def _settled(below: np.ndarray) -> int:
     return 0 if not len(wrong) else int(wrong[-1]) + 1
 
 
-def _record(result: DynamicsResult) -> dict:
-    orders = [
-        {
-            "among": one.among,
-            "level": one.level,
-            "modes": len(one.steps),
-            "reached": int(one.reached.sum()),
-            "rank_correlation": one.correlation,
-            "p_value": one.p_value,
-            "null_interval": list(one.null),
-            "by_seed": result.by_seed[one.level] if one.among == ALL else None,
-            "variance": one.variance.tolist(),
-            "steps": one.steps.tolist(),
-        }
-        for one in result.orders
-    ]
-    total = result.errors.mean(axis=(0, 2, 3))
-    if not all(math.isfinite(value) for value in total):
-        raise ArithmeticError("a score error is not finite")
-    return {"t": TIME, "n": result.n, "looks": result.steps, "mean_relative_error": total.tolist(), "orders": orders}
+EVERY = 20
+STUDY = Study(
+    claim="Modes of larger variance are learnt first.",
+    full=Size(2000, 3, {"max_steps": 800, "evaluate_every": EVERY, "held_out_draws": 256}),
+    quick=Size(500, 1, {"max_steps": 200, "evaluate_every": EVERY, "held_out_draws": 256}),
+    minutes=(8, 1),
+    result=Result,
+    measure=measure,
+    checks=checks,
+    page=page,
+    resumable=True,
+)

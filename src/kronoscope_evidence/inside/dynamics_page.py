@@ -1,8 +1,9 @@
-"""The page of ``kronoscope reproduce dynamics``."""
+"""Result, checks and page of the study of the order in which modes are learnt."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,110 +15,179 @@ from kronoscope.report import (
     LinePanel,
     MatrixPanel,
     Movie,
-    Number,
     Report,
     Section,
     Table,
-    Verdict,
+    Text,
 )
 from kronoscope.report.records import Cell
 
-from ..learning.page_parts import how
+from ..study import Check
 
-if TYPE_CHECKING:
-    from .dynamics import DynamicsResult, Order
-
-ABOVE = "variance above 1"
+TIME = 0.2
+SEQUENCES = 256  # that errors are averaged over
+ALL, ABOVE, BELOW = "all modes", "variance above 1", "variance below 1"
+GROUPS = {ALL: (0.0, math.inf), ABOVE: (1.0, math.inf), BELOW: (0.0, 1.0)}
+STARTS_WRONG = 0.05  # least relative error before training of a mode that counts
+PERMUTATIONS = 10_000
 BANDS = 5
 BAND_ROLES = ("learnt", "baseline", "second", "baseline-2", "baseline-3")
 PICTURES = 6
 
+Matrix = tuple[tuple[float, ...], ...]
 
-def page(result: DynamicsResult, quick: bool) -> Report:
-    """The claim, curves by size of the mode, the order, and pictures of the error as training goes on."""
-    seeds = len(result.errors)
+
+@dataclass(frozen=True)
+class Order:
+    """When modes were learnt, against their variance.
+
+    Attributes:
+        among: Key of ``GROUPS``: which modes.
+        level: Share of its first error that a mode's error must fall below, and stay below.
+        variance: Of the modes that count, with the noise.
+        steps: When they did; the last step plus one look where they never did, which ranks last.
+        reached: Which ones did.
+        correlation: Spearman's, of steps with variance.
+        p_value: Share of permutations with a correlation at most this one: one-sided.
+        null: 2.5 % and 97.5 % of the permutations' correlations.
+        by_seed: Correlations of each seed alone, over all modes; empty for the other groups.
+    """
+
+    among: str
+    level: float
+    variance: tuple[float, ...]
+    steps: tuple[float, ...]
+    reached: tuple[bool, ...]
+    correlation: float
+    p_value: float
+    null: tuple[float, float]
+    by_seed: tuple[float, ...] = ()
+
+    @property
+    def gone(self) -> str:
+        """How much of the error is gone by then."""
+        return f"{100 * (1 - self.level):.0f} % of the error is gone"
+
+
+@dataclass(frozen=True)
+class Result:
+    """All numbers of the study.
+
+    Attributes:
+        n: Sequences learnt from.
+        seeds: How many trainings.
+        steps: Of the looks.
+        errors: Relative score error by look, temporal mode and spatial mode, mean over the seeds:
+            E(u's - u's*)^2 / E(u's*)^2.
+        variance: alpha^2 lam_i sig_j + sigma^2, by temporal and spatial mode, both by falling eigenvalue.
+        orders: One for each of ``GROUPS`` and each level, over the mean of the seeds.
+    """
+
+    n: int
+    seeds: int
+    steps: tuple[int, ...]
+    errors: tuple[Matrix, ...]
+    variance: Matrix
+    orders: tuple[Order, ...]
+
+    def among(self, group: str) -> list[Order]:
+        """The orders of that group of modes."""
+        return [order for order in self.orders if order.among == group]
+
+
+def checks(result: Result) -> list[Check]:
+    """Correlations over all modes decide; those of modes of variance above 1 are exploration."""
+    numbers = []
+    for order in (*result.among(ALL), *result.among(ABOVE)):
+        null = f"p = {order.p_value:.2g}; permuted modes {order.null[0]:.2f} to {order.null[1]:.2f}"
+        if order.among == ALL:
+            spread = ", ".join(f"{value:.2f}" for value in order.by_seed)
+            expected = f"all modes, the claim as stated; {null}; by seed {spread}"
+            holds = order.correlation < min(order.null[0], 0.0)
+        else:
+            expected, holds = f"{len(order.steps)} modes of {ABOVE}, split afterwards; {null}", None
+        label = f"rank correlation of variance with the step at which {order.gone}"
+        numbers.append(Check(label, order.correlation, f"{order.correlation:.2f}", expected, holds))
+    return numbers
+
+
+def page(result: Result) -> Report:
+    """Curves by size of the mode, the order, and pictures of the error during training."""
     return Report(
         "Are modes of larger variance learnt first?",
-        "The score of the yardstick splits into modes, a direction in time times one in space. A network's error is "
-        "followed mode by mode while it is trained; the claim is that modes of larger variance are learnt first.",
+        "The score of the yardstick splits into modes, each a direction in time times one in space. The study follows "
+        "a network's error mode by mode during training. The claim is that modes of larger variance are learnt first.",
         facts={
-            "network": "DiT, the library's preset" + (", cut short" if quick else ""),
-            "trained on": f"{result.n} sequences, {result.steps[-1]} steps, {seeds} seed{'s' if seeds > 1 else ''}",
-            "read at": "t = 0.2, 256 noised sequences, the averaged weights",
+            "network": "DiT, the library's preset",
+            "trained on": f"{result.n} sequences, {result.steps[-1]} steps, {result.seeds} "
+            f"seed{'s' if result.seeds > 1 else ''}",
+            "measured at": f"t = {TIME:g}, {SEQUENCES} noised sequences, averaged parameters",
         },
         sections=[
-            Section("Errors while it learns", "", [_curves(result)]),
+            Section("Errors during training", "", [_curves(result)]),
             Section("Which mode is learnt when", "", [_order(result), _table(result)]),
             Section("Frames of the training", "", [_movie(result), _pictures(result)]),
-            how(
-                "A mode of variance c has a true score of mean square 1/c; the error of a mode is the mean square "
-                "of the difference over this. It counts as learnt when its error has fallen below a share of what it "
-                "was before the first step, and stays there. Modes that start with an error below 5 % are left out: "
-                "the untrained network, which takes everything for white noise, has them right by chance. The p-value "
-                "shuffles variances over modes 10 000 times, one-sided. It treats modes as exchangeable; neighbours "
-                "learn together, so it is a lower bound of the true one, and the correlation is the figure to read. "
-                "Averaged weights lag behind the weights themselves, for all modes alike. An untrained network "
-                "believes in variance 1 everywhere, so it has to learn that some modes hold more and others less; the "
-                "split at variance 1 was made after a first look at all modes together, and is exploration. The claim "
-                "is refuted by a correlation inside the permuted range, or above 0, over all modes."
-            ),
+            Section("How it was done", "", [Text(_METHOD)]),
         ],
-        verdict=Verdict([_number(result, one) for one in result.orders if one.among in ("all modes", ABOVE)]),
     )
 
 
-def _number(result: DynamicsResult, one: Order) -> Number:
-    gone = f"rank correlation of variance with the step at which {100 * (1 - one.level):.0f} % of the error is gone"
-    null = f"p = {one.p_value:.2g}; permuted modes {one.null[0]:.2f} to {one.null[1]:.2f}"
-    if one.among == ABOVE:
-        return Number(f"{one.correlation:.2f}", gone, f"{len(one.steps)} modes of {ABOVE}, split afterwards; {null}")
-    spread = ", ".join(f"{value:.2f}" for value in result.by_seed[one.level])
-    mood: Literal["good", "bad"] = "good" if one.correlation < one.null[0] else "bad"
-    return Number(f"{one.correlation:.2f}", gone, f"all modes, the claim as it was put; {null}; by seed {spread}", mood)
+_METHOD = (
+    "A mode of variance c has a true score of mean square 1/c. The error of a mode is the mean square of the "
+    "difference over this. A mode counts as learnt when its error has fallen below a share of its first error and "
+    f"stays there. Modes that start with an error below {100 * STARTS_WRONG:g} % are left out: the untrained network, "
+    f"which takes everything for white noise, has them right by chance.\n\n"
+    f"The p-value shuffles variances over modes {PERMUTATIONS} times, one-sided. It treats modes as exchangeable. "
+    "Neighbouring modes are learnt together, so it is a lower bound of the true p-value, and the correlation is the "
+    "figure to use. Averaged parameters lag behind the parameters themselves, for all modes alike.\n\n"
+    "An untrained network assumes variance 1 everywhere, so it has to learn that some modes have more and others less. "
+    "The split at variance 1 was made after looking at all modes together, and is exploration. The claim is refuted by "
+    "a correlation over all modes that is inside the permuted range, or above 0."
+)
 
 
-def _curves(result: DynamicsResult) -> Figure:
-    errors = result.errors.mean(axis=0).reshape(len(result.steps), -1)
-    by_size = np.array_split(np.argsort(-result.variance.reshape(-1)), BANDS)
+def _curves(result: Result) -> Figure:
+    errors = np.array(result.errors).reshape(len(result.steps), -1)
+    variance = np.array(result.variance).ravel()
     lines = []
-    for modes, role in zip(by_size, BAND_ROLES, strict=True):
-        sizes = result.variance.reshape(-1)[modes]
-        label = f"variance {sizes.min():.2g} to {sizes.max():.2g}"
+    for modes, role in zip(np.array_split(np.argsort(-variance), BANDS), BAND_ROLES, strict=True):
+        label = f"variance {variance[modes].min():.2g} to {variance[modes].max():.2g}"
         lines.append(Line(label, role, result.steps, errors[:, modes].mean(axis=1).clip(1e-6).tolist()))
     caption = (
-        "Mean relative score error of five groups of modes, equally many in each, from the largest variance "
-        "(with noise) to the smallest. 1 is what a score of nought gives. Curves that fall in the legend's order say "
-        "that large modes go first; a group that starts low was right before it was trained."
+        f"Mean relative score error of {BANDS} groups of modes of equal size, from the largest variance (with noise) "
+        "to the smallest. A score of zero has error 1. If large modes are learnt first, the curves fall in the "
+        "legend's order. A group that starts low was right before training."
     )
     panel = LinePanel("", "train step", "relative score error", lines, log_y=True)
-    return Figure([panel], caption, "Score error of five groups of modes while the network is trained.")
+    return Figure([panel], caption, f"Score error of {BANDS} groups of modes during training.")
 
 
-def _order(result: DynamicsResult) -> Figure:
+def _order(result: Result) -> Figure:
     panels = []
-    for one in (order for order in result.orders if order.among == "all modes"):
-        rank = np.argsort(one.variance)
-        size, when, reached = one.variance[rank], one.steps[rank], one.reached[rank]
-        lines = []
-        for label, role, part in (("learnt", "learnt", reached), ("not by the end", "null", ~reached)):
-            lines += [Line(label, role, [float(s)], [float(w)], markers=True) for s, w in zip(size[part], when[part])]
-        title = f"{100 * (1 - one.level):.0f} % of the error gone"
-        panels.append(LinePanel(title, "variance of the mode, with noise", "train step", lines, log_x=True))
+    for order in result.among(ALL):
+        modes = sorted(zip(order.variance, order.steps, order.reached, strict=True))
+        lines = [
+            Line(label, role, [variance], [step], markers=True)
+            for label, role, part in (("learnt", "learnt", True), ("not by the end", "null", False))
+            for variance, step, reached in modes
+            if reached == part
+        ]
+        panels.append(LinePanel(order.gone, "variance of the mode, with noise", "train step", lines, log_x=True))
     caption = (
-        "When each mode is learnt, against its variance; one mark a mode. Falling from left to right: larger ones are "
-        "learnt first. If the order had nothing to do with variance, the marks would be level."
+        "When each mode is learnt, against its variance; one mark a mode. Marks that fall from left to right mean that "
+        "larger modes are learnt first. If the order did not depend on variance, the marks would be level."
     )
     return Figure(panels, caption, "Train step at which a mode is learnt, against its variance.", columns=2)
 
 
-def _table(result: DynamicsResult) -> Table:
+def _table(result: Result) -> Table:
     rows: list[list[Cell]] = []
-    for one in result.orders:
-        third = np.array_split(np.argsort(-one.variance), 3)
-        medians: list[Cell] = [float(np.median(one.steps[part])) for part in third]
-        told = f"{one.null[0]:.2f} to {one.null[1]:.2f}"
-        name = f"{100 * one.level:.0f} % of the first error"
-        rows.append([one.among, name, f"{int(one.reached.sum())} of {len(one.steps)}", *medians, one.correlation, told])
+    for order in result.orders:
+        thirds = np.array_split(np.argsort(-np.array(order.variance)), 3)
+        medians: list[Cell] = [float(np.median(np.array(order.steps)[part])) for part in thirds]
+        level, count = f"{100 * order.level:.0f} % of the first error", f"{sum(order.reached)} of {len(order.steps)}"
+        null = f"{order.null[0]:.2f} to {order.null[1]:.2f}"
+        rows.append([order.among, level, count, *medians, order.correlation, null])
     columns: list[Column | str] = ["among", "reached", "modes that do"]
     columns += [Column(f"{name} third", "median step", digits=4) for name in ("largest", "middle", "smallest")]
     columns += [Column("rank correlation", decimals=2), "permuted modes (95 %)"]
@@ -125,38 +195,33 @@ def _table(result: DynamicsResult) -> Table:
     return Table(columns, rows, caption, note="A mode that is never learnt counts as learnt after the last step.")
 
 
-def _movie(result: DynamicsResult) -> Animation:
-    logs = np.log10(result.errors.mean(axis=0).clip(1e-4, 1e1))
+def _movie(result: Result) -> Animation:
+    logs = np.log10(np.array(result.errors).clip(1e-4, 1e1))
     caption = (
         f"The whole training, {len(result.steps)} looks from step {result.steps[0]} to {result.steps[-1]}, in a loop. "
-        "Temporal modes from left to right, spatial ones from above, both by falling variance; pale is learnt. The "
-        "claim would have the pale area grow from the upper left corner."
+        "Temporal modes from left to right, spatial ones from above, both by falling variance. Pale is learnt. By the "
+        "claim the pale area grows from the upper left corner."
     )
     movie = Movie("error by mode", [log.T.tolist() for log in logs])
     limits = (float(logs.min()), float(logs.max()))
     label = "log10 of the relative score error"
-    return Animation([movie], label, limits, caption, "The error by mode fading while training goes on.", 350, 2)
+    return Animation([movie], label, limits, caption, "The error by mode fading during training.", 350, 2)
 
 
-def _pictures(result: DynamicsResult) -> Figure:
-    errors = result.errors.mean(axis=0).clip(1e-4, 1e1)
+def _pictures(result: Result) -> Figure:
+    errors = np.array(result.errors).clip(1e-4, 1e1)
     chosen = np.unique(np.geomspace(1, len(result.steps), PICTURES).round().astype(int) - 1)
     logs = np.log10(errors[chosen])
     limits = (float(logs.min()), float(logs.max()))
+    label = "log10 of the relative score error"
     panels = [
-        MatrixPanel(
-            f"step {result.steps[look]}",
-            log.T.tolist(),
-            "temporal mode",
-            "spatial mode",
-            "log10 of the relative score error",
-            limits=limits,
-        )
+        MatrixPanel(f"step {result.steps[look]}", log.T.tolist(), "temporal mode", "spatial mode", label, limits=limits)
         for look, log in zip(chosen, logs, strict=True)
     ]
     caption = (
-        "The relative score error of every mode (temporal modes from left to right, spatial ones down, both "
-        "by falling variance) before training and at five steps of it. Where the first picture is right already, the "
-        "mode's variance with noise is about 1."
+        "The relative score error of every mode (temporal modes from left to right, spatial ones down, both by falling "
+        "variance) before training and during it. Where the first picture is right already, the mode's variance with "
+        "noise is about 1."
     )
-    return Figure(panels, caption, "Maps of the score error by mode at six steps of the training.", columns=2)
+    alt = f"Maps of the score error by mode at {len(chosen)} steps of the training."
+    return Figure(panels, caption, alt, columns=2)

@@ -1,6 +1,7 @@
-"""Learning by mode: on curves whose answer is known, and the page small."""
+"""The study of learning by mode: curves whose answer is known, a tiny run, invented results that turn each check."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ import scipy.stats
 import torch
 
 from kronoscope import diffusion
-from kronoscope.report import render
 from kronoscope_evidence.inside import dynamics
+from kronoscope_evidence.inside.dynamics_page import ALL, checks, page
 from kronoscope_evidence.learning.jobs import truth
 from kronoscope_evidence.stages import quiet
+from kronoscope_evidence.study import Run
 
 PROCESS = truth("PowerExponential(8.0)", 8, 2)
 
@@ -50,11 +52,11 @@ def test_order_of_exponential_curves_is_that_of_their_rates(power, sign):
     steps = list(range(400))
     variance = np.geomspace(1.1, 9, 16).reshape(8, 2)
     curves = np.exp(-np.array(steps)[:, None, None] * 0.03 * variance**power)
-    found = dynamics.order(curves, steps, variance, 0.5, 0)
+    result = dynamics.order(curves, steps, variance, 0.5, 0)
     expected = scipy.stats.spearmanr(np.ceil(math.log(2) / (0.03 * variance**power)).ravel(), variance.ravel())
-    assert found.correlation == pytest.approx(expected.statistic, abs=1e-12)
-    assert found.correlation * sign > 0.95
-    assert (found.p_value < 0.001) == (sign < 0)
+    assert result.correlation == pytest.approx(expected.statistic, abs=1e-12)
+    assert result.correlation * sign > 0.95
+    assert (result.p_value < 0.001) == (sign < 0)
 
 
 def test_modes_without_order_have_uniform_p_values():
@@ -72,14 +74,36 @@ def test_modes_without_order_have_uniform_p_values():
 def test_a_mode_counts_from_where_it_stays_learnt_and_last_where_it_never_is():
     steps, variance = [0, 10, 20, 30], np.array([[4.0, 3.0, 2.0]])
     curves = np.array([[[1, 1, 1]], [[0.1, 0.1, 1]], [[0.1, 0.9, 1]], [[0.1, 0.1, 1]]])
-    found = dynamics.order(curves, steps, variance, 0.5, 0)
-    assert found.steps.tolist() == [10, 30, 40]
-    assert found.reached.tolist() == [True, True, False]
+    result = dynamics.order(curves, steps, variance, 0.5, 0)
+    assert result.steps == (10, 30, 40)
+    assert result.reached == (True, True, False)
 
 
-def test_dynamics_in_its_smallest_form(monkeypatch):
-    monkeypatch.setattr(dynamics, "QUICK_N", 40)
-    monkeypatch.setattr(dynamics, "QUICK_TRAINING", {"max_steps": 4, "evaluate_every": 2, "held_out_draws": 16})
-    finding = dynamics.run(quick=True, seed=0, stage=quiet)
-    assert finding.results["looks"] == [0, 2, 4]
-    assert "learnt first" in render(finding.page)
+@pytest.fixture(scope="module")
+def tiny():
+    size = dynamics.Size(40, 2, {"max_steps": 4, "evaluate_every": 2, "held_out_draws": 16})
+    return dynamics.measure(Run(size, 0, quiet))
+
+
+def test_a_tiny_run_looks_at_every_mode_before_and_during_training(tiny):
+    assert tiny.steps == (0, 2, 4)
+    assert np.shape(tiny.errors) == (3, 32, 4)
+    assert np.shape(tiny.variance) == (32, 4)
+    assert [len(order.by_seed) for order in tiny.orders] == [2, 2, 0, 0, 0, 0]
+    whole, large, small = (len(tiny.among(group)[0].steps) for group in dynamics.GROUPS)
+    assert whole == large + small
+    assert dict(page(tiny).facts)["trained on"] == "40 sequences, 4 steps, 2 seeds"
+
+
+def test_only_correlations_below_the_permuted_ones_hold(tiny):
+    def holds(correlation):
+        orders = [replace(order, correlation=correlation, null=(-0.2, 0.2)) for order in tiny.orders]
+        return [check.holds for check in checks(replace(tiny, orders=tuple(orders)))]
+
+    assert holds(-0.3) == [True, True, None, None]
+    assert holds(-0.1) == [False, False, None, None]
+    assert holds(0.3) == [False, False, None, None]
+    first = [replace(order, correlation=-0.3, null=(-0.2, 0.2)) for order in tiny.orders]
+    first[1] = replace(first[1], correlation=0.0)
+    assert first[1].among == ALL
+    assert [check.holds for check in checks(replace(tiny, orders=tuple(first)))] == [True, False, None, None]
