@@ -131,6 +131,19 @@ def test_a_table_of_nine_columns_is_whole_on_a_wide_screen(crowded):
     assert look(crowded, width=1400, ask=(cut,)).answers == [[0, 0]]
 
 
+def test_numbers_break_only_where_a_table_would_be_cut(crowded, tmp_path):
+    """Eight columns, of which four hold errors, have room: as many lines as in a table of two columns."""
+    columns = ["score", *(Column(name) for name in ("gamma", "lengthscale", "exponent", "Sigma")), "a", "b", "c"]
+    wide = Table(columns, [["DiT", *ESTIMATES, "no difference shown", "0.4 to 1.2", "x"]], "Wide.")
+    narrow = Table(["score", Column("gamma")], [["DiT", ESTIMATES[0]]], "Narrow.")
+    page = Report("Tables", sections=[Section("Tables", "", [narrow, wide])])
+    path = write(page, tmp_path / "report.html")
+    tall = """[...document.querySelectorAll('td.numeric')].map(e => {
+        const r = document.createRange(); r.selectNodeContents(e); return r.getClientRects().length; })"""
+    assert look(path, width=1400, ask=(tall,)).answers == [[1, 1, 1, 1, 1]]
+    assert 2 in look(crowded, width=1400, ask=(tall,)).answers[0]
+
+
 def test_long_prose_fills_a_wide_screen(crowded):
     reach = f"""['.body', '.table figcaption', '.below', '.beside figcaption'].map(s => {_INK}(
         document.querySelector(s)).right / document.querySelector('main').getBoundingClientRect().right)"""

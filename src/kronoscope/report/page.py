@@ -13,12 +13,13 @@ from . import drawing, numerals, palette
 from ._files import write_text
 from .figures import Figure, LinePanel, MatrixPanel, Panel
 from .movies import Animation, sources
-from .records import Block, Cell, Report, Section, Table
+from .records import Block, Cell, Column, Report, Section, Table
 
 SENTENCE = 60  # characters; a table that has longer texts stacks its cells on a narrow screen
 LONG = 280  # characters; a longer text is set in two columns on a wide screen
 LONG_NUMBER = 8  # characters; a strip with a longer headline number is set smaller
 MANY = 6  # columns; a table with more has less room between them
+WHOLE = 145  # characters in a line of a table; where numbers would need more, they break before or after ±
 
 
 def render(report: Report) -> str:
@@ -97,9 +98,21 @@ def _table(table: Table, name: str) -> dict[str, Any]:
         Markup(drawing.dot(role, f"{name}-row-{i}")) if role else None for i, role in enumerate(table.row_roles or ())
     ]
     wordy = any(isinstance(cell, str) and len(cell) > SENTENCE for row in table.rows for cell in row)
-    looks = [look for look, applies in (("wordy", wordy), ("many", len(table.columns) > MANY)) if applies]
+    conditions = {"wordy": wordy, "many": len(table.columns) > MANY, "tight": _least_width(table, numeric) > WHOLE}
+    looks = [look for look, applies in conditions.items() if applies]
     dots = dots or [None] * len(table.rows)
     return {"id": name, "numeric": numeric, "looks": looks, "dots": dots}
+
+
+def _least_width(table: Table, numeric: Sequence[bool]) -> int:
+    """Characters of a line in which no number and no word breaks, with two between columns."""
+    width = 2 * len(table.columns)
+    for j, head in enumerate(table.columns):
+        column = Column(head) if isinstance(head, str) else head
+        texts = [numerals.cell(row[j], column) for row in table.rows]
+        words = texts if numeric[j] else [word for text in texts for word in text.split()]
+        width += max(map(len, [*words, *column.label.split()]), default=0)
+    return width
 
 
 def _is_number(cell: Cell) -> bool:

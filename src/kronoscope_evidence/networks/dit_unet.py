@@ -21,7 +21,7 @@ from .dit_unet_page import PAIRS, SECONDS, STEPS, Case, Difference, Entry, Resul
 
 KERNELS = {
     "exponential": "PowerExponential(8.0)",
-    "Matern 3/2": "Matern(8.0, 1.5)",
+    "Matérn 3/2": "Matern(8.0, 1.5)",
     "squared exponential": "PowerExponential(4.0, 2.0)",
     "polynomial": "RationalQuadratic(4.0, 0.5)",
     "oscillating": "PowerExponential(16.0) * Cosine(12.0)",
