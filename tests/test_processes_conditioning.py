@@ -194,7 +194,7 @@ def test_long_sequences_agree_with_dense_factors(kernel, gap, monkeypatch):
     monkeypatch.setattr(law_module, "CONDITION_LIMIT", 0)
     monkeypatch.setattr(sequence, "STRUCTURED_ABOVE", 1)
     long = GaussianSequence(kernel, SPATIAL, times=frames)
-    assert isinstance(long._operator, ToeplitzKroneckerCovariance)
+    assert isinstance(long.operator, ToeplitzKroneckerCovariance)
     assert relative_error(long.condition_on(mask, x).mean, dense.mean) < ITERATIVE
     assert relative_error(long.condition_on(few, x).covariance(), dense_few.covariance()) < ITERATIVE
 

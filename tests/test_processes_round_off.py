@@ -45,7 +45,7 @@ def reference(law: GaussianLaw, t: float):
     """Sequences of p_t, their scores and log densities, in 60 digits."""
     with mpmath.workdps(60):
         shrink, noise = mpmath.e ** -mpmath.mpf(t), -mpmath.expm1(-mpmath.mpf(t))
-        temporal, spatial = (mpmath.matrix(factor.tolist()) for factor in law._temporal_spatial)
+        temporal, spatial = (mpmath.matrix(factor.tolist()) for factor in law.kronecker_factors)
         size, d = temporal.rows * spatial.rows, spatial.rows
         marginal = mpmath.matrix(size, size)
         for k in range(size * size):

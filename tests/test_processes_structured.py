@@ -38,7 +38,7 @@ def pair(monkeypatch):
     def make(kernel, times=FRAMES):
         mean = torch.randn(FRAMES, 3, generator=seeded(2), dtype=torch.float64)
         structured = GaussianSequence(kernel, SPATIAL, times=times, mean=mean)
-        assert isinstance(structured._operator, ToeplitzKroneckerCovariance)
+        assert isinstance(structured.operator, ToeplitzKroneckerCovariance)
         return structured, SeparableGaussian(structured.temporal_covariance, SPATIAL, mean)
 
     return make
@@ -61,7 +61,7 @@ def test_any_regular_grid_is_structured_and_no_irregular_one(pair):
     bent = np.linspace(0.0, 1.0, FRAMES)
     bent[5] += 1e-9
     assert not isinstance(
-        GaussianSequence(KERNELS["exponential"], SPATIAL, times=bent)._operator, ToeplitzKroneckerCovariance
+        GaussianSequence(KERNELS["exponential"], SPATIAL, times=bent).operator, ToeplitzKroneckerCovariance
     )
 
 

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from .. import __version__
 from .._errors import InputError
 from .interruptions import Commands, naming_next
 from .progress import progress, say
 from .ranges import App
+from .runs import complete, draw, train
 from .text_options import READING, DayFirst, Decimal, Encoding, NaValues, Separator, split_names
 
 app = App(
@@ -34,8 +36,6 @@ MODEL, TRAINING = "Model", "Training"
 
 def _version(asked: bool) -> None:
     if asked:
-        from .. import __version__
-
         print(f"kronoscope {__version__}")
         raise typer.Exit
 
@@ -190,7 +190,6 @@ def fit(
 ) -> None:
     """Learn the law of the sequences in SOURCE; writes a run folder with a report."""
     from .. import data, models, training
-    from .runs import complete, train
 
     processes = training.Processes.join()  # under torchrun; the first alone speaks and writes
     quiet = quiet or not processes.is_first
@@ -326,8 +325,6 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Draw the report of RUN again from its records or results; a run that has none gets them from its SOURCE."""
-    from .runs import draw
-
     say(f"report: {draw(run, out, force)}", quiet)
 
 

@@ -218,7 +218,7 @@ def open_gappy(
         InputError: One line that says what is wrong with the file or an option.
     """
     try:
-        ending, stride = reading._ending(path), 1
+        ending, stride = reading.known_ending(path), 1
         container = Container("array", ending, timezone=timezone, time_form=time_form)
         reader_options: dict[str, Any] = {"time": time, "columns": columns, "timezone": timezone}
         csv, table = None, None
@@ -233,13 +233,13 @@ def open_gappy(
             source = loaded.describe(source)
             sizes, rows = {str(name): len(table) for name in table.columns}, len(table)
         elif ending in reading.ARRAYS:
-            reading._refuse(ending, pivot=pivot, **reader_options)
-            array, key = reading._load_numpy(path, ending)
-            source = reading._from_numpy(array, key, ending)
+            reading.refuse_options(ending, pivot=pivot, **reader_options)
+            array, key = reading.load_numpy(path, ending)
+            source = reading.numpy_source(array, key, ending)
             places = replace(source, values=np.arange(array.size, dtype=np.float64).reshape(array.shape))
             sizes, rows = {"array": array.size}, len(array)
         else:
-            reading._refuse(ending, pivot=pivot)
+            reading.refuse_options(ending, pivot=pivot)
             container = replace(container, kind="grid")
             grid = with_time_coordinates(grids.load(path, ending), time)
             source, places = (grids.to_source(c, container, **reader_options) for c in (grid, _number_grid(grid)))

@@ -147,7 +147,7 @@ def _source(
     form: TimeForm | None = None,
 ) -> Source:
     """What one file holds, not yet cut."""
-    ending = _ending(path)
+    ending = known_ending(path)
     if columns is not None and (isinstance(columns, str) or not all(isinstance(c, str) for c in columns)):
         raise InputError(f"columns must be a list of names, got {columns!r}")
     if form is None and day_first is not None:
@@ -161,10 +161,10 @@ def _source(
         source = tables.to_source(loaded.table, container, **named, fill_frames=fill_frames)
         source = loaded.describe(source)
     elif ending in ARRAYS:
-        _refuse(ending, time=time, columns=columns, pivot=pivot, timezone=timezone, dayfirst=day_first, **given)
-        source = _from_numpy(*_load_numpy(path, ending), ending)
+        refuse_options(ending, time=time, columns=columns, pivot=pivot, timezone=timezone, dayfirst=day_first, **given)
+        source = numpy_source(*load_numpy(path, ending), ending)
     else:
-        _refuse(ending, pivot=pivot, **given)
+        refuse_options(ending, pivot=pivot, **given)
         container = replace(container, kind="grid")
         with grids.opened(path, ending) as data:
             source = grids.to_source(data, container, time=time, columns=columns, timezone=timezone, **share)
@@ -175,7 +175,7 @@ def _source(
 def load_table(path: Path, ending: str, text: CsvOptions, **names: Any) -> tables.LoadedTable:
     """The table of that file; options for text are refused for other formats."""
     if ending not in TEXTS:
-        _refuse(ending, **text.given())
+        refuse_options(ending, **text.given())
     return tables.load(path, ending, text, **names)
 
 
@@ -203,13 +203,13 @@ def from_array(
         source = grids.to_source(grids.dataset_of(x), Container("grid"))
         check_names(source, option=None)
     elif isinstance(x, torch.Tensor | np.ndarray):
-        source = _from_numpy(_checks.array("x", x), None, None, "x")
+        source = numpy_source(_checks.array("x", x), None, None, "x")
     else:
         raise TypeError(f"x must be a tensor, a numpy array or an xarray object, got {type(x).__name__}")
     return _finish(source, Cutting(frames), limits, missing)
 
 
-def _ending(path: Path) -> str:
+def known_ending(path: Path) -> str:
     ending = ending_of(path)
     if ending not in ENDINGS:
         raise InputError(f"the ending must be one of {list_names(ENDINGS)}, got '{ending}'")
@@ -220,13 +220,13 @@ def _ending(path: Path) -> str:
     return ending
 
 
-def _refuse(ending: str, **options: object) -> None:
+def refuse_options(ending: str, **options: object) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
         raise InputError(f"{given[0]} does not apply to {ending} files")
 
 
-def _load_numpy(path: Path, ending: str) -> tuple[np.ndarray, str | None]:
+def load_numpy(path: Path, ending: str) -> tuple[np.ndarray, str | None]:
     try:
         with path.open("rb") as file:  # numpy would leave a damaged archive open
             if ending == ".npy":
@@ -250,7 +250,7 @@ def _load_numpy(path: Path, ending: str) -> tuple[np.ndarray, str | None]:
         raise InputError(f"cannot be read as {ending}: {first_line(error)}") from None
 
 
-def _from_numpy(array: np.ndarray, key: str | None, ending: str | None, what: str = "the array") -> Source:
+def numpy_source(array: np.ndarray, key: str | None, ending: str | None, what: str = "the array") -> Source:
     if array.dtype.kind not in "iuf":
         raise InputError(f"{what} must hold real numbers, got {array.dtype}")
     if array.ndim not in (2, 3):

@@ -17,9 +17,25 @@ from .. import _memory
 from .._errors import InputError
 
 SHARE = 0.25  # of the machine's memory, in float64: reading and cutting make copies
+BYTES_OF_DRAW = 64  # of a value at its peak: as drawn, in the data's units, and as the table that is written
 MOST_COLUMNS = 50_000  # of a table: the readers take some tenths of a millisecond for each
 MOST_VARIABLES = 5000  # of a .nc or .zarr source: each costs milliseconds, whatever it holds
 _LONGEST_HEAD = 10_000  # bytes of the head of an .npy file: numpy's own limit, which it checks after reading them
+
+
+def refuse_draws(n: int, num_frames: int, num_features: int) -> None:
+    """Refuse to draw more sequences than memory holds.
+
+    Raises:
+        InputError: They do not fit; the message says how many do.
+    """
+    size = BYTES_OF_DRAW * num_frames * num_features
+    most = int(_memory.SHARE * _memory.total_bytes() / size)
+    _memory.check_bytes(
+        n * size,
+        f"drawing n={n:.4g} sequences of {num_frames} frames with {num_features} features",
+        f"draw at most {most} at once (-n), and others with another seed",
+    )
 
 
 def check_size(values: float, what: str) -> None:

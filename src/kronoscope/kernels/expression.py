@@ -10,6 +10,7 @@ import difflib
 import inspect
 import re
 import warnings
+from collections.abc import Iterator
 from functools import cache
 
 from .._errors import InputError
@@ -144,13 +145,20 @@ def _kernel_class(name: str) -> type[Kernel]:
 
 @cache
 def _kernel_classes() -> dict[str, type[Kernel]]:
-    """The exported kernels that are made of numbers."""
-    from .. import kernels
-
-    public = {name: getattr(kernels, name) for name in kernels.__all__}
-    classes = {name: value for name, value in public.items() if inspect.isclass(value) and issubclass(value, Kernel)}
+    """The kernels of this package that are made of numbers, by name."""
     composed = (Sum, Product, Scaled)
-    return {name: value for name, value in classes.items() if not (inspect.isabstract(value) or value in composed)}
+    made_of_numbers = [
+        kernel
+        for kernel in _subclasses(Kernel.__subclasses__())
+        if kernel.__module__.startswith(f"{__package__}.") and not (inspect.isabstract(kernel) or kernel in composed)
+    ]
+    return {kernel.__name__: kernel for kernel in sorted(made_of_numbers, key=lambda kernel: kernel.__name__)}
+
+
+def _subclasses(kernels: list[type[Kernel]]) -> Iterator[type[Kernel]]:
+    for kernel in kernels:
+        yield kernel
+        yield from _subclasses(kernel.__subclasses__())
 
 
 def _signature(name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,18 +17,19 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from .. import _checks, _memory, data, diffusion, sampling
+from .. import _checks, data, diffusion, sampling
 from .._display import Displayed, Uncertain
 from .._errors import InputError
 from .._typing import DiffusionTime
 from ..data.messages import list_names
+from ..data.sizes import refuse_draws
 from ..processes import DenseGaussian, GaussianLaw, ScaledScore, require_law
 from ..training import TrainingConfig
 from . import folder as run_folder
 from .conditioning import Array, ConditionalSequence, SequenceFormat, choose_method, condition, entries, guided
+from .density import log_density
 from .learnt import LearntLaw, is_affine, learnt_law, with_floor
 
-BYTES_A_VALUE = 64  # of a draw at its peak: as drawn, in the data's units, and as the table that is written
 TRAINED_SLACK = 1e-6  # relative; a time in float32, or one that went through a logarithm and back, is still inside
 
 
@@ -148,7 +148,7 @@ class Model(ScaledScore, Displayed):
                 'process cannot be scaled: this model was fitted with margins="normal-scores", a curved map of each '
                 "feature, after which no Gaussian law is Gaussian; fit with margins=None, or compare draws by ks.audit"
             )
-        shift, scale = self.transform.shift_and_scale(self.starts_of(start, 1))
+        shift, scale = self.transform.shift_and_scale(self.transform.clock_times(start, 1))
         return process.scaled(torch.from_numpy(shift), torch.from_numpy(scale), self.coordinates)
 
     def sample_values(
@@ -165,7 +165,7 @@ class Model(ScaledScore, Displayed):
         """As :meth:`sample`, but as (n, N, d) float64 values and the starts that date them (None without)."""
         generator = _checks.generator_or_seed_zero(generator)
         _checks.count("n", n)
-        self._refuse_too_many(n)
+        refuse_draws(n, self.num_frames, self.num_features)
         if not isinstance(sampler, str) or sampler not in sampling.SAMPLERS:
             raise InputError(f"sampler must be one of {', '.join(sampling.SAMPLERS)}, got {sampler!r}")
         table = sampling.SAMPLERS[sampler](num_calls, self.training.min_time, self.training.max_time)
@@ -182,15 +182,6 @@ class Model(ScaledScore, Displayed):
         )
         starts = self._dates(n, generator)
         return self.transform.invert(scaled.cpu().double().numpy(), starts), starts
-
-    def _refuse_too_many(self, n: int) -> None:
-        size = BYTES_A_VALUE * self.num_frames * self.num_features
-        most = int(_memory.SHARE * _memory.total_bytes() / size)
-        _memory.check_bytes(
-            n * size,
-            f"drawing n={n:.4g} sequences of {self.num_frames} frames with {self.num_features} features",
-            f"draw at most {most} at once (-n), and others with another seed",
-        )
 
     def sample(
         self, n: int, *, generator: torch.Generator | None = None, **options: Any
@@ -313,7 +304,7 @@ class Model(ScaledScore, Displayed):
             guided=guided(self.score, self.network, self.training, method, num_calls),
             transform=self.transform,
             format=self._format,
-            starts=self.starts_of(start, 1),
+            starts=self.transform.clock_times(start, 1),
             seed=0 if generator is None else int(torch.randint(2**62, (), generator=generator)),
         )
 
@@ -349,37 +340,19 @@ class Model(ScaledScore, Displayed):
         Raises:
             InputError: A wrong shape, values that are not finite, or no law of the data to read off.
         """
-        if of not in ("noised", "data"):
-            raise InputError(f"of must be 'noised' or 'data', got {of!r}")
-        given = _checks.array("x", x, "iuf")
-        if given.ndim != 3 or not len(given) or given.shape[1:] != (self.num_frames, self.num_features):
-            raise InputError(f"x must have shape (n, {self.num_frames}, {self.num_features}), got {given.shape}")
-        if not np.isfinite(given).all():
-            raise InputError(f"x must be finite, but {int((~np.isfinite(given)).sum())} values are NaN or infinite")
-        dated = self.starts_of(starts, len(given))
-        scaled = torch.from_numpy(self.transform.apply(given, dated))
-        units = torch.from_numpy(self.transform.log_slope(given, dated))
-        t0 = self.training.min_time
-        shrunk = scaled * math.exp(-t0 / 2)
-        volume = -0.5 * t0 * self.num_frames * self.num_features
-        if of == "data" or self.has_law:
-            law = self.law()
-            values = law.data.log_prob(scaled) if of == "data" else law.noised.log_prob(shrunk) + volume
-            return sampling.FlowLikelihood(values + units, torch.zeros_like(values), "exact", 0.0)
-        found = sampling.flow_log_prob(
-            self._double.score,
-            shrunk.to(self._device),
-            min_time=t0,
-            max_time=self.training.max_time,
+        return log_density(
+            x,
+            starts,
+            of,
+            transform=self.transform,
+            law=self.law() if of == "data" or self.has_law else None,
+            score=self._double.score,
+            times=(self.training.min_time, self.training.max_time),
+            device=self._device,
             num_steps=num_steps,
             num_probes=num_probes,
             generator=generator,
         )
-        return replace(found, values=found.values + volume + units.to(found.values))
-
-    def starts_of(self, starts: Any, n: int) -> pd.DatetimeIndex | None:
-        """``starts`` as n clock times in the zone of the data; None where the model has no seasonal cycle."""
-        return self.transform.clock_times(starts, n)
 
     def _dates(self, n: int, generator: torch.Generator) -> pd.DatetimeIndex | None:
         if self.training_starts is None or not self.transform.num_harmonics:

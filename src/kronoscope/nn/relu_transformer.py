@@ -181,9 +181,8 @@ class ReLUTransformer(nn.Module):
 
     def without_blocks(self) -> ReLUTransformer:
         """A copy of all but the blocks, in evaluation mode: input, output and condition for another way through."""
-        ends = copy.copy(self)
-        ends._modules = {name: module for name, module in self._modules.items() if name != "blocks"}
-        return copy.deepcopy(ends).eval()
+        copies: dict[int, object] = {id(self.blocks): nn.ModuleList()}
+        return copy.deepcopy(self, copies).eval()
 
     def forward(self, x: Tensor, t: DiffusionTime) -> Tensor:
         """x (batch, frames, features), t a number or (batch,), to a tensor like x."""

@@ -156,7 +156,7 @@ class _Side:
     def __init__(self, law: GaussianLaw, reverse: bool) -> None:
         self._mean, self._reverse = law.mean, reverse
         self._shape = (law.num_frames, law.num_features)
-        temporal, spatial = law._temporal_spatial
+        temporal, spatial = law.kronecker_factors
         self._splits = len(temporal) == law.num_frames and len(spatial) == law.num_features
         if self._splits:
             values, self._vectors = torch.linalg.eigh(spatial)

@@ -91,12 +91,12 @@ class GaussianLaw(SequenceLaw):
 
     @property
     @abstractmethod
-    def _operator(self) -> Covariance:
+    def operator(self) -> Covariance:
         """K, ready to solve."""
 
     @property
     @abstractmethod
-    def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
+    def kronecker_factors(self) -> tuple[Tensor, Tensor]:
         """Dense Gamma and Sigma with K = Gamma kron Sigma; a law without that structure gives K and [[1]]."""
 
     @property
@@ -154,7 +154,7 @@ class GaussianLaw(SequenceLaw):
             InputError: N d is above 2^14.
         """
         self._refuse_above("covariance()", "num_frames * num_features", self._mean.numel(), DENSE_LIMIT)
-        return torch.kron(*self._temporal_spatial)
+        return torch.kron(*self.kronecker_factors)
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """``n`` independent sequences, (n, frames, features), float64. Draw i does not depend on ``n``.
@@ -164,7 +164,7 @@ class GaussianLaw(SequenceLaw):
             generator: Source of randomness; None means seed 0.
         """
         n = _checks.count("n", n, 0)
-        return self._mean + self._operator.sample(n, _checks.generator_or_seed_zero(generator))
+        return self._mean + self.operator.sample(n, _checks.generator_or_seed_zero(generator))
 
     def log_prob(self, x: Tensor, t: DiffusionTime = 0.0) -> Tensor:
         """log density in nats of the marginal at diffusion time ``t``, shape (batch,).
@@ -180,8 +180,8 @@ class GaussianLaw(SequenceLaw):
                 that round-off would be more than 1e-4 (:meth:`score_error`).
         """
         y, scale, noise = self._centred(x, t)
-        quadratic = (y * self._operator.solve(y, scale, noise)).sum(dim=(1, 2))
-        constant = self._operator.log_det(scale, noise) + self._mean.numel() * math.log(2 * math.pi)
+        quadratic = (y * self.operator.solve(y, scale, noise)).sum(dim=(1, 2))
+        constant = self.operator.log_det(scale, noise) + self._mean.numel() * math.log(2 * math.pi)
         self._refuse_inaccurate("density", t)
         return (-0.5 * (quadratic + constant)).to(x)
 
@@ -198,14 +198,14 @@ class GaussianLaw(SequenceLaw):
             ConvergenceError: The iterative solver of long sequences stopped short of its tolerance.
         """
         y, scale, noise = self._centred(x, t)
-        solved = self._operator.solve(y, scale, noise)
+        solved = self.operator.solve(y, scale, noise)
         self._refuse_inaccurate("score", t)
         return -solved.to(x)
 
     def log_prob_and_score(self, x: Tensor, t: DiffusionTime) -> tuple[Tensor, Tensor]:
         y, scale, noise = self._centred(x, t)
-        solved = self._operator.solve(y, scale, noise)
-        constant = self._operator.log_det(scale, noise) + self._mean.numel() * math.log(2 * math.pi)
+        solved = self.operator.solve(y, scale, noise)
+        constant = self.operator.log_det(scale, noise) + self._mean.numel() * math.log(2 * math.pi)
         self._refuse_inaccurate("score", t)
         return (-0.5 * ((y * solved).sum(dim=(1, 2)) + constant)).to(x), -solved.to(x)
 
@@ -219,7 +219,7 @@ class GaussianLaw(SequenceLaw):
             t: Diffusion time; 0 is the law of the data.
         """
         time = _checks.diffusion_time(t, 1, self._mean)
-        return self._operator.relative_error(float(torch.expm1(time)))
+        return self.operator.relative_error(float(torch.expm1(time)))
 
     def denoise(self, x: Tensor, t: DiffusionTime) -> Tensor:
         """E[x_0 | x_t = x] = mean + alpha_t K C_t^-1 (x - alpha_t mean); ``x`` itself at t = 0.
@@ -234,14 +234,14 @@ class GaussianLaw(SequenceLaw):
         noised = noise > 0
         safe = torch.where(noised, noise, 1.0)
         factor = alpha(-torch.log(scale))
-        pulled = self._operator.product(self._operator.solve(y, scale, safe)) * factor.reshape(-1, 1, 1)
+        pulled = self.operator.product(self.operator.solve(y, scale, safe)) * factor.reshape(-1, 1, 1)
         return torch.where(noised.reshape(-1, 1, 1), self._mean + pulled, y + self._mean).to(x)
 
     def spectral_bounds(self, t: float) -> tuple[float, float]:
         """Smallest and largest eigenvalue of C_t: exact where K is decomposed, else an interval that holds them."""
         time = _checks.diffusion_time(t, 1, self._mean)
         scale, noise = float(torch.exp(-time)), float(sigma_squared(time))
-        low, high = self._operator.eigenvalue_bounds()
+        low, high = self.operator.eigenvalue_bounds()
         return scale * low + noise, scale * high + noise
 
     def condition_number(self, t: float) -> float:
@@ -268,8 +268,8 @@ class GaussianLaw(SequenceLaw):
         mask, values = observations(self._mean, mask, values)
         size = self.num_frames if self._is_separable and whole_frames(mask) else mask.numel()
         if size > CONDITION_LIMIT:
-            return IteratedConditional(self._mean, self._operator, mask, values)
-        return DenseConditional(self._mean, *self._temporal_spatial, mask, values)
+            return IteratedConditional(self._mean, self.operator, mask, values)
+        return DenseConditional(self._mean, *self.kronecker_factors, mask, values)
 
     def _centred(self, x: Tensor, t: DiffusionTime) -> tuple[Tensor, Tensor, Tensor]:
         _checks.finite("x", _checks.sequences("x", x, *self._shape).detach())

@@ -48,11 +48,11 @@ class FlatGaussian(GaussianLaw):
         return False
 
     @property
-    def _operator(self) -> Covariance:
+    def operator(self) -> Covariance:
         return self._solver
 
     @property
-    def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
+    def kronecker_factors(self) -> tuple[Tensor, Tensor]:
         return self._matrix, torch.ones_like(self._matrix[:1, :1])
 
 
@@ -129,9 +129,9 @@ class SeparableGaussian(GaussianLaw):
         return self._spatial
 
     @property
-    def _operator(self) -> Covariance:
+    def operator(self) -> Covariance:
         return self._solver
 
     @property
-    def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
+    def kronecker_factors(self) -> tuple[Tensor, Tensor]:
         return self._temporal, self._spatial

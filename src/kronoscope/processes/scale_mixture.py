@@ -43,7 +43,7 @@ class _Elliptical(SequenceLaw):
 
     def __init__(self, process: GaussianLaw) -> None:
         require_law("process", process)
-        operator = process._operator
+        operator = process.operator
         if not isinstance(operator, SpectralCovariance):
             raise InputError(f"process must have at most 2048 frames on a regular grid, got {process.num_frames}")
         self._process = process

@@ -107,7 +107,7 @@ class GaussianSequence(GaussianLaw):
         return self._spatial
 
     @cached_property
-    def _operator(self) -> Covariance:
+    def operator(self) -> Covariance:
         if self.num_frames > STRUCTURED_ABOVE and self._kernel.is_stationary and is_regular(self._times):
             step = (self._times[-1] - self._times[0]) / (self.num_frames - 1)
             return ToeplitzKroneckerCovariance(
@@ -119,5 +119,5 @@ class GaussianSequence(GaussianLaw):
         return self._kernel.at_lag(step * torch.arange(lags, dtype=torch.float64, device=step.device))
 
     @property
-    def _temporal_spatial(self) -> tuple[Tensor, Tensor]:
+    def kronecker_factors(self) -> tuple[Tensor, Tensor]:
         return self.temporal_covariance, self._spatial
