@@ -1,7 +1,8 @@
 """``python -m benchmarks [NAME ...] [--OPTION VALUE ...]``: run the named benchmarks, or all, and print their rows.
 
-Options are arguments of a benchmark's ``run``, as in ``python -m benchmarks kills --kills 40 --only fit``. The exit
-code is 1 where a row counts failures.
+Options are arguments of a benchmark's ``run``, as in ``python -m benchmarks kills --kills 40 --only fit``.
+``python -m benchmarks golden OLD_FOLDER NEW_FOLDER`` compares the results of two programs. The exit code is 1 where a
+row counts failures.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks import golden
 
 NAMES = (
     "exact",
@@ -37,8 +41,8 @@ COLUMNS = ("name", "value", "unit", "baseline", "ratio", "floor", "note")
 def main(asked: list[str]) -> int:
     """Print one table a benchmark; an unknown name is refused with the list."""
     try:
-        asked, options = _options(asked)
-        unknown = [name for name in asked if name not in NAMES]
+        asked, options = _folders(asked) if asked[:1] == ["golden"] else _options(asked)
+        unknown = [name for name in asked if name not in (*NAMES, "golden")]
         if unknown:
             raise ValueError(f"no {', '.join(unknown)}; there are {', '.join(NAMES)}")
     except ValueError as error:
@@ -61,6 +65,16 @@ def main(asked: list[str]) -> int:
             table.add_row(*(_cell(row.get(column)) for column in COLUMNS))
         console.print(table)
     return 1 if failed else 0
+
+
+def _folders(asked: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """The two folders of ``golden``."""
+    if len(asked) != 3:
+        raise ValueError("golden compares two folders: python -m benchmarks golden OLD_FOLDER NEW_FOLDER")
+    if missing := [folder for folder in asked[1:] if not Path(folder).is_dir()]:
+        raise ValueError(f"{missing[0]} is not a folder")
+    golden.studies(asked[1])
+    return asked[:1], {"old": asked[1], "new": asked[2]}
 
 
 def _options(asked: list[str]) -> tuple[list[str], dict[str, Any]]:

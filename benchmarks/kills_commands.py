@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import shutil
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,12 @@ import pandas as pd
 FIT = ("fit", "x.csv", "--frames", "4", "--time", "when", "--test", "0.2", "--max-steps", "12", "--quiet", "--out")
 TINY_STEPS = {"max_steps": 2, "evaluate_every": 2, "held_out_draws": 16}
 TINY_STUDY = {
-    "QUICK_FEATURES": (1, 2),
-    "QUICK_FRAMES": 4,
-    "ESTIMATORS": ("separable",),
-    "QUICK_SEEDS": 1,
-    "QUICK_TRAINING": {"max_steps": 2, "evaluate_every": 2, "held_out_draws": 32, "batch_size": 16},
-    "N": 40,
+    "features": (1, 2),
+    "n": 40,
+    "frames": 4,
+    "seeds": 1,
+    "learners": ("unrolled", "separable"),
+    "training": {"unrolled": {"max_steps": 2, "evaluate_every": 2, "held_out_draws": 32, "batch_size": 16}},
 }
 
 
@@ -184,9 +184,7 @@ def _make_small() -> None:
     """Make the study, the demo and pages so small that they can be made hundreds of times."""
     importlib.import_module("kronoscope.pages.run_page").MOST_VALUES = 256
     study = importlib.import_module("kronoscope_evidence.learning.dimension")
-    for name, value in TINY_STUDY.items():
-        assert name in vars(study)
-        setattr(study, name, value)
+    study.STUDY = replace(study.STUDY, quick=replace(study.STUDY.quick, **TINY_STUDY))
     rehearsal = importlib.import_module("kronoscope_evidence.demo.demo").REHEARSAL
     rehearsal["weather"].update(num_days=24, training=TINY_STEPS)
     rehearsal["control"].update(n=40, dit=TINY_STEPS, position=TINY_STEPS, num_generated=16, calls=(4,), num_samples=64)

@@ -55,30 +55,6 @@ class Reproduction:
 
 
 REPRODUCTIONS: dict[str, Reproduction] = {
-    "decay": Reproduction(
-        "learning.decay",
-        "Smooth dependence is cheap to learn for who has its shape.",
-        (55, 1),
-        True,
-    ),
-    "dimension": Reproduction(
-        "learning.dimension",
-        "Features are cheap to learn for who knows space from time.",
-        (43, 1),
-        True,
-    ),
-    "length": Reproduction(
-        "learning.length",
-        "Longer sequences teach a learner tied in the lag more.",
-        (44, 1.5),
-        True,
-    ),
-    "complexity": Reproduction(
-        "networks.complexity",
-        "The kind of a network matters more than its size.",
-        (18, 1),
-        True,
-    ),
 }
 
 

@@ -10,7 +10,7 @@ from kronoscope import InputError, report
 from kronoscope._codec import from_plain, parse_json, to_plain, to_text
 
 from .registry import study
-from .study import Check
+from .study import TAKE_AWAYS, Check
 
 RESULTS = "results.json"
 STORED = Path(__file__).parent / "stored"  # results of full runs, by name of the study
@@ -57,8 +57,12 @@ class Results:
         facts = [*page.facts, ("seed", self.header.seed), ("seconds", self.header.seconds)]
         if self.header.quick:
             facts.append(("size", "quick: shows that the study runs; its numbers are no evidence"))
-        title = f"Smoke run: {page.title}" if self.header.quick else page.title
-        return replace(page, title=title, facts=facts, verdict=report.Verdict(numbers))
+            page = replace(
+                page,
+                title=f"Smoke run: {page.title}",
+                sections=[section for section in page.sections if section.title != TAKE_AWAYS],
+            )
+        return replace(page, facts=facts, verdict=report.Verdict(numbers))
 
     def to_text(self) -> str:
         """The text of the file."""

@@ -1,6 +1,7 @@
 """``fit``, ``load`` and the fitted model: where data, network, training and sampling meet."""
 
 from .conditioning import ConditionalSequence
+from .extrapolation import extended_law, extended_score, spectral_law
 from .fit import fit
 from .folder import PAGE, RECORDS, check_files, has_page, is_finished, page_written, read_run, read_settings
 from .forecasting import forecast, impute
@@ -25,6 +26,8 @@ __all__ = [
     "NetworkPreset",
     "check_files",
     "choose_heads",
+    "extended_law",
+    "extended_score",
     "fingerprint",
     "fit",
     "fit_run",
@@ -37,5 +40,6 @@ __all__ = [
     "page_written",
     "read_run",
     "read_settings",
+    "spectral_law",
     "training_config",
 ]

@@ -3,106 +3,135 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 from kronoscope import metrics, models
 from kronoscope._errors import DivergenceError
-from kronoscope.models.extrapolation import longer, longer_law, spectral_law
 from kronoscope.nn import UnrolledTransformer
 from kronoscope.processes import SeparableGaussian
 
-from ..legacy import plain
-from ..reproductions import Finding
-from ..stages import Stage
+from ..study import Run, Study
 from ..yardstick import MAX_TIME, MIN_TIME
-from .curves import curves
 from .exact import separable_score_kl
-from .jobs import SAMPLES, fitted, job_of, run_jobs, run_sweep
+from .jobs import SAMPLES, Job, fitted, job_of, run_jobs, run_sweep
 from .learners import ESTIMATORS, LEARNERS, NETWORKS, Training
-from .length_page import LIMIT, MILLI, NULL, OWN, SPECTRUM, ExtensionJob, ExtensionRow, LongerError, page
+from .length_page import (
+    LARGEST,
+    LIMIT,
+    OWN,
+    REPEATED,
+    SPECTRUM,
+    ExtendedError,
+    ExtensionJob,
+    ExtensionRow,
+    Result,
+    checks,
+    page,
+)
 
-FRAMES, QUICK_FRAMES = (8, 16, 32, 64, 128), (4, 8, 16, 32)
-TRAINED, QUICK_TRAINED = 32, 16
-FACTORS, QUICK_FACTORS = (1, 4, 8, 16, 32), (1, 4, 8)
-N = 500
-SEEDS, QUICK_SEEDS = 5, 3
-QUICK_TRAINING: dict[str, Training] = {
-    "unrolled": {"max_steps": 600, "evaluate_every": 600},
-    "position": {"max_steps": 150, "evaluate_every": 50},
-    "unet": {"max_steps": 100, "evaluate_every": 50},
-}
-EXTENDED = ("unrolled", LIMIT, "position", "unet")
-LARGEST = 256  # frames x features of block-Toeplitz, and of networks that are dear on long sequences
-LONG = ("unrolled",)
+LONG = ("unrolled",)  # networks that are affordable on long sequences
 FEWEST_SAMPLES, EXACT_SIZE, BATCH = 256, 512, 32_768
 
 
-def run(*, quick: bool, seed: int, stage: Stage, folder: Path | None = None) -> Finding:
-    """Every learner at n = 500 for each N; then what is learnt at one N on up to 32 times as many frames."""
-    features, frames = (2, QUICK_FRAMES) if quick else (4, FRAMES)
-    who = ("unrolled", *ESTIMATORS) if quick else (*NETWORKS, *ESTIMATORS)
-    seeds = range(seed, seed + (QUICK_SEEDS if quick else SEEDS))
-    jobs = [
-        job_of(one, N, s, frames=length, features=features, training=QUICK_TRAINING.get(one) if quick else None)
-        for length in frames
-        for one in who
-        for s in seeds
-        if length * features <= LARGEST or not _is_dear(one)
-    ]
-    trained, factors = (QUICK_TRAINED, QUICK_FACTORS) if quick else (TRAINED, FACTORS)
-    extended = [
-        ExtensionJob(
-            **vars(
-                job_of(
-                    one, N, s, frames=trained, features=features, training=QUICK_TRAINING.get(one) if quick else None
-                )
-            ),
-            factors=tuple(factors),
-        )
-        for one in EXTENDED
-        for s in (seeds if one in ("unrolled", LIMIT) or not quick else seeds[:1])
-    ]
-    rows = run_jobs("length", jobs, folder and folder / "length", stage)
-    longer_rows = run_sweep("longer", extended, measure_longer, ExtensionRow, folder and folder / "longer", stage)
-    by_frames = curves(rows, lambda row: row.job.frames, lambda row: row.job.frames / MILLI)
-    return Finding(page(by_frames, longer_rows, N, LARGEST), {"rows": plain(rows), "longer": plain(longer_rows)})
+@dataclass(frozen=True)
+class Size:
+    """What is trained and measured.
+
+    Attributes:
+        frames: Numbers of frames of the first part.
+        trained: Frames of the training in the second part.
+        factors: Times as many frames there.
+        n, features, seeds: Of both parts.
+        learners: Of the first part.
+        extended: Learners of the second part, with their numbers of seeds.
+        training: Trainings that differ from the learners' budgets.
+    """
+
+    frames: tuple[int, ...]
+    trained: int
+    factors: tuple[int, ...]
+    n: int
+    features: int
+    seeds: int
+    learners: tuple[str, ...]
+    extended: dict[str, int]
+    training: dict[str, Training] = field(default_factory=dict)
 
 
-def _is_dear(name: str) -> bool:
+def jobs(size: Size, seed: int) -> list[Job]:
+    """Every learner on the same draws for each number of frames, where it is affordable."""
+    return [
+        _job(size, name, frames, seed + s)
+        for frames in size.frames
+        for name in size.learners
+        for s in range(size.seeds)
+        if frames * size.features <= LARGEST or not _is_costly(name)
+    ]
+
+
+def extension_jobs(size: Size, seed: int) -> list[ExtensionJob]:
+    """The learners that can be run on longer sequences."""
+    return [
+        ExtensionJob(**vars(_job(size, name, size.trained, seed + s)), factors=size.factors)
+        for name, seeds in size.extended.items()
+        for s in range(seeds)
+    ]
+
+
+def _job(size: Size, name: str, frames: int, seed: int) -> Job:
+    return job_of(name, size.n, seed, frames=frames, features=size.features, training=size.training.get(name))
+
+
+def _is_costly(name: str) -> bool:
     return name == "block-toeplitz" or (bool(LEARNERS[name].network) and name not in LONG)
 
 
-def measure_longer(job: ExtensionJob) -> ExtensionRow:
-    """Score errors of what was learnt at ``frames`` on ``factors`` times as many."""
+def measure(run: Run[Size]) -> Result:
+    """Every learner for each N; then what is learnt at one N, on several times as many frames."""
+    store = run.store
+    rows = run_jobs("length", jobs(run.size, run.seed), store and store / "length", run.stage)
+    extended = run_sweep(
+        "longer",
+        extension_jobs(run.size, run.seed),
+        measure_extension,
+        ExtensionRow,
+        store and store / "longer",
+        run.stage,
+    )
+    return Result(tuple(rows), tuple(extended))
+
+
+def measure_extension(job: ExtensionJob) -> ExtensionRow:
+    """Score errors of what was learnt at ``job.frames`` on ``job.factors`` times as many."""
     learner, x = LEARNERS[job.learner], job.draw()
     if learner.estimator:
         law = models.ESTIMATORS[learner.estimator](min_time=MIN_TIME).fit(x)
-        return ExtensionRow(job, _exact(OWN, job, lambda factor: longer_law(law, factor * job.frames)))
+        return ExtensionRow(job, _exact(OWN, job, lambda factor: models.extended_law(law, factor * job.frames)))
     try:
         network = fitted(learner, x, job).network
     except DivergenceError as reason:
         return ExtensionRow(job, (), str(reason))
     if isinstance(network, UnrolledTransformer):
-        errors = _exact(OWN, job, lambda factor: longer_law(network, factor * job.frames))
-        errors += _exact(SPECTRUM, job, lambda factor: spectral_law(network, factor * job.frames))
-        return ExtensionRow(job, errors + _exact(NULL, job, lambda factor: _cut(network, job.frames, factor)))
+        errors = _exact(OWN, job, lambda factor: models.extended_law(network, factor * job.frames))
+        errors += _exact(SPECTRUM, job, lambda factor: models.spectral_law(network, factor * job.frames))
+        return ExtensionRow(job, errors + _exact(REPEATED, job, lambda factor: _repeated(network, job.frames, factor)))
     return ExtensionRow(job, tuple(_measured(network, job, factor, learner.linear) for factor in job.factors))
 
 
-def _exact(method: str, job: ExtensionJob, law: Callable[[int], SeparableGaussian]) -> tuple[LongerError, ...]:
+def _exact(method: str, job: ExtensionJob, law: Callable[[int], SeparableGaussian]) -> tuple[ExtendedError, ...]:
     """Of a law by factor, from the factors of its covariance."""
     return tuple(
-        LongerError(method, k, separable_score_kl(law(k), job.truth(k), MIN_TIME, MAX_TIME), 0.0) for k in job.factors
+        ExtendedError(method, k, separable_score_kl(law(k), job.truth(k), MIN_TIME, MAX_TIME), 0.0) for k in job.factors
     )
 
 
-def _measured(network: nn.Module, job: ExtensionJob, factor: int, linear: bool) -> LongerError:
-    """Exact where the score is linear and its matrix small, Monte Carlo else: long sequences need fewer of them."""
+def _measured(network: nn.Module, job: ExtensionJob, factor: int, linear: bool) -> ExtendedError:
+    """Exact where the score is linear and its matrix small; else Monte Carlo, of which long sequences need less."""
     error = metrics.score_kl(
-        longer(network, factor * job.frames),
+        models.extended_score(network, factor * job.frames),
         job.truth(factor),
         MIN_TIME,
         MAX_TIME,
@@ -110,11 +139,46 @@ def _measured(network: nn.Module, job: ExtensionJob, factor: int, linear: bool) 
         linear=linear and factor * job.size <= EXACT_SIZE,
         batch_size=max(1, BATCH // (factor * job.frames)),
     )
-    return LongerError(OWN, factor, error.value, error.standard_error)
+    return ExtendedError(OWN, factor, error.value, error.standard_error)
 
 
-def _cut(network: UnrolledTransformer, frames: int, factor: int) -> SeparableGaussian:
+def _repeated(network: UnrolledTransformer, frames: int, factor: int) -> SeparableGaussian:
     """The null: longer sequences made of independent stretches, each with the learnt law."""
-    law = longer_law(network, frames)
-    temporal = torch.block_diag(*[law.temporal_covariance] * factor)
-    return SeparableGaussian(temporal, law.spatial_covariance)
+    law = models.extended_law(network, frames)
+    return SeparableGaussian(torch.block_diag(*[law.temporal_covariance] * factor), law.spatial_covariance)
+
+
+STUDY = Study(
+    claim="Learners that are tied in the lag learn more from longer sequences.",
+    full=Size(
+        (8, 16, 32, 64, 128),
+        32,
+        (1, 4, 8, 16, 32),
+        500,
+        4,
+        5,
+        (*NETWORKS, *ESTIMATORS),
+        {"unrolled": 5, LIMIT: 5, "position": 5, "unet": 5},
+    ),
+    quick=Size(
+        (4, 8, 16, 32),
+        16,
+        (1, 4, 8),
+        500,
+        2,
+        3,
+        ("unrolled", *ESTIMATORS),
+        {"unrolled": 3, LIMIT: 3, "position": 1, "unet": 1},
+        {
+            "unrolled": {"max_steps": 600, "evaluate_every": 600},
+            "position": {"max_steps": 150, "evaluate_every": 50},
+            "unet": {"max_steps": 100, "evaluate_every": 50},
+        },
+    ),
+    minutes=(44, 1.5),
+    result=Result,
+    measure=measure,
+    checks=checks,
+    page=page,
+    resumable=True,
+)

@@ -11,7 +11,7 @@ from kronoscope.report.numerals import decimal, significant
 from kronoscope.report.records import Cell
 
 from ..slopes import Slope
-from ..study import Check
+from ..study import TAKE_AWAYS, Check
 from .curves import Curve, Point, Ratio
 from .learners import LEARNERS
 
@@ -43,14 +43,14 @@ def take_aways(recommendations: Sequence[TakeAway | None]) -> Section:
     lead = "Measured on Gaussian sequences, whose truth is known. Other distributions may rank learners differently."
     if not settled:
         text = "These numbers settle nothing to act on: there is a single seed, or intervals overlap."
-        return Section("Take-aways", lead, [Text(text)])
+        return Section(TAKE_AWAYS, lead, [Text(text)])
     rows: list[list[Cell]] = [[each.advice, each.because, each.row, each.column] for each in settled]
     caption = (
         "The program that made this page computes each sentence from the row and the column named beside it. With "
         "other numbers the sentence changes, or is left out. Brackets hold 95 % intervals; “no interval” means one "
         "seed."
     )
-    return Section("Take-aways", lead, [Table(["what to do", "because", "row", "column"], rows, caption)])
+    return Section(TAKE_AWAYS, lead, [Table(["what to do", "because", "row", "column"], rows, caption)])
 
 
 def how_it_was_done(text: str) -> Section:

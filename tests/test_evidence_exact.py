@@ -5,13 +5,13 @@ import torch
 
 import kronoscope as ks
 from kronoscope import InputError, estimators, metrics
-from kronoscope.models.extrapolation import longer, longer_law
+from kronoscope.models import extended_law, extended_score
 from kronoscope.processes import SeparableGaussian
 from kronoscope_evidence.learning.exact import separable_score_kl
 from kronoscope_evidence.learning.jobs import fitted
 from kronoscope_evidence.learning.learners import LEARNERS
-from kronoscope_evidence.learning.length import measure_longer
-from kronoscope_evidence.learning.length_page import BESIDE, OWN, ExtensionJob
+from kronoscope_evidence.learning.length import measure_extension
+from kronoscope_evidence.learning.length_page import COMPARED, OWN, ExtensionJob
 
 
 def seeded(seed):
@@ -22,7 +22,7 @@ def learnt(frames):
     network = ks.nn.UnrolledTransformer.from_law(
         ks.GaussianSequence(ks.kernels.Matern(2.0, 1.5), torch.tensor([[1.0, 0.3], [0.3, 0.6]]), times=8)
     )
-    return longer_law(network, frames)
+    return extended_law(network, frames)
 
 
 def truth(frames):
@@ -69,10 +69,10 @@ def test_what_it_refuses():
 def test_maximum_likelihood_is_run_longer_as_the_network_is():
     """Its factors, extended, beside the dense quadrature of the score of the dense law."""
     job = ExtensionJob("stationary-separable", 40, 0, frames=8, features=2, factors=(1, 4))
-    row = measure_longer(job)
+    row = measure_extension(job)
     law = estimators.StationarySeparable(min_time=0.01).fit(job.truth().sample(40, generator=seeded(5)).float())
     for factor, error in zip((1, 4), row.errors, strict=True):
-        dense = ks.processes.DenseGaussian(longer_law(law, 8 * factor).covariance(), 2)
+        dense = ks.processes.DenseGaussian(extended_law(law, 8 * factor).covariance(), 2)
         expected = metrics.score_kl(dense.score, job.truth(factor), linear=True).value
         assert (error.method, error.factor, error.standard_error) == (OWN, factor, 0.0)
         assert error.kl == pytest.approx(expected, rel=1e-4)
@@ -83,8 +83,8 @@ def test_a_trained_network_is_measured_at_every_factor(learner):
     """The structured errors of the unrolled network beside the dense quadrature of its own score."""
     training = {"max_steps": 3, "evaluate_every": 3, "held_out_draws": 32, "batch_size": 8}
     job = ExtensionJob(learner, 40, 0, frames=8, features=2, training=training, factors=(1, 4))
-    row = measure_longer(job)
-    methods = (OWN, *BESIDE) if learner == "unrolled" else (OWN,)
+    row = measure_extension(job)
+    methods = (OWN, *COMPARED) if learner == "unrolled" else (OWN,)
     assert {(each.method, each.factor) for each in row.errors} == {(m, k) for m in methods for k in (1, 4)}
     linear = learner != "unet"  # round-off is all that affine scores have
     assert all((each.standard_error < 1e-6 * each.kl) == linear for each in row.errors)
@@ -92,6 +92,6 @@ def test_a_trained_network_is_measured_at_every_factor(learner):
     network = fitted(LEARNERS[learner], x, job).network
     for factor in (1, 4):
         expected = metrics.score_kl(
-            longer(network, 8 * factor), job.truth(factor), num_samples=1024, linear=linear
+            extended_score(network, 8 * factor), job.truth(factor), num_samples=1024, linear=linear
         ).value
         assert row.kl(OWN, factor) == pytest.approx(expected, rel=1e-4 if linear else 0.15)
