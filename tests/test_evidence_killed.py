@@ -135,6 +135,12 @@ def test_a_finished_study_is_replaced_by_force_alone(whole, tmp_path):
     assert names(out) == DONE
 
 
+def test_a_study_that_is_not_resumable_is_never_continued(tmp_path):
+    (tmp_path / "out" / "store").mkdir(parents=True)
+    with pytest.raises(InputError, match="exists already; --force replaces the study"):
+        evidence.reproduce("krylov", tmp_path / "out", quick=True)
+
+
 def interrupt(folder, monkeypatch, **options):
     with monkeypatch.context() as patch:
         patch.setattr(sweeps, "_write", killed_on_call(4, sweeps._write))

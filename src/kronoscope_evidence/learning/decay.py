@@ -32,9 +32,9 @@ NU, ELL = Axis("exponent ν of the decay", "ν = "), Axis("lengthscale (frames)"
 RATE = Rate(
     "at most 4.1",
     "Expected of networks: Theorem 2 of Fu et al. (docs/paper.md) bounds TV² by a multiple of ℓ^(1/ν) κ² N d³/n, and "
-    "TV² is KL/π for nearby laws. At ν = 1 the factor ℓ^(1/ν) is the lengthscale, and κ² at t = 0.01 grows here like its "
-    "power 3.1. Logarithms are dropped. The theorem's condition ℓ ≤ c^ν is not met on this axis. Expected of "
-    "estimators: p/(2n), whose p does not depend on the lengthscale.",
+    "TV² is KL/π for nearby laws. At ν = 1 the factor ℓ^(1/ν) is the lengthscale, and κ² at t = 0.01 grows "
+    "here like its power 3.1. Logarithms are dropped. The theorem's condition ℓ ≤ c^ν is not met on this axis. "
+    "Expected of estimators: p/(2n), whose p does not depend on the lengthscale.",
 )
 
 
@@ -114,7 +114,7 @@ def checks(result: Result) -> list[Check]:
         change = _change(curve)
         grows = None if change is None else change.above(1)
         expected = f"{error_text(rough)} at ν = {rough.x:g}; {'below' if falls else 'above'} 1, if the claim holds"
-        label = f"times its error there, {curve.label}, ν = {smooth.x:g}"
+        label = f"times the error at ν = {rough.x:g}, {curve.label} at ν = {smooth.x:g}"
         numbers.append(ratio_check(change, label, expected, None if grows is None else grows != falls))
     return numbers
 

@@ -32,9 +32,9 @@ AXIS = Axis("frames N", "N = ", UNIT)
 RATE = Rate(
     "at most 0",
     "Expected of networks: Theorem 2 of Fu et al. (docs/paper.md) bounds TV² by a multiple of ℓ^(1/ν) κ² N d³/n, and "
-    "TV² is KL/π for nearby laws. The power of N is 1 for a sequence, and 0 for a frame, where κ is bounded. Logarithms "
-    "are dropped. Expected of estimators: p/(2n) for a frame, fitted to their numbers of parameters p over the same "
-    "N, where these are known.",
+    "TV² is KL/π for nearby laws. The power of N is 1 for a sequence, and 0 for a frame, where κ is bounded. "
+    "Logarithms are dropped. Expected of estimators: p/(2n) for a frame, fitted to their numbers of parameters p over "
+    "the same N, where these are known.",
     shift=-1.0,
 )
 LARGEST = 256  # frames x features of block-Toeplitz, and of networks that are costly on long sequences
