@@ -54,8 +54,7 @@ class Reproduction:
     resumable: bool = False
 
 
-REPRODUCTIONS: dict[str, Reproduction] = {
-}
+REPRODUCTIONS: dict[str, Reproduction] = {}
 
 
 def reproduce(

@@ -12,7 +12,6 @@ from kronoscope.report.records import Cell
 from ..slopes import CONFIDENCE
 from .curves import Curve, Point, front
 from .words import exponent_text
-from .words import how_it_was_done as how  # noqa: F401  the pages of networks' insides and videos read it here
 
 EXPONENT = "exponent (95 % interval)"
 
