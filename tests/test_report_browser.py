@@ -150,6 +150,21 @@ def test_long_prose_fills_a_wide_screen(crowded):
     assert min(look(crowded, width=1400, ask=(reach,)).answers[0]) > 0.9
 
 
+def test_a_folded_section_shows_its_lead_until_it_is_opened(tmp_path):
+    table = Table(["a"], [["x"]] * 60, "Rows.")
+    heights = []
+    for folded in (False, True):
+        page = Report("Page", sections=[Section("First", "What it shows.", [table], folded=folded)])
+        path = write(page, tmp_path / f"{folded}.html")
+        lead = "document.querySelector('.lead').getBoundingClientRect().height > 0"
+        opened = "document.querySelectorAll('details').forEach(e => { e.open = true; }) || document.body.scrollHeight"
+        seen = look(path, width=390, ask=(lead, "document.body.scrollHeight", opened))
+        assert (seen.complaints, seen.overflow, seen.answers[0]) == ([], [], True)
+        heights.append(seen.answers[1:])
+    assert heights[1][0] < 0.3 * heights[0][0]
+    assert heights[1][1] > 0.8 * heights[0][0]
+
+
 def test_stacked_cells_have_a_head_or_none(crowded):
     heads = "[...document.querySelectorAll('.wordy td')].map(e => getComputedStyle(e, '::before').content)"
     shown = "[...document.querySelectorAll('.wordy td')].map(e => getComputedStyle(e).display)"

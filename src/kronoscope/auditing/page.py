@@ -133,7 +133,7 @@ def _section(question: Question, alpha: float) -> Section:
         "difference of this number that would have been found with probability 0.9.",
         highlight_rows=[i for i, c in enumerate(question.cells) if c.p_value <= alpha],
     )  # fmt: skip
-    return Section(question.title, question.verdict, [table])
+    return Section(question.title, question.verdict, [table], folded=not question.rejected)
 
 
 def _method(alpha: float, block: int) -> Section:

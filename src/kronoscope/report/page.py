@@ -70,7 +70,8 @@ class _Counter:
 
 def _section(section: Section, number: int, counter: _Counter) -> dict[str, Any]:
     blocks = [_block(block, counter) for block in section.blocks]
-    return {"id": f"section-{number}", "title": section.title, "lead": section.lead, "blocks": blocks}
+    shown = {"title": section.title, "lead": section.lead, "folded": section.folded and bool(blocks)}
+    return {"id": f"section-{number}", **shown, "blocks": blocks}
 
 
 def _block(block: Block, counter: _Counter) -> dict[str, Any]:

@@ -190,11 +190,13 @@ class Section:
         title: Also its entry in the table of contents.
         lead: What the section shows, in a sentence or two; may be empty.
         blocks: Texts, facts, verdicts, tables, figures and animations, in order.
+        folded: Whether only title and lead are shown until a reader opens the section.
     """
 
     title: str
     lead: str = ""
     blocks: Sequence[Block] = ()
+    folded: bool = False
 
     def __post_init__(self) -> None:
         _fields.settle(
@@ -203,6 +205,8 @@ class Section:
             lead=_fields.text("lead", self.lead),
             blocks=_fields.records("blocks", self.blocks, (Text, Facts, Verdict, Table, Figure, Animation)),
         )
+        if not isinstance(self.folded, bool):
+            raise TypeError(f"folded must be True or False, got {self.folded!r}")
 
 
 @dataclass(frozen=True)
