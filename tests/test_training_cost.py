@@ -1,5 +1,7 @@
 """The estimate of what a run costs, before it begins: it changes nothing, and refuses what does not fit."""
 
+import subprocess
+import sys
 import time
 
 import pytest
@@ -104,3 +106,15 @@ def test_sizes_are_known_before_a_network_is_built():
         with pytest.raises(ks.InputError, match="GB of memory"):
             models.networks.build_network(name, 64, 4, options, torch.Generator().manual_seed(0))
         assert time.monotonic() - began < 10
+
+
+def test_the_check_of_sizes_loads_nothing_more_of_torch():
+    """A network on the device "meta" loads 800 modules of torch, a second of every fit and every sample."""
+    lines = [
+        "import sys, torch",
+        "from kronoscope.models.networks import NETWORKS, build_network",
+        "before = len(sys.modules)",
+        "for name in NETWORKS: build_network(name, 8, 2, {}, torch.Generator())",
+        "assert len(sys.modules) - before < 40, len(sys.modules) - before",
+    ]
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .. import _checks, _memory
 from ..nn import MLP, DiT, LinearScore, PositionTransformer, UNet, UnrolledTransformer
@@ -100,8 +101,21 @@ def build_network(
     """A network with weights drawn from ``generator``; the global random state is left as it was."""
     build = preset(name).build
     _check_options(build, name, options)
-    _check_weights(lambda: build(num_frames, num_features, **options), name)
-    return build_with(lambda: build(num_frames, num_features, **options), name, generator)
+    advice = "give smaller network options (--option), shorter sequences or fewer features"
+    what = f"training the network {name!r}"
+
+    def refuse(weights: int, tables: int = 0) -> None:
+        _memory.check_bytes(COPIES_OF_WEIGHTS * weights + 2 * tables, what, advice)
+
+    try:
+        with _Allocations(refuse):
+            network = build_with(lambda: build(num_frames, num_features, **options), name, generator)
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, _checks.InputError) or not _memory.is_exhaustion(error):
+            raise
+        raise _checks.InputError(f"network {name!r} is too large for any memory; {advice}") from None
+    refuse(*(_bytes(part) for part in (network.parameters(), network.buffers())))
+    return network
 
 
 def _check_options(build: Callable[..., nn.Module], name: str, options: dict[str, Any]) -> None:
@@ -114,20 +128,33 @@ def _check_options(build: Callable[..., nn.Module], name: str, options: dict[str
         )
 
 
-def _check_weights(build: Callable[[], nn.Module], name: str) -> None:
-    """Refuse a network whose training would not fit into memory, by its shapes alone: nothing is allocated."""
-    advice = "give smaller network options (--option), shorter sequences or fewer features"
-    try:
-        with torch.device("meta"):
-            network = build()
-    except _checks.InputError:
-        raise
-    except Exception as error:  # whatever building raises, building for good says better
-        if _memory.is_exhaustion(error):
-            raise _checks.InputError(f"network {name!r} is too large for any memory; {advice}") from None
-        return  # it computes with its weights at the start, or refuses its options: building it says which
-    weights, tables = (_bytes(part) for part in (network.parameters(), network.buffers()))
-    _memory.check_bytes(COPIES_OF_WEIGHTS * weights + 2 * tables, f"training the network {name!r}", advice)
+class _Allocations(TorchFunctionMode):
+    """Looks at the new tensors of a network while it is built, before they are allocated.
+
+    Args:
+        refuse: Told the bytes that were asked for as soon as they alone are more than memory holds; it raises. Until
+            then nothing is refused, since tensors that are dropped again are counted, too.
+    """
+
+    def __init__(self, refuse: Callable[[int], None]) -> None:
+        super().__init__()
+        self.refuse, self.asked = refuse, 0
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function in _WITH_SIZE:
+            size = kwargs.get("size", args[:1] if function is torch.full else args)
+            size = size[0] if len(size) == 1 and isinstance(size[0], tuple | list) else size
+            dtype = kwargs.get("dtype") or torch.get_default_dtype()
+            self.asked += _memory.product(*size) * dtype.itemsize
+            if self.asked > _memory.SHARE * _memory.total_bytes():
+                self.refuse(self.asked)
+        return function(*args, **kwargs)
+
+
+_WITH_SIZE = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
 
 
 def _bytes(tensors: Iterable[torch.Tensor]) -> int:
