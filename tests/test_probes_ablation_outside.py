@@ -1,5 +1,7 @@
 """Heads of outside networks, named by projection and slice: against weights and means taken by hand."""
 
+import math
+
 import pytest
 import torch
 from diffusers.models.attention import BasicTransformerBlock
@@ -132,3 +134,25 @@ def test_heads_that_cannot_be_taken_are_refused():
         ablate(lambda x, t: x + single(x.mean(0)), heads=[(single, slice(0, 2))], patch="mean")
     with pytest.raises(InputError, match=r"network must return the shape of x, \(6, 5, 4\), got \(6, 5, 2\)"):
         ablate(lambda x, t: network(x, t)[..., :2], heads=[(network.output, slice(0, 2))])
+
+
+class Jumping(torch.nn.Module):
+    """The exact epsilon, and 1 more in every entry after t = 0.5: every sequence has the same loss."""
+
+    def __init__(self, process):
+        super().__init__()
+        self.process, self.layer = process, torch.nn.Linear(2, 2, bias=False).double()
+
+    def forward(self, x, t):
+        time = float(t[0])
+        exact = -math.sqrt(-math.expm1(-time)) * self.process.score(x, time)
+        return exact + float(time > 0.5) + 0.0 * self.layer(x)
+
+
+def test_the_error_of_the_quadrature_is_part_of_the_standard_error():
+    process = ks.GaussianSequence(ks.kernels.PowerExponential(3.0), torch.eye(2), times=6)
+    network = Jumping(process)
+    result = probes.ablate(network, process, heads=[(network.layer, slice(0, 1))], num_samples=4)
+    clock = [float(ks.diffusion.clock(torch.tensor(t))) for t in (0.5, 6.0)]
+    exact = 0.5 * 12 * (clock[1] - clock[0])
+    assert 1e-3 * exact < abs(result.score_kl - exact) < result.standard_error < 0.2 * exact

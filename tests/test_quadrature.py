@@ -34,7 +34,7 @@ def exact(f, low, high, breaks=()):
 @pytest.mark.parametrize(("low", "high"), [(1e-2, 6.0), (1e-4, 8.0), (0.5, 0.6), (1e-2, 20.0)])
 def test_a_smooth_integrand_takes_one_rule_and_its_error_is_tiny(low, high):
     got = diffusion.integrate_on_clock(lambda t: (smooth(t), 0.0), low, high)
-    assert got.times == diffusion.clock_nodes(low, high)[0]
+    assert got.times == diffusion.clock_rule(low, high).times
     assert got.value == pytest.approx(exact(smooth, low, high), rel=1e-10)
     assert got.quadrature_error < 1e-6 * got.value
 
@@ -58,7 +58,8 @@ def test_the_error_covers_jumps_and_kinks_wherever_they_are(shape):
 
 
 def test_one_rule_alone_says_what_it_misses_of_a_jump():
-    times, weights = diffusion.clock_nodes(LOW, HIGH)
+    rule = diffusion.clock_rule(LOW, HIGH)
+    times, weights = rule.times, rule.weights
     for place in np.geomspace(0.012, 5.5, 200):
         values = np.array([float(t < place) for t in times])
         missed = diffusion.missed_by_rule(clock(LOW), clock(HIGH), values, np.zeros_like(values))

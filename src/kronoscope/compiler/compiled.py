@@ -198,7 +198,7 @@ class CompiledScore(Displayed):
             InputError: Hours.
         """
         lowered, options = self.plan.lowered, self.options
-        num_times = 2 + len(diffusion.clock_nodes(max(options.min_time, EARLIEST), options.max_time)[0])
+        num_times = 2 + len(diffusion.clock_rule(max(options.min_time, EARLIEST), options.max_time).times)
         entries = self.process.mean.numel()
         at_each = 2 * entries if options.gates == "modulated" and entries <= LARGEST_EXACT else SAMPLES_AT_EACH_TIME
         sequences = num_times * at_each

@@ -53,8 +53,8 @@ def measure(
         num_samples: Sequences at each time for Monte Carlo; the same in every run.
     """
     begin = max(min_time, EARLIEST)
-    times, weights = diffusion.clock_nodes(begin, max_time)
-    all_times = [begin, *times, max_time]
+    rule = diffusion.clock_rule(begin, max_time)
+    all_times = [begin, *rule.times, max_time]
     mapped = affine and process.num_frames * process.num_features <= LARGEST_EXACT
     if mapped:
         covariance = process.covariance()
@@ -65,18 +65,16 @@ def measure(
     else:
         parts = _sampled_squares(score, process, all_times, num_samples, dtype)
     errors = tuple(_relative(t, part, energies) for t, part in zip(all_times, parts))
-    halves = np.array([0.5 * float(diffusion.sigma_squared(t)) for t in times])
+    halves = np.array([0.5 * float(diffusion.sigma_squared(t)) for t in rule.times])
     values, deviations = (
         halves * np.array([getattr(part, name) for part in parts[1:-1]]) for name in ("value", "standard_error")
     )
-    ends = float(diffusion.clock(begin)), float(diffusion.clock(max_time))
-    missed = diffusion.missed_by_rule(*ends, values, deviations)
-    deviation = math.hypot(math.sqrt(math.fsum((weights * deviations) ** 2)), missed)
+    integral = rule.integral(values, deviations)
     kind = "monte carlo"
     if mapped:
         exact = dtype == torch.float64 and all(error.standard_error <= EXACT for error in errors)
         kind = "exact" if exact else f"affine map in {str(dtype).removeprefix('torch.')}"
-    return Measurement(errors, kind, math.fsum(weights * values), deviation)
+    return Measurement(errors, kind, integral.value, math.hypot(integral.sampling_error, integral.quadrature_error))
 
 
 def _relative(t: float, square: SquaredError, energies: Tensor) -> ErrorAtTime:

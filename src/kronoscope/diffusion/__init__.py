@@ -14,18 +14,19 @@ from .conversions import (
     velocity_from_epsilon,
     velocity_from_score,
 )
-from .quadrature import ClockIntegral, clock_nodes, integrate_on_clock, missed_by_rule
+from .quadrature import ClockIntegral, ClockRule, clock_rule, integrate_on_clock, missed_by_rule
 from .schedule import alpha, clock, log_snr, noise, sigma, sigma_squared, time_from_clock, times_on_clock
 from .scores import dense_size, evaluate
 
 __all__ = [
     "AffineMap",
     "ClockIntegral",
+    "ClockRule",
     "affine_map",
     "alpha",
     "call_flat",
     "clock",
-    "clock_nodes",
+    "clock_rule",
     "denoised_from_epsilon",
     "denoised_from_score",
     "dense_size",

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.special import chdtrc
 
 from .._display import Displayed
@@ -64,15 +65,47 @@ class _Panel:
     missed: float
 
 
-def clock_nodes(min_time: float, max_time: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Times and weights of the Gauss-Legendre rule on the clock, three nodes a unit.
+@dataclass(frozen=True, eq=False)
+class ClockRule:
+    """A Gauss-Legendre rule on a part of the clock.
+
+    Attributes:
+        low, high: Ends, on the clock.
+        times: Nodes, diffusion times, ascending.
+        weights: In u.
+    """
+
+    low: float
+    high: float
+    times: tuple[float, ...]
+    weights: np.ndarray
+
+    def integral(self, values: ArrayLike, errors: ArrayLike) -> ClockIntegral:
+        """The integral of what has these values at the nodes, with independent standard errors."""
+        array, deviations = np.asarray(values, dtype=np.float64), np.asarray(errors, dtype=np.float64)
+        return ClockIntegral(
+            self.times,
+            tuple(self.weights.tolist()),
+            tuple(array.tolist()),
+            tuple(deviations.tolist()),
+            math.fsum(self.weights * array),
+            math.sqrt(math.fsum((self.weights * deviations) ** 2)),
+            missed_by_rule(self.low, self.high, array, deviations),
+        )
+
+
+def clock_rule(min_time: float, max_time: float, count: int | None = None) -> ClockRule:
+    """The Gauss-Legendre rule between two diffusion times.
+
+    Args:
+        min_time, max_time: Ends.
+        count: Nodes; None is three a unit of the clock.
 
     Raises:
         InputError: Times out of order.
     """
     high, low = (float(end) for end in clock(times_on_clock(min_time, max_time, 2)))
-    times, weights = _rule(low, high)
-    return times, tuple(weights.tolist())
+    return _rule(low, high, count)
 
 
 def integrate_on_clock(integrand: Integrand, min_time: float, max_time: float) -> ClockIntegral:
@@ -134,17 +167,18 @@ def missed_by_rule(low: float, high: float, values: np.ndarray, errors: np.ndarr
     return 0.5 * top * fall**2 * (high - low) / 2
 
 
-def _rule(low: float, high: float) -> tuple[tuple[float, ...], np.ndarray]:
-    count = max(LEAST_NODES, math.ceil(NODES_PER_CLOCK_UNIT * (high - low)))
+def _rule(low: float, high: float, count: int | None = None) -> ClockRule:
+    if count is None:
+        count = max(LEAST_NODES, math.ceil(NODES_PER_CLOCK_UNIT * (high - low)))
     points, weights = _gauss(count)
     clocks = torch.from_numpy((high + low) / 2 + (high - low) / 2 * points)
-    return tuple(time_from_clock(clocks).tolist()), (high - low) / 2 * weights
+    return ClockRule(low, high, tuple(time_from_clock(clocks).tolist()), (high - low) / 2 * weights)
 
 
 def _panel(integrand: Integrand, low: float, high: float) -> _Panel:
-    times, weights = _rule(low, high)
-    values, errors = (np.array(part, dtype=np.float64) for part in zip(*(integrand(t) for t in times), strict=True))
-    return _Panel(low, high, times, weights, values, errors, missed_by_rule(low, high, values, errors))
+    rule = _rule(low, high)
+    values, errors = (np.array(part) for part in zip(*(integrand(t) for t in rule.times), strict=True))
+    return _Panel(low, high, rule.times, rule.weights, values, errors, missed_by_rule(low, high, values, errors))
 
 
 def _missed(panels: list[_Panel]) -> np.ndarray:

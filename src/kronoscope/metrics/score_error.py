@@ -146,7 +146,7 @@ def score_kl(
             raise TypeError(f"linear=True needs a Gaussian process, got {_checks.kind(process)}: leave linear out")
         square = _of_affine(score, process, dtype, device)
     else:
-        num_nodes = len(diffusion.clock_nodes(min_time, max_time)[0])
+        num_nodes = len(diffusion.clock_rule(min_time, max_time).times)
         each = -(-_checks.count("num_samples", num_samples) // num_nodes)
         if each < 2:
             raise InputError(f"num_samples must be greater than {num_nodes}, the number of nodes, got {num_samples}")

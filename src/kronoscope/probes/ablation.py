@@ -34,7 +34,8 @@ class Damage(Displayed):
             network ("" where the network is a score); "" elsewhere.
         block, head: Which, from 0; of named heads, which of the named projections and which of its heads.
         nats: Rise of the score error (docs/theory.md, section 2); below 0 the network is better without the head.
-        standard_error: Paired: of the same sequences and the same noise with and without the head.
+        standard_error: Paired, of the same sequences and the same noise with and without the head; with it what the
+            quadrature over time misses (root of the sum of squares).
     """
 
     path: str
@@ -55,7 +56,7 @@ class Ablation(Tabular):
 
     Attributes:
         score_kl: Score error of the whole network, nats, by the same Monte Carlo.
-        standard_error: Of ``score_kl``.
+        standard_error: Of ``score_kl``: of the sequences, and of the quadrature.
         damages: One for each head.
     """
 
@@ -134,15 +135,23 @@ def ablate(
         without = _without_named(inner, _named(inner, heads), patch)
     measured = _Measure.of(process, num_samples, min_time, max_time, generator)
     whole = measured(inner)
-    damages = [Damage(path, block, head, *_mean(loss(measured) - whole)) for path, block, head, loss in without]
-    return Ablation(*_mean(whole), tuple(damages))
+    damages = [
+        Damage(path, block, head, *measured.in_nats(loss(measured) - whole)) for path, block, head, loss in without
+    ]
+    return Ablation(*measured.in_nats(whole), tuple(damages))
 
 
 @dataclass(frozen=True, eq=False)
 class _Measure:
-    """Score error of each of the sequences, in nats: weighted sums over nodes of |epsilon - epsilon*|^2 / 2."""
+    """|epsilon - epsilon*|^2 / 2 of a network at each node of a rule on the clock and for each of the sequences.
 
-    nodes: list[tuple[float, float, Tensor, Tensor]]
+    Attributes:
+        rule: Of the integral over time.
+        nodes: (t, x, epsilon*) at each node, of the same sequences.
+    """
+
+    rule: diffusion.ClockRule
+    nodes: list[tuple[float, Tensor, Tensor]]
 
     @classmethod
     def of(
@@ -151,28 +160,36 @@ class _Measure:
         require_law("process", process)
         _checks.count("num_samples", count, 2)
         generator = _checks.generator_or_seed_zero(generator)
-        low, high = (float(diffusion.clock(_checks.positive("time", t))) for t in (min_time, max_time))
-        points, weights = np.polynomial.legendre.leggauss(NODES)
+        rule = diffusion.clock_rule(min_time, max_time, NODES)
         data = process.sample(count, generator=generator).double()
         nodes = []
-        for point, weight in zip(points, weights):
-            t = float(diffusion.time_from_clock(torch.tensor(low + (high - low) * (point + 1) / 2).double()))
+        for t in rule.times:
             noise = torch.randn(data.shape, dtype=torch.float64, generator=generator)
             x = diffusion.noise(data, torch.tensor(t, dtype=torch.float64), noise)
             exact = -math.sqrt(-math.expm1(-t)) * process.score(x, t)
-            nodes.append((t, float(weight) * (high - low) / 4, x, exact))
-        return cls(nodes)
+            nodes.append((t, x, exact))
+        return cls(rule, nodes)
 
     @torch.no_grad()
     def __call__(self, network: Any) -> Tensor:
-        total = torch.zeros(len(self.nodes[0][2]), dtype=torch.float64)
-        for t, weight, x, exact in self.nodes:
+        losses = []
+        for t, x, exact in self.nodes:
             with taking("network", network, x, "process"):
                 epsilon = _epsilon(network, x, t)
             if epsilon.shape != x.shape:
                 raise InputError(f"network must return the shape of x, {tuple(x.shape)}, got {tuple(epsilon.shape)}")
-            total += weight * (_checks.finite("what network returns", epsilon) - exact).square().sum(dim=(1, 2))
-        return total
+            losses.append(0.5 * (_checks.finite("what network returns", epsilon) - exact).square().sum(dim=(1, 2)))
+        return torch.stack(losses)
+
+    def in_nats(self, losses: Tensor) -> tuple[float, float]:
+        """The integral over the clock of losses (nodes, sequences), and its standard error.
+
+        All nodes see the same sequences, so the sampling error is that of each sequence's own integral.
+        """
+        each = torch.from_numpy(self.rule.weights) @ losses
+        root = math.sqrt(len(each))
+        by_node = self.rule.integral(losses.mean(dim=1).numpy(), losses.std(dim=1).numpy() / root)
+        return float(each.mean()), math.hypot(float(each.std()) / root, by_node.quadrature_error)
 
 
 def _epsilon(network: Any, x: Tensor, t: float) -> Tensor:
@@ -181,10 +198,6 @@ def _epsilon(network: Any, x: Tensor, t: float) -> Tensor:
         return -math.sqrt(-math.expm1(-t)) * network(x, t).cpu().double()
     inside = x.to(next(network.parameters(), x))
     return network(inside, torch.full((len(x),), t).to(inside)).cpu().double()
-
-
-def _mean(values: Tensor) -> tuple[float, float]:
-    return float(values.mean()), float(values.std() / math.sqrt(len(values)))
 
 
 def _check_kind(network: Any, patch: Patch) -> None:
