@@ -11,7 +11,7 @@ from benchmarks.theory import ROUND_OFF, lemma1_cases
 from kronoscope import theory
 from kronoscope.kernels import CircularPowerExponential, Matern, Periodic, PowerExponential, White
 from kronoscope.processes import BlockToeplitzSequence, DenseGaussian, GaussianSequence, SeparableGaussian
-from kronoscope.theory.eigenvalues import compare_smallest, durbin, power_lags
+from kronoscope.theory.eigenvalues import below_smallest, compare_smallest, durbin, power_lags
 
 SPATIAL = torch.tensor([[2.0, 0.6, 0.0], [0.6, 1.0, -0.3], [0.0, -0.3, 0.5]], dtype=torch.float64)
 
@@ -143,6 +143,8 @@ def test_the_durbin_recursion_gives_the_last_pivot():
     gamma = PowerExponential(1.3, 2.0).covariance(torch.arange(7.0)).numpy()
     with mpmath.workdps(50):
         error, coefficients = durbin(exact(7))
+        below = below_smallest(exact(7))
+    assert float(below) == pytest.approx(1 / np.trace(np.linalg.inv(gamma)), rel=1e-9)
     assert float(error) == pytest.approx(np.linalg.cholesky(gamma)[-1, -1] ** 2, rel=1e-10)
     expected = np.linalg.solve(gamma[:-1, :-1], gamma[-1, :-1])[::-1]
     np.testing.assert_allclose([float(a) for a in coefficients], expected, rtol=1e-9)
@@ -240,6 +242,8 @@ def test_conditions_of_the_corollary_fail_one_by_one():
     wide = theory.corollary1(on_circle(0.9, 1.0), 0.1, 0.01)
     assert wide.conditions["dominance"].status == "violated"  # ell = 0.9 is above c = 0.70
     assert wide.conditions["dominance"].value == pytest.approx(0.9, rel=1e-9)
+    smooth = theory.corollary1(on_circle(0.6**0.5, 2.0), 0.1, 0.01)
+    assert smooth.conditions["dominance"].status == "violated"  # ell = 0.6 is below c = 0.64, above c^2 = 0.41
     coarse = theory.corollary1(on_circle(0.5, 1.0), 0.1, 0.9)
     smallest = float(np.linalg.eigvalsh(on_circle(0.5, 1.0).temporal_covariance.numpy())[0])
     assert coarse.conditions["gap"].value == pytest.approx(smallest, rel=1e-9)

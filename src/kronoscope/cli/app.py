@@ -261,6 +261,13 @@ def sample(
         str, typer.Option(help="dpm-solver, dpm-solver-sde, heun, ddim, exponential-sde or euler-maruyama.")
     ] = "dpm-solver",
     calls: Annotated[int, typer.Option(min=1, help="Score calls a sequence.")] = 64,
+    grid: Annotated[
+        str,
+        typer.Option(
+            help="Diffusion times: uniform, or optimised for the learnt law (dpm-solver and networks affine in x): 16 "
+            "calls are enough."
+        ),
+    ] = "uniform",
     denoise: Annotated[bool, typer.Option(help="Whether the last step removes the noise that is left.")] = True,
     dates: Annotated[
         bool, typer.Option("--dates", help="Date the sequences, where the run has a seasonal cycle.")
@@ -284,6 +291,7 @@ def sample(
             generator=torch.Generator().manual_seed(seed),
             sampler=sampler,
             num_calls=calls,
+            grid=grid,
             denoise=denoise,
             progress=lambda done, total: show(done / total, f"{done} of {total} score calls"),
         )

@@ -159,6 +159,7 @@ class Model(ScaledScore, Displayed):
         sampler: str = "dpm-solver",
         num_calls: int = 64,
         denoise: bool = True,
+        grid: str = "uniform",
         batch_size: int = 1000,
         progress: Callable[[int, int], None] | None = None,
     ) -> tuple[np.ndarray, pd.DatetimeIndex | None]:
@@ -168,8 +169,7 @@ class Model(ScaledScore, Displayed):
         refuse_draws(n, self.num_frames, self.num_features)
         if not isinstance(sampler, str) or sampler not in sampling.SAMPLERS:
             raise InputError(f"sampler must be one of {', '.join(sampling.SAMPLERS)}, got {sampler!r}")
-        table = sampling.SAMPLERS[sampler](num_calls, self.training.min_time, self.training.max_time)
-        table = table.with_corrected_start()
+        table = self._table(sampler, num_calls, grid)
         scaled = sampling.sample(
             self.score,
             (n, self.num_frames, self.num_features),
@@ -183,6 +183,21 @@ class Model(ScaledScore, Displayed):
         starts = self._dates(n, generator)
         return self.transform.invert(scaled.cpu().double().numpy(), starts), starts
 
+    def _table(self, sampler: str, num_calls: int, grid: str) -> sampling.SamplerTable:
+        times = self.training.min_time, self.training.max_time
+        if grid == "uniform":
+            return sampling.SAMPLERS[sampler](num_calls, *times).with_corrected_start()
+        if grid != "optimised":
+            raise InputError(f"grid must be one of {', '.join(sampling.GRIDS)}, got {grid!r}")
+        if sampler != "dpm-solver":
+            raise InputError(f"grid='optimised' is for sampler='dpm-solver', got {sampler!r}")
+        if not self.has_law:
+            raise InputError(
+                "grid='optimised' needs the learnt law, which only a score affine in x has; give grid='uniform', or "
+                "build a table with ks.sampling.dpm_solver(..., grid='optimised', law=...) for ks.sampling.sample"
+            )
+        return sampling.dpm_solver(num_calls, *times, grid="optimised", law=self.law().data)
+
     def sample(
         self, n: int, *, generator: torch.Generator | None = None, **options: Any
     ) -> Tensor | np.ndarray | xr.DataArray | xr.Dataset:
@@ -192,7 +207,8 @@ class Model(ScaledScore, Displayed):
             n: How many.
             generator: None means seed 0. A draw does not depend on ``batch_size``.
             **options: sampler (a name in ``sampling.SAMPLERS``), num_calls (besides one
-                call that corrects the start), batch_size, progress, and denoise: whether
+                call that corrects the start), grid ("uniform", or "optimised" for the learnt law, which few calls
+                then reach and which needs no call for the start), batch_size, progress, and denoise: whether
                 the last step goes from min_time to 0, by Tweedie's formula after fresh noise that keeps the variance;
                 without it the sequences keep the noise of min_time, of variance 1 - exp(-min_time) in scaled
                 coordinates.

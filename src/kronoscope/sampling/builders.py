@@ -14,10 +14,13 @@ from torch import Tensor
 
 from .. import _checks, diffusion
 from .._errors import InputError
+from ..processes import GaussianLaw
+from .optimised_grid import optimised
 from .tables import SamplerTable
 
 MIN_TIME = 1e-2
 MAX_TIME = 8.0
+GRIDS = ("uniform", "optimised")
 MOST_CALLS = 10_000  # more take hours and change no draw by more than its round-off
 
 
@@ -75,14 +78,47 @@ def ddim(num_calls: int, min_time: float = MIN_TIME, max_time: float = MAX_TIME)
     return _multistep("ddim", num_calls, min_time, max_time, extrapolation=0.0)
 
 
-def dpm_solver(num_calls: int, min_time: float = MIN_TIME, max_time: float = MAX_TIME) -> SamplerTable:
+def dpm_solver(
+    num_calls: int,
+    min_time: float = MIN_TIME,
+    max_time: float = MAX_TIME,
+    *,
+    grid: str = "uniform",
+    law: GaussianLaw | None = None,
+) -> SamplerTable:
     """DPM-Solver++ 2M: probability-flow ODE with D extrapolated from two calls; order 2, deterministic.
 
     x' = (sigma'/sigma) x + alpha' (1 - rho'/rho) (3/2 D_k - 1/2 D_{k-1}), the first step with D_0 alone; the
     weights are those of equal steps in log SNR. Arguments as for :func:`euler_maruyama`, with num_calls >= 2.
 
+    Args:
+        num_calls: Score calls, at least 2; at most 256 with an optimised grid.
+        min_time, max_time: As for :func:`euler_maruyama`.
+        grid: "uniform" in log SNR, or "optimised": times and weights that minimise the KL to ``law`` (seconds).
+        law: Of the data, for an optimised grid: the process, or the law that a score learnt, in its coordinates.
+
+    Raises:
+        InputError: A number is out of its range, ``grid`` is unknown, or ``law`` is missing or not used.
+
     Source: Lu et al., "DPM-Solver++", 2022, arXiv:2211.01095, algorithm 2.
+
+    Example:
+        >>> from kronoscope.kernels import PowerExponential
+        >>> from kronoscope.processes import GaussianSequence
+        >>> process = GaussianSequence(PowerExponential(lengthscale=4.0), torch.eye(2), times=8)
+        >>> dpm_solver(8, grid="optimised", law=process).num_calls
+        8
     """
+    if grid not in GRIDS:
+        raise InputError(f"grid must be one of {', '.join(GRIDS)}, got {grid!r}")
+    if grid == "optimised":
+        if law is None:
+            raise InputError(
+                "grid='optimised' needs law=, the law of the data, such as the process or model.law().data"
+            )
+        return optimised(num_calls, law, min_time, max_time)
+    if law is not None:
+        raise InputError("law= belongs to grid='optimised': leave it out, or give that grid")
     _checks.count("num_calls", num_calls, 2, MOST_CALLS)
     return _multistep("dpm-solver", num_calls, min_time, max_time, extrapolation=0.5)
 

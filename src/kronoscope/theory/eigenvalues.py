@@ -71,7 +71,7 @@ def _compare_in_digits(size: int, threshold: float, exact: EXACT_LAGS) -> Compar
         with mpmath.workdps(digits):
             lags = exact(size)
             shifted = [lags[0] - mpmath.mpf(threshold), *lags[1:]]
-            error, bound = durbin(shifted)[0], _below_smallest(lags)
+            error, bound = durbin(shifted)[0], below_smallest(lags)
             if before is not None and all(_agree(old, new) for old, new in zip(before, (error, bound))):
                 status = MET if error > 0 else VIOLATED
                 size_note = f"about 10^{float(mpmath.log10(bound)):.1f}" if bound > 0 else ""
@@ -104,7 +104,7 @@ def durbin(lags: list[mpmath.mpf]) -> tuple[mpmath.mpf, list[mpmath.mpf]]:
     return error, coefficients
 
 
-def _below_smallest(lags: list[mpmath.mpf]) -> mpmath.mpf:
+def below_smallest(lags: list[mpmath.mpf]) -> mpmath.mpf:
     """1 / trace of the inverse, which lies between a fraction 1/N of the smallest eigenvalue and all of it.
 
     Not positive where the matrix is not positive definite. The trace is that of Gohberg and Semencul's formula with the
