@@ -79,13 +79,13 @@ def _overview(questions: Sequence[Question], notes: Sequence[str]) -> Section:
         "as different.",
         highlight_rows=[i for i, q in enumerate(questions) if q.rejected],
     )
-    blocks: list[Block] = [_picture(questions), table]
+    blocks: list[Block] = [deviation_figure(questions), table]
     if notes:
         blocks.append(Text("\n\n".join(notes), "note"))
     return Section("All questions", "", blocks)
 
 
-def _picture(questions: Sequence[Question]) -> Figure:
+def deviation_figure(questions: Sequence[Question]) -> Figure:
     roles = {True: "second", False: "learnt"}
     bars = [Bar(q.name, roles[q.rejected], max(0.0, q.excess)) for q in questions]
     return Figure(

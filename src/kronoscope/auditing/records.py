@@ -60,6 +60,10 @@ class AuditResult(Tabular):
         names = "name", "rejected", "p_value", "adjusted_p_value", "effect", "unit", "lower", "upper", "detectable"
         return {**columns_of(self.questions, *names), "worst cell": [_worst_cell(q) for q in self.questions]}
 
+    def plot(self) -> report.Plot:
+        """How far each question deviates, in units of what chance allows; a ``matplotlib.figure.Figure``."""
+        return report.plot(page.deviation_figure(self.questions))
+
     @property
     def passed(self) -> bool:
         """Whether no question is rejected after the correction for all of them."""

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from .. import report
 from .._display import Tabular, Uncertain
 from .._errors import InputError
+from .figures import error_figure
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,11 @@ class Certificate(Tabular):
             "bound": [self.bound for _ in self.measured],
             "condition number": [conditions.get(at.time) for at in self.measured],
         }
+
+    def plot(self) -> report.Plot:
+        """The measured error by diffusion time, the proven bound and the tolerance."""
+        points = [(at.time, at.value, at.standard_error) for at in self.measured]
+        return report.plot(error_figure(points, self.bound, self.tolerance))
 
     @property
     def worst(self) -> ErrorAtTime:

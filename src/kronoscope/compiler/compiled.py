@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from .. import _checks, diffusion
+from .. import _checks, diffusion, report
 from .._display import Displayed
 from .._errors import InputError
 from .._typing import DiffusionTime
@@ -146,6 +146,10 @@ class CompiledScore(Displayed):
             "gates": options.gates,
             "dtype": options.dtype,
         }
+
+    def plot(self) -> report.Plot:
+        """The measured error by diffusion time against the bound; measures the certificate on first access."""
+        return self.certificate.plot()
 
     @property
     def iteration(self) -> Lowered:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._display import Displayed
 from .._errors import InputError
 from ..processes import BlockToeplitzSequence, GaussianLaw, GaussianSequence, KroneckerSum, SeparableGaussian
 from .operators import KroneckerTerms, LagTables, distance_bound
@@ -15,8 +16,8 @@ TOEPLITZ_ROUND_OFF = 1e-12
 LARGEST_ENTRY = 1e100  # of covariances and means: squares of its sums must stay finite
 
 
-@dataclass(frozen=True, eq=False)
-class Structure:
+@dataclass(frozen=True, eq=False, repr=False)
+class Structure(Displayed):
     """What attention can use of a process.
 
     Attributes:

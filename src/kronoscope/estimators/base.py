@@ -64,8 +64,8 @@ class Moments(Displayed):
         return flat.mT @ flat
 
 
-@dataclass(frozen=True, eq=False)
-class Estimator(ABC):
+@dataclass(frozen=True, eq=False, repr=False)
+class Estimator(ABC, Displayed):
     """A structure of Gaussian laws, fitted by maximum likelihood to sequences.
 
     Args:

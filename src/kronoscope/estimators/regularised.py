@@ -15,7 +15,7 @@ from .base import Estimator, Moments
 _FOLDS = 5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LedoitWolf(Estimator):
     """K = (1 - s) S + s m I with m = tr S / (N d) and the s that estimates the least mean squared error of K.
 
@@ -45,7 +45,7 @@ class LedoitWolf(Estimator):
         return DenseGaussian(covariance, moments.mean.shape[1], moments.mean, num_parameters)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tapered(Estimator):
     """K = the sample covariance with the blocks of lag h = |i - j| multiplied by w(h), projected to a covariance.
 

@@ -8,7 +8,7 @@ from ..processes import DenseGaussian
 from .base import Estimator, Moments
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SampleCovariance(Estimator):
     """K = (1/n) sum_i (x_i - mean)(x_i - mean)', the maximum-likelihood covariance without any structure.
 

@@ -16,7 +16,7 @@ _MAX_ROUNDS = 10_000
 _TOLERANCE = 1e-10
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Separable(Estimator):
     """Maximum likelihood of K = Gamma kron Sigma, both positive semi-definite and free, mean diag(Gamma) = 1.
 

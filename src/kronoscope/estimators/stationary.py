@@ -28,7 +28,7 @@ _GRID = 2
 _START_FLOOR = 1e-4
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StationarySeparable(Estimator):
     """Maximum likelihood of K = Gamma kron Sigma with Gamma Toeplitz, unit diagonal, on regular times.
 
@@ -68,7 +68,7 @@ class StationarySeparable(Estimator):
         return SeparableGaussian(temporal / level, spatial * level, moments.mean, num_parameters)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BlockToeplitz(Estimator):
     """Maximum likelihood of K with blocks Cov(x_i, x_j) = C(i - j), C(-k) = C(k)', on regular times.
 

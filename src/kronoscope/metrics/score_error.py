@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .. import _checks, diffusion
+from .. import _checks, diffusion, report
 from .._display import Tabular, Uncertain
 from .._errors import InputError
 from .._typing import ScoreFunction
@@ -21,6 +21,7 @@ from ..processes import (
     require_score_and_law,
     sampled_squared_error,
 )
+from .figures import score_error_figure
 
 EXACT = 1e-6  # of the value: the estimate of what a result that is called exact may miss
 
@@ -51,6 +52,10 @@ class ErrorByTime(Tabular):
             "standard error": self.standard_errors,
             "weight": self.weights,
         }
+
+    def plot(self) -> report.Plot:
+        """The integrand by diffusion time with its uncertainty."""
+        return report.plot(score_error_figure(self.times, self.integrand, self.standard_errors))
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,6 +92,10 @@ class ScoreKL(Tabular):
 
     def _columns(self) -> dict[str, Sequence[object]]:
         return self.by_time._columns()
+
+    def plot(self) -> report.Plot:
+        """Where on the way from data to noise the error sits: its integrand by diffusion time."""
+        return self.by_time.plot()
 
     def __str__(self) -> str:
         return f"{self.value:.4g} +- {self.standard_error:.2g} nats ({self.kind})"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks, diffusion
+from .._display import Displayed
 from .._errors import InputError
 from ..processes import GaussianLaw
 from .gaussian import gaussian_kl
@@ -16,8 +17,8 @@ from .gaussian import gaussian_kl
 BATCH_VALUES = 2**20
 
 
-@dataclass(frozen=True)
-class TotalVariation:
+@dataclass(frozen=True, repr=False)
+class TotalVariation(Displayed):
     """TV(p, q) = 1/2 int |p - q|, between 0 and 1.
 
     Attributes:

@@ -12,12 +12,13 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from .. import _checks, data, sampling
+from .. import _checks, data, report, sampling
 from .._display import Displayed
 from .._errors import InputError
 from .._typing import ScoreFunction
 from ..processes import GaussianLaw
 from ..processes.conditional import ConditionalLaw
+from ..processes.figures import conditional_figure
 from ..training import TrainingConfig
 
 METHODS = ("exact", *sampling.CONDITIONAL_METHODS)
@@ -73,6 +74,17 @@ class ConditionalSequence(Displayed):
         observed = f"{int(self.mask.sum())} of {self.mask.size} entries"
         frames, features = self.mask.shape
         return {"method": self.method, "frames": frames, "features": features, "observed": observed}
+
+    def plot(self, level: float = 0.9) -> report.Plot:
+        """What is observed of the first features, the mean, and central intervals of that probability; in data units.
+
+        Raises:
+            InputError: ``level`` is not between 0 and 1.
+        """
+        lower, upper = self.interval_values(level)
+        mask, mean = torch.from_numpy(self.mask), torch.from_numpy(self.mean_values())
+        ends = torch.from_numpy(lower), torch.from_numpy(upper)
+        return report.plot(conditional_figure(self._format.feature_names, mask, mean, *ends, level))
 
     @property
     def mean(self) -> Array:

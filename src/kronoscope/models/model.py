@@ -17,17 +17,18 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from .. import _checks, data, diffusion, sampling
-from .._display import Displayed, Uncertain
+from .. import _checks, data, diffusion, report, sampling
+from .._display import Displayed
 from .._errors import InputError
 from .._typing import DiffusionTime
-from ..data.messages import list_names
 from ..data.sizes import refuse_draws
 from ..processes import DenseGaussian, GaussianLaw, ScaledScore, require_law
 from ..training import TrainingConfig
 from . import folder as run_folder
 from .conditioning import Array, ConditionalSequence, SequenceFormat, choose_method, condition, entries, guided
 from .density import log_density
+from .description import facts
+from .figures import draw_model
 from .learnt import LearntLaw, is_affine, learnt_law, with_floor
 
 TRAINED_SLACK = 1e-6  # relative; a time in float32, or one that went through a logarithm and back, is still inside
@@ -59,24 +60,7 @@ class Model(ScaledScore, Displayed):
     returns_tensor: bool = False
 
     def _facts(self) -> dict[str, object]:
-        facts: dict[str, object] = {
-            "network": self.network_name or type(self.network).__name__,
-            "parameters": sum(p.numel() for p in self.network.parameters()),
-            "frames": self.num_frames,
-            "features": f"{len(self.feature_names)} ({list_names(self.feature_names, 6)})",
-        }
-        parts, outcome, read = (self.record.get(name) for name in ("split", "training", "data"))
-        if parts:
-            facts["trained on"] = f"{len(parts['train'])} of {sum(map(len, parts.values()))} sequences"
-        if read:
-            facts |= {"mean": read["mean"], "scaling": read["scaling"]}
-        if outcome:
-            kept = next((entry for entry in outcome["history"] if entry["step"] == outcome["best_step"]), None)
-            facts["steps"] = f"{outcome['steps']} (kept {outcome['best_step']}, stopped by {outcome['stopped']})"
-            if kept is not None:
-                facts["held-out loss"] = Uncertain(kept["held_out_loss"], unit="nats")
-        notes = len(self.record.get("notes", []))
-        return {**facts, "warnings": notes} if notes else facts
+        return facts(self.network, self.network_name, self.num_frames, self.feature_names, self.record)
 
     @property
     def num_frames(self) -> int:
@@ -375,6 +359,32 @@ class Model(ScaledScore, Displayed):
             return None
         chosen = torch.randint(len(self.training_starts), (n,), generator=generator)
         return self.training_starts[chosen.numpy()]
+
+    def plot(
+        self,
+        real: Array | None = None,
+        what: str | None = None,
+        *,
+        num_samples: int = 500,
+        generator: torch.Generator | None = None,
+    ) -> report.Plot:
+        """A figure of the run page: the training by itself, or what the model draws beside real sequences.
+
+        Args:
+            real: Real sequences like those of the fit (tensor, array, xarray object); None for the training alone.
+            what: "training" (the loss by step), "lags" (autocorrelation by lag, with the band of the real ones),
+                "features" (correlation between features) or "sequences" (single ones, mean and 90 % band). None is
+                "lags" where ``real`` is given, else "training".
+            num_samples: Sequences to draw; fewer where they are long.
+            generator: None means seed 0.
+
+        Returns:
+            A ``matplotlib.figure.Figure``.
+
+        Raises:
+            InputError: Another ``what``, no real sequences where they are needed, or some of another shape.
+        """
+        return draw_model(self, real, what, num_samples, _checks.generator_or_seed_zero(generator))
 
     def save(self, folder: str | os.PathLike[str], force: bool = False) -> Path:
         """Write a run folder of safetensors and JSON, which :func:`kronoscope.load` reads."""

@@ -10,25 +10,23 @@ import torch
 from torch import Tensor
 
 from .. import data, models
+from .._display import Displayed
 from .._errors import InputError
 from .._intervals import student_reach
 from ..data.messages import counted
-from ..diffusion import clock
-from ..report import Facts, Figure, Line, LinePanel, Number, Report, Section, Table, Text, Verdict
+from ..models.figures import BLOCK, MOST_LAGS, MOST_VALUES, training_figure
+from ..report import Facts, Number, Report, Section, Table, Text, Verdict
 from ..report.records import Block
 from . import panels
 from .dependence import GENERATED, HELD_OUT, INDEPENDENT, Comparison, baselines, compare
 
-MOST_VALUES = 2**23
-MOST_LAGS = 96
 LARGEST_COVARIANCE = 1024
-BLOCK = 7
 FEWEST = 8
 DATA_TITLE = "The data"  # of the first section after the warnings
 
 
-@dataclass(frozen=True, eq=False)
-class RunShown:
+@dataclass(frozen=True, eq=False, repr=False)
+class RunShown(Displayed):
     """What a page shows of a run: real and generated sequences in original units, and their comparison."""
 
     model: models.Model
@@ -197,30 +195,6 @@ def generated_sections(shown: RunShown) -> list[Section]:
 def training_section(shown: RunShown) -> Section:
     """The loss by step and the step that was kept."""
     outcome, told = shown.model.record["training"], shown.model.training
-    history = outcome["history"]
-    steps = [entry["step"] for entry in history]
-    # the mean squared error of an entry, in the unit of the held-out loss: nats a sequence
-    nats = 0.5 * float(clock(told.max_time) - clock(told.min_time)) * shown.model.num_frames * shown.model.num_features
-    held_out = [entry["held_out_loss"] for entry in history]
-    kept = next((i for i, step in enumerate(steps) if step == outcome["best_step"]), len(steps) - 1)
-    series = [
-        Line("held out for early stopping", "held-out", steps, held_out),
-        Line("kept", "learnt", [steps[kept]], [held_out[kept]], markers=True),
-    ]
-    trained = [entry for entry in history if "train_loss" in entry]
-    if trained:  # there is none before the first step
-        at, loss = [entry["step"] for entry in trained], [nats * entry["train_loss"] for entry in trained]
-        series.insert(0, Line("training (running mean)", "truth", at, loss, thin=True))
-    series = [line for line in series if np.isfinite(line.y).all()]
-    caption = (
-        "Denoising loss of a sequence in nats, up to a constant that belongs to the data: differences are what counts. "
-        "The weights are kept where the held-out curve is lowest; where it turns up, the network has begun to learn "
-        "the training sequences by heart."
-    )
-    y = [value for line in series for value in line.y[len(line.y) // 10 :]]
-    room = 0.05 * (max(y) - min(y)) or 1.0
-    limits = (min(y) - room, max(y) + room)
-    panel = LinePanel("", "train step", "denoising loss (nats a sequence)", series, y_limits=limits)
     facts = {
         "network": shown.model.network_name or type(shown.model.network).__name__,
         "weights": outcome["weights"],
@@ -231,7 +205,8 @@ def training_section(shown: RunShown) -> Section:
         "batch size": told.batch_size,
         "peak learning rate": told.learning_rate,
     }
-    figure = Figure([panel], caption, "Training loss and held-out loss by train step, with the step that was kept.")
+    sizes = shown.model.num_frames, shown.model.num_features
+    figure = training_figure(outcome["history"], outcome["best_step"], told, *sizes)
     return Section("Training", "", [Facts(facts), figure])
 
 

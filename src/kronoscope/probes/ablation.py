@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import _checks, diffusion
+from .. import _checks, diffusion, report
 from .._calls import taking
 from .._display import Displayed, Tabular, Uncertain, columns_of
 from .._errors import InputError
 from ..nn import DiT, PositionTransformer, ReLUTransformer, UnrolledTransformer
 from ..processes import GaussianLaw, require_law
+from .figures import ablation_figure
 
 Patch = Literal["zero", "mean"]
 Heads = Sequence[tuple[nn.Linear | str, slice]]
@@ -67,6 +68,11 @@ class Ablation(Tabular):
     def _facts(self) -> dict[str, object]:
         score_kl = Uncertain(self.score_kl, self.standard_error, "nats")
         return {"score kl": score_kl, "heads": len(self.damages), "worst": self.worst}
+
+    def plot(self) -> report.Plot:
+        """What each head is worth in nats, with two standard errors on either side."""
+        rows = [(f"{d.path} block {d.block} head {d.head}".strip(), d.nats, d.standard_error) for d in self.damages]
+        return report.plot(ablation_figure(rows))
 
     def _columns(self) -> dict[str, Sequence[object]]:
         return columns_of(self.damages, "path", "block", "head", "nats", "standard_error")

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .. import _checks
+from .. import _checks, report
 from .._display import Tabular
 from .._errors import InputError
+from .figures import alignment_figure, spectrum_figure
 
 _DEGREES = 1e-5  # arccos of a cosine near 1 is this exact
 
@@ -47,6 +48,10 @@ class Alignment(Tabular):
             "under random rotations": f"{max(self.null_angles):.3g} degrees",
             "rotations": self.rotations,
         }
+
+    def plot(self) -> report.Plot:
+        """Principal angles by dimension beside those of random rotations."""
+        return report.plot(alignment_figure(self.angles, self.null_angles))
 
     def _columns(self) -> dict[str, Sequence[object]]:
         return {
@@ -86,6 +91,10 @@ class Spectrum(Tabular):
             "features": len(self.shares),
             "draws": self.draws,
         }
+
+    def plot(self) -> report.Plot:
+        """Shares of the eigenvalues beside those of Sigma."""
+        return report.plot(spectrum_figure(self.shares, self.truth))
 
     def _columns(self) -> dict[str, Sequence[object]]:
         return {"mode": list(range(1, len(self.shares) + 1)), "share": self.shares, "truth": self.truth}

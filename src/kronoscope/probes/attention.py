@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import _checks
+from .. import _checks, report
 from .._calls import taking
 from .._display import Tabular
 from .._errors import InputError
+from .figures import association_figure, attention_figure
 
 Maps = Callable[[Tensor, Tensor], Sequence[Tensor]]
 MAX_PERMUTATIONS = 100_000
@@ -45,6 +46,10 @@ class Association(Tabular):
             "family p value": float(self.family_p_value[best]),
             "permutations": self.permutations,
         }
+
+    def plot(self) -> report.Plot:
+        """Partial correlation of every head, those that pass the corrected test in colour."""
+        return report.plot(association_figure(self.correlation, self.family_p_value))
 
     def _columns(self) -> dict[str, Sequence[object]]:
         return {
@@ -79,6 +84,10 @@ class AttentionProbe(Tabular):
             "t": self.t,
             "largest standard error": float(self.standard_error.max()),
         }
+
+    def plot(self) -> report.Plot:
+        """The attention maps of the first twelve heads."""
+        return report.plot(attention_figure(self.weights, self.labels, self.t))
 
     def _columns(self) -> dict[str, Sequence[object]]:
         frames, profile = self.weights.shape[-1], self.lag_profile()

@@ -12,13 +12,14 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from .. import _checks, diffusion
+from .. import _checks, diffusion, report
 from .._calls import taking
 from .._display import Displayed, Tabular, Uncertain
 from .._errors import InputError, KronoscopeError
 from .._intervals import student_reach
 from .._typing import ScoreFunction
 from ..processes import GaussianLaw, GaussianSequence, require_law, require_score_and_law
+from .figures import jacobian_figure
 
 Method = Literal["autograd", "finite-differences"]
 GROUPS = 10
@@ -119,6 +120,15 @@ class JacobianProbe(Tabular):
             "standard error": profile.standard_error.tolist(),
         }
         return columns if self.law is None else {**columns, "truth": self.true_profile().tolist()}
+
+    def plot(self) -> report.Plot:
+        """The precision that the score stands for beside the truth, and the correlation by lag with 95 % intervals."""
+        matrices, profile = {"score": self.value}, self.lag_profile()
+        profiles = {"score": profile.value}
+        if self.law is not None:
+            matrices["truth"], profiles["truth"] = self.truth, self.true_profile()
+        ends = profile.interval() if len(self.groups) > 1 else None
+        return report.plot(jacobian_figure(matrices, profiles, ends, self.t))
 
     def true_profile(self) -> Tensor:
         """What :meth:`lag_profile` is of the process, (N,).

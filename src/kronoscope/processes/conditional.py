@@ -8,12 +8,13 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from .. import _checks
+from .. import _checks, report
 from .._display import Displayed
 from .._errors import InputError
 from ..linalg.conditioning import condition
 from ..linalg.draws import standard_normal
 from ..linalg.eigen import Eigendecomposition, refuse_singular
+from .figures import conditional_figure
 
 CONDITION_LIMIT = 2**13
 
@@ -33,6 +34,21 @@ class ConditionalLaw(Displayed, ABC):
         frames, features = self._observed.shape
         observed = f"{int(self._observed.sum())} of {frames * features} entries"
         return {"frames": frames, "features": features, "observed": observed}
+
+    def plot(self, level: float = 0.9) -> report.Plot:
+        """What is observed of the first features, the conditional mean, and central intervals of that probability.
+
+        Raises:
+            InputError: ``level`` is not between 0 and 1, or too many entries are unobserved for :meth:`covariance`.
+        """
+        if not 0 < _checks.real("level", level) < 1:
+            raise InputError(f"level must be greater than 0 and less than 1, got {level:g}")
+        observed, mean = self._observed.cpu(), self.mean.cpu()
+        spread = torch.zeros_like(mean)
+        spread[~observed] = self.covariance().diagonal().clamp_min(0).sqrt().cpu()
+        reach = float(torch.special.ndtri(torch.tensor(0.5 + 0.5 * level, dtype=torch.float64))) * spread
+        names = [f"feature {j}" for j in range(mean.shape[1])]
+        return report.plot(conditional_figure(names, observed, mean, mean - reach, mean + reach, level))
 
     @property
     @abstractmethod

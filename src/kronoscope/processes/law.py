@@ -16,9 +16,10 @@ from ..linalg import Covariance
 from .conditional import CONDITION_LIMIT, ConditionalLaw, DenseConditional, observations, whole_frames
 from .coordinates import ScaledScore
 from .matheron import IteratedConditional
-from .sequence_law import SequenceLaw
+from .sequence_law import Moments, SequenceLaw
 
 DENSE_LIMIT = 2**14
+REACH_90 = 1.6449  # standard deviations that hold 90 % of a normal law
 MOST_ERROR = 1e-4  # relative, of a score by round-off
 
 
@@ -88,6 +89,24 @@ class GaussianLaw(SequenceLaw):
         facts = super()._facts()
         facts["mean"] = "given" if bool(self._mean.any()) else "zero"
         return facts if self._num_parameters is None else {**facts, "parameters": self._num_parameters}
+
+    def _moments(self, frames: int) -> Moments:
+        """Exact, in place of those of draws."""
+        temporal, spatial = self._leading(frames)
+        if self._is_separable:
+            variance = temporal.diagonal()[:, None] * spatial.diagonal()
+        else:
+            variance = temporal.diagonal().reshape(frames, self.num_features)
+            joint = temporal.reshape(frames, self.num_features, frames, self.num_features)
+            temporal, spatial = torch.einsum("iaja->ij", joint), torch.einsum("iaib->ab", joint)
+        center, reach = self._mean[:frames], REACH_90 * variance.sqrt()
+        return Moments(temporal, spatial, center, center - reach, center + reach)
+
+    def _leading(self, frames: int) -> tuple[Tensor, Tensor]:
+        """As :attr:`kronecker_factors`, of the first frames."""
+        temporal, spatial = self.kronecker_factors
+        size = frames if self._is_separable else frames * self.num_features
+        return temporal[:size, :size], spatial
 
     @property
     @abstractmethod

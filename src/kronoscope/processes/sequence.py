@@ -76,6 +76,9 @@ class GaussianSequence(GaussianLaw):
     def _structure(self) -> dict[str, object]:
         return {"kernel": self._kernel, "times": described_times(self._times), "variance": self._variance()}
 
+    def _leading(self, frames: int) -> tuple[Tensor, Tensor]:
+        return self._kernel.covariance(self._times[:frames]), self._spatial
+
     def _variance(self) -> float:
         """Mean variance of an entry."""
         at_zero = self._kernel(self._times, self._times).mean()

@@ -10,10 +10,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .. import _checks
+from .. import _checks, report
 from .._display import Displayed
 from .._typing import DiffusionTime
 from ..diffusion import alpha, sigma_squared
+from .figures import law_figure
+
+MOST_FRAMES = 128  # of a figure
+MOMENT_DRAWS = 2000  # for the moments of a law that is not Gaussian
+MOST_VALUES = 2**22  # of those draws
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,25 @@ class Exactness:
         return self.kind if self.kind == "exact" else f"{self.kind} (relative error of the score {self.error:.1e})"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Moments(Displayed):
+    """What a figure shows of a law's first frames.
+
+    Attributes:
+        temporal: Covariance of the frames, averaged over the features.
+        spatial: Covariance of the features, averaged over the frames.
+        mean, lower, upper: Of every entry, with the ends of the central interval that holds 90 %.
+        draws: From how many draws they were estimated; 0 where they are exact.
+    """
+
+    temporal: Tensor
+    spatial: Tensor
+    mean: Tensor
+    lower: Tensor
+    upper: Tensor
+    draws: int = 0
+
+
 class SequenceLaw(Displayed, ABC):
     """A distribution of sequences (frames, features) whose noised marginals have a computable score.
 
@@ -47,6 +71,39 @@ class SequenceLaw(Displayed, ABC):
     def _structure(self) -> dict[str, object]:
         """Facts of what the law is made of. By default none."""
         return {}
+
+    def plot(self, num_draws: int = 5, *, generator: torch.Generator | None = None) -> report.Plot:
+        """Correlation between frames and between features, and a few draws of the first features.
+
+        Args:
+            num_draws: Sequences to draw.
+            generator: None means seed 0.
+
+        Returns:
+            A figure of the first 128 frames at most.
+        """
+        frames, count = min(MOST_FRAMES, self.num_frames), _checks.count("num_draws", num_draws)
+        draws = self.sample(count, generator=generator)[:, :frames].cpu()
+        moments = self._moments(frames)
+        parts = (
+            moments.temporal.cpu(),
+            moments.spatial.cpu(),
+            moments.mean.cpu(),
+            moments.lower.cpu(),
+            moments.upper.cpu(),
+        )
+        notes = [f"Of {self.num_frames} frames the first {frames} are shown."] if frames < self.num_frames else []
+        notes += [f"Correlations, mean and band are estimates from {moments.draws} draws."] if moments.draws else []
+        return report.plot(law_figure(draws, *parts, " ".join(notes)))
+
+    def _moments(self, frames: int) -> Moments:
+        """Of the first frames, by draws."""
+        number = max(200, min(MOMENT_DRAWS, MOST_VALUES // (self.num_frames * self.num_features)))
+        x = self.sample(number)[:, :frames]
+        z = x - x.mean(dim=0)
+        lower, upper = torch.quantile(x, torch.tensor([0.05, 0.95], dtype=x.dtype, device=x.device), dim=0)
+        temporal, spatial = torch.einsum("nia,nja->ij", z, z), torch.einsum("nia,nib->ab", z, z)
+        return Moments(temporal, spatial, x.mean(dim=0), lower, upper, number)
 
     @property
     def num_frames(self) -> int:

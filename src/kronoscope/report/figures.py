@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from .._display import Displayed
 from .._errors import InputError
 from . import _fields
 from .palette import ROLES
 
 
-@dataclass(frozen=True)
-class Line:
+@dataclass(frozen=True, repr=False)
+class Line(Displayed):
     """One curve, y against x, with an optional band from ``lower`` to ``upper``.
 
     Args:
@@ -69,8 +70,8 @@ class Line:
         return (*self.y, *(self.lower or ()), *(self.upper or ()))
 
 
-@dataclass(frozen=True)
-class LinePanel:
+@dataclass(frozen=True, repr=False)
+class LinePanel(Displayed):
     """Curves over a common x.
 
     Args:
@@ -115,8 +116,8 @@ class LinePanel:
             _positive("y", *(line.extent for line in self.series), self.y_limits)
 
 
-@dataclass(frozen=True)
-class MatrixPanel:
+@dataclass(frozen=True, repr=False)
+class MatrixPanel(Displayed):
     """A matrix as colours. The matrices of a figure share their colour scale.
 
     Args:
@@ -207,8 +208,8 @@ class Bar:
         return tuple(v for v in (self.value, self.lower, self.upper) if v is not None)
 
 
-@dataclass(frozen=True)
-class BarPanel:
+@dataclass(frozen=True, repr=False)
+class BarPanel(Displayed):
     """Named values side by side: horizontal bars from 0, or dots where the axis is logarithmic and has no 0.
 
     Args:
@@ -243,8 +244,8 @@ class BarPanel:
 Panel = LinePanel | MatrixPanel | BarPanel
 
 
-@dataclass(frozen=True)
-class Figure:
+@dataclass(frozen=True, repr=False)
+class Figure(Displayed):
     """Panels with one caption, one legend and one colour scale.
 
     Args:

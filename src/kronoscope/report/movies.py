@@ -1,22 +1,17 @@
-"""Records of animations, and their drawing: matrices that change, as one GIF each inside the page."""
+"""Records of animations: matrices that change."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image
-
+from .._display import Displayed
 from .._errors import InputError
 from . import _fields
-from .svg import colour_map
 
 
-@dataclass(frozen=True)
-class Movie:
+@dataclass(frozen=True, repr=False)
+class Movie(Displayed):
     """Frames of one movie.
 
     Args:
@@ -39,8 +34,8 @@ class Movie:
         _fields.settle(self, title=_fields.text("title", self.title), frames=frames)
 
 
-@dataclass(frozen=True)
-class Animation:
+@dataclass(frozen=True, repr=False)
+class Animation(Displayed):
     """Movies side by side on one sequential colour scale. Who asked for less motion sees the first frames.
 
     Args:
@@ -79,39 +74,3 @@ class Animation:
             raise InputError(f"columns must be at most 4, got {self.columns}")
         if len({len(movie.frames) for movie in self.movies}) > 1:
             raise InputError("movies must have as many frames each")
-
-
-def sources(movie: Movie, limits: Sequence[float], milliseconds: int) -> list[tuple[str, str]]:
-    """(media query, data URI) in the order in which a browser tries them; the last has no query."""
-    low, high = limits
-    levels = np.clip((np.asarray(movie.frames) - low) / (high - low), 0, 1)
-    pixels = np.rint(levels * 255).astype(np.uint8)
-    still, dark = "(prefers-reduced-motion: reduce)", "screen and (prefers-color-scheme: dark)"
-    return [
-        (f"{dark} and {still}", _uri(pixels[:1], "dark", milliseconds)),
-        (still, _uri(pixels[:1], "light", milliseconds)),
-        (dark, _uri(pixels, "dark", milliseconds)),
-        ("", _uri(pixels, "light", milliseconds)),
-    ]
-
-
-def _uri(pixels: np.ndarray, scheme: str, milliseconds: int) -> str:
-    """A GIF of one pixel an entry with a palette of 256 colours."""
-    palette = colour_map(False, scheme).ravel().tobytes()
-    pictures = []
-    for one in pixels:
-        picture = Image.frombytes("P", (one.shape[1], one.shape[0]), one.tobytes())
-        picture.putpalette(palette)
-        pictures.append(picture)
-    stream = io.BytesIO()
-    pictures[0].save(
-        stream,
-        format="GIF",
-        save_all=True,
-        append_images=pictures[1:],
-        duration=milliseconds,
-        loop=0,
-        optimize=False,
-        disposal=1,
-    )
-    return "data:image/gif;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

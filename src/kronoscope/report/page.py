@@ -12,7 +12,8 @@ from markupsafe import Markup
 from . import drawing, numerals, palette
 from ._files import write_text
 from .figures import Figure, LinePanel, MatrixPanel, Panel
-from .movies import Animation, sources
+from .gif import sources
+from .movies import Animation
 from .records import Block, Cell, Column, Report, Section, Table
 
 SENTENCE = 60  # characters; a table that has longer texts stacks its cells on a narrow screen

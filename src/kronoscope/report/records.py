@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
+from .._display import Displayed
 from .._errors import InputError
 from . import _fields
 from .figures import Figure
@@ -55,8 +56,8 @@ class Text:
         return tuple(part.strip() for part in self.text.split("\n\n") if part.strip())
 
 
-@dataclass(frozen=True)
-class Facts:
+@dataclass(frozen=True, repr=False)
+class Facts(Displayed):
     """Names and values, such as sizes and settings. ``items`` is a mapping or a sequence of (name, value)."""
 
     items: Mapping[str, Cell] | Sequence[tuple[str, Cell]]
@@ -91,8 +92,8 @@ class Number:
         _fields.one_of("standing", self.standing, ("good", "bad", "neutral"))
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Displayed):
     """A strip of one to five numbers that say how it went."""
 
     numbers: Sequence[Number]
@@ -129,8 +130,8 @@ class Column:
         )
 
 
-@dataclass(frozen=True)
-class Table:
+@dataclass(frozen=True, repr=False)
+class Table(Displayed):
     """A table. Numbers stand right-aligned, a missing cell (None) is a dash.
 
     Args:
@@ -182,8 +183,8 @@ class Table:
 Block = Text | Facts | Verdict | Table | Figure | Animation
 
 
-@dataclass(frozen=True)
-class Section:
+@dataclass(frozen=True, repr=False)
+class Section(Displayed):
     """A titled part of the report.
 
     Args:
@@ -209,8 +210,8 @@ class Section:
             raise TypeError(f"folded must be True or False, got {self.folded!r}")
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Displayed):
     """A whole report.
 
     Args:

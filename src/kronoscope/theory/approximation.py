@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks
+from .._display import Displayed
 from .._errors import InputError
 from ..compiler import CompiledScore, compile_score
 from ..processes import GaussianLaw
@@ -23,8 +24,8 @@ LARGEST_TOLERANCE = 0.99  # relative, that a compilation is asked for
 MOST_SECONDS = 60.0  # of measuring a compiled network
 
 
-@dataclass(frozen=True)
-class CompiledNetwork:
+@dataclass(frozen=True, repr=False)
+class CompiledNetwork(Displayed):
     """What a compiled network takes and reaches, in the terms of Theorem 1.
 
     Attributes:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._display import Displayed
 from .._errors import InputError
 from ..estimators import StationarySeparable, score_kl_floor
 from ..metrics import TotalVariation, total_variation
@@ -23,8 +24,8 @@ MOST_VALUES = 2**22  # n N d up to which the estimator is fitted to n sequences
 MOST_ENTRIES = 1024  # N d up to which the distance is measured: it is dense
 
 
-@dataclass(frozen=True)
-class InformationFloor:
+@dataclass(frozen=True, repr=False)
+class InformationFloor(Displayed):
     """What the best estimator of the stationary separable class leaves, to leading order in 1/n.
 
     Attributes:

@@ -8,12 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .._display import Displayed
+
 MET, VIOLATED, UNRESOLVED = "met", "violated", "unresolved in float64"
 EXPLICIT, UP_TO_CONSTANT = "explicit", "up to a constant"
 
 
-@dataclass(frozen=True)
-class Condition:
+@dataclass(frozen=True, repr=False)
+class Condition(Displayed):
     """One condition of a theorem, evaluated.
 
     Attributes:
@@ -41,8 +43,8 @@ class Condition:
         assert self.status in (MET, VIOLATED, UNRESOLVED), self.status
 
 
-@dataclass(frozen=True)
-class Quantity:
+@dataclass(frozen=True, repr=False)
+class Quantity(Displayed):
     """A size or a bound as a theorem states it.
 
     Attributes:
