@@ -3,6 +3,7 @@
 Warnings, dead links and failing cells fail the build.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).parent
 BUILD = DOCS / "_build"
+NOISE = re.compile(r"IPKernelApp|INFO traitlets")  # what Jupyter says of each kernel that it starts
 
 
 def main(arguments: list[str]) -> int:

@@ -31,6 +31,7 @@ extensions = [
     "links",
     "studies",
 ]
+
 exclude_patterns = ["_build", "_ext", "_static", "**.ipynb_checkpoints"]
 
 # Text
@@ -47,6 +48,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
 nb_execution_show_tb = True
+nb_execution_in_temp = True
 
 # API
 autodoc_member_order = "bysource"

@@ -9,10 +9,12 @@ from types import ModuleType
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 import kronoscope
 
 FOLDER = "api"
+FROM_STORED = ("gallery",)
 PAGE = """# {title}
 
 ```{{eval-rst}}
@@ -31,6 +33,7 @@ PAGE = """# {title}
 # Spans that keep their meaning in reStructuredText: literals, roles and links. The rest is plain text with formulas.
 SPAN = re.compile(r"``.+?``|:\w+:`[^`]+`|`[^`]+`_")
 SPECIAL = re.compile(r"([*|\\`])|(?<=\w)_(?=\W|$)")
+SECTION = re.compile(r"(Args|Attributes|Example|Examples|Note|Raises|Returns|Yields):")
 
 
 def write_pages(app: Sphinx) -> None:
@@ -94,9 +97,34 @@ def escape(app: Sphinx, what: str, name: str, member: Any, options: Any, lines: 
         inside = line.lstrip().startswith((">>>", "...")) or (inside and bool(line.strip()))
         if not inside:
             lines[number] = plain(line)
+    lines[:] = separated(lines)
+
+
+def separated(lines: list[str]) -> list[str]:
+    """The lines with a blank one around each indented formula of the description, as reStructuredText wants it."""
+    result: list[str] = []
+    for number, line in enumerate(lines):
+        if SECTION.fullmatch(line):
+            return result + lines[number:]
+        if result and line.strip() and result[-1].strip() and line.startswith(" ") != result[-1].startswith(" "):
+            result.append("")
+        result.append(line)
+    return result
+
+
+def outdated(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
+    """Pages that are read from the package in every build: their own source does not show that it changed."""
+    return [name for name in env.found_docs if name.startswith(f"{FOLDER}/") or name in FROM_STORED]
+
+
+def skip(app: Sphinx, what: str, name: str, member: Any, skipped: bool, options: Any) -> bool | None:
+    """Leave out what other packages put into our classes."""
+    return True if (getattr(member, "__module__", None) or "").startswith("matplotlib") else None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", write_pages, priority=100)
     app.connect("autodoc-process-docstring", escape, priority=100)
+    app.connect("autodoc-skip-member", skip)
+    app.connect("env-get-outdated", outdated)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
