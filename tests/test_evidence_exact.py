@@ -5,13 +5,13 @@ import torch
 
 import kronoscope as ks
 from kronoscope import InputError, estimators, metrics
-from kronoscope.models import extended_law, extended_score
+from kronoscope.models import extended_law, extended_score, spectral_law
 from kronoscope.processes import SeparableGaussian
 from kronoscope_evidence.learning.exact import separable_score_kl
 from kronoscope_evidence.learning.jobs import fitted
 from kronoscope_evidence.learning.learners import LEARNERS
 from kronoscope_evidence.learning.length import measure_extension
-from kronoscope_evidence.learning.length_page import COMPARED, OWN, ExtensionJob
+from kronoscope_evidence.learning.length_page import COMPARED, OWN, REPEATED, SPECTRUM, ExtensionJob
 
 
 def seeded(seed):
@@ -95,3 +95,9 @@ def test_a_trained_network_is_measured_at_every_factor(learner):
             extended_score(network, 8 * factor), job.truth(factor), num_samples=1024, linear=linear
         ).value
         assert row.kl(OWN, factor) == pytest.approx(expected, rel=1e-4 if linear else 0.15)
+    if learner == "unrolled":
+        own = extended_law(network, 8)
+        stretches = SeparableGaussian(torch.block_diag(*[own.temporal_covariance] * 4), own.spatial_covariance)
+        for method, law in ((REPEATED, stretches), (SPECTRUM, spectral_law(network, 32))):
+            expected = metrics.score_kl(law.score, job.truth(4), linear=True).value
+            assert row.kl(method, 4) == pytest.approx(expected, rel=1e-4)

@@ -227,6 +227,26 @@ def test_full_studies_have_five_seeds(name):
     assert all({r.job.seed for r in rows if r.job.learner == learner} == set(range(5)) for learner in learners)
 
 
+def test_the_two_axes_of_decay_have_other_draws():
+    shapes, lengthscales = decay.jobs(decay.STUDY.full, 3)
+    assert {job.seed for job in shapes} == {3, 4, 5, 6, 7}
+    assert {job.seed for job in lengthscales} == {8, 9, 10, 11, 12}
+
+
+def test_the_learner_to_trust_is_the_one_with_the_least_worst_error():
+    """Of two learners, the first is best at all places but one, where it is far worse than the second."""
+
+    def uneven(job):
+        nu = exponent_of(job)
+        if job.learner == "separable":
+            return 0.1 * noise(job) * (100 if nu == 2.0 else 1)
+        return (0.3 if job.learner == "tapered" else 1.0) * noise(job)
+
+    (first, *_) = take_aways(decay.page(result_of("decay", uneven)))
+    assert first[0] == "If the smoothness of your data is unknown, trust tapered and not separable."
+    assert first[2:] == ("separable", "ν = 2")
+
+
 def test_length_that_is_not_generalised_is_not_recommended():
     """Errors for a frame that grow like factor^0.1, then like factor^2."""
     good = advice("length", result_of("length", wanted, growth=0.9, null=3.0))

@@ -32,16 +32,16 @@ def separable_score_kl(law: SeparableGaussian, process: Separable, min_time: flo
     Raises:
         InputError: Sizes disagree, or a mean is not zero.
     """
-    shapes = [(one.num_frames, one.num_features) for one in (law, process)]
+    shapes = [(each.num_frames, each.num_features) for each in (law, process)]
     if shapes[0] != shapes[1]:
         raise InputError(f"law must have (frames, features) {shapes[1]} like the process, got {shapes[0]}")
-    for name, one in (("law", law), ("process", process)):
-        if torch.count_nonzero(one.mean):
-            raise InputError(f"{name} must have mean zero, got entries up to {float(one.mean.abs().max()):.3g}")
+    for name, mean in (("law", law.mean), ("process", process.mean)):
+        if torch.count_nonzero(mean):
+            raise InputError(f"{name} must have mean zero, got entries up to {float(mean.abs().max()):.3g}")
     temporal, basis = torch.linalg.eigh(law.temporal_covariance)
     spatial, axes = torch.linalg.eigh(law.spatial_covariance)
     learnt = torch.outer(temporal, spatial)
-    seen = torch.outer(_variances(basis, process.temporal_covariance), _variances(axes, process.spatial_covariance))
+    rotated = torch.outer(_variances(basis, process.temporal_covariance), _variances(axes, process.spatial_covariance))
     true = torch.outer(
         torch.linalg.eigvalsh(process.temporal_covariance), torch.linalg.eigvalsh(process.spatial_covariance)
     )
@@ -49,7 +49,7 @@ def separable_score_kl(law: SeparableGaussian, process: Separable, min_time: flo
     def divergence(t: float) -> float:
         scale, noise = float(diffusion.alpha(t)) ** 2, float(diffusion.sigma_squared(t))
         of_law, of_process = scale * learnt + noise, scale * true + noise
-        return 0.5 * float(((scale * seen + noise) / of_law - 1).sum() + of_law.log().sum() - of_process.log().sum())
+        return 0.5 * float(((scale * rotated + noise) / of_law - 1).sum() + of_law.log().sum() - of_process.log().sum())
 
     return divergence(min_time) - divergence(max_time)
 
