@@ -180,10 +180,10 @@ def _rename(new: Path, target: Path) -> None:
         os.rename(new, target)
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def _exchange(source: Path, other: Path) -> bool:
     """Let two names change places in one step; False where the system cannot."""
     call = _exchange_call()
-    return call is not None and call(os.fsencode(one), os.fsencode(other)) == 0
+    return call is not None and call(os.fsencode(source), os.fsencode(other)) == 0
 
 
 def _exchange_call() -> Callable[[bytes, bytes], int] | None:
@@ -191,9 +191,9 @@ def _exchange_call() -> Callable[[bytes, bytes], int] | None:
     try:
         if sys.platform == "darwin":
             renamex = libc.renamex_np
-            return lambda one, other: int(renamex(one, other, _EXCHANGE))
+            return lambda source, other: int(renamex(source, other, _EXCHANGE))
         renameat = libc.renameat2
-        return lambda one, other: int(renameat(_AT_FDCWD, one, _AT_FDCWD, other, _EXCHANGE))
+        return lambda source, other: int(renameat(_AT_FDCWD, source, _AT_FDCWD, other, _EXCHANGE))
     except AttributeError:
         return None
 

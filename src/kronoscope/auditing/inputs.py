@@ -63,7 +63,7 @@ def check(
             matching += notes
         if len(other) < FEWEST:
             raise InputError(f"{name} must hold at least {FEWEST} sequences, got {len(other)}")
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(one.values)) for name, one in sets.items()}
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(sequences.values)) for name, sequences in sets.items()}
     both = torch.cat([tensors["real"], tensors["generated"]])
     reach = both.abs().amax(dim=(0, 1))
     if float(reach.max()) > 1e150:
@@ -73,7 +73,7 @@ def check(
         raise InputError("no feature varies: there is nothing to audit")
     kept = varies.nonzero().flatten().tolist()
     constant = [name for j, name in enumerate(first.feature_names) if j not in kept]
-    notes = [*matching, *(f"{name}: {note}" for name, one in sets.items() for note in one.notes)]
+    notes = [*matching, *(f"{name}: {note}" for name, sequences in sets.items() for note in sequences.notes)]
     if constant:
         notes.append(f"Left out, since constant and equal in both sets: {', '.join(constant)}.")
     units = data.units_of(first.container, first.feature_names)
@@ -102,12 +102,12 @@ def _set(name: str, x: Sequences) -> data.SequenceSet:
     if isinstance(x, (Tensor, np.ndarray)) and x.ndim != 3:
         raise InputError(f"{name} must have shape (sequences, frames, features), got {tuple(x.shape)}")
     try:
-        found = data.from_array(x)
+        sequences = data.from_array(x)
     except (InputError, TypeError) as error:
         raise type(error)(f"{name}: {error}") from None
     if name == "generated" and _incomplete(x):
-        raise InputError(f"generated must be complete, but: {' '.join(found.notes)}")
-    return found
+        raise InputError(f"generated must be complete, but: {' '.join(sequences.notes)}")
+    return sequences
 
 
 def _incomplete(x: Tensor | np.ndarray | xr.DataArray | xr.Dataset) -> bool:
@@ -133,8 +133,8 @@ def _alike(real: data.SequenceSet, other: data.SequenceSet, name: str) -> tuple[
     return data.arrange(other, real.feature_names, units, ("real", name))
 
 
-def _named(one: data.SequenceSet, j: Tensor) -> str:
-    return one.feature_names[int(j)]
+def _named(sequences: data.SequenceSet, j: Tensor) -> str:
+    return sequences.feature_names[int(j)]
 
 
 @dataclass(frozen=True, eq=False)

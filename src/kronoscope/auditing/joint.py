@@ -38,11 +38,11 @@ def distances(pool: Pool, energy: Tally, diversity: Tally) -> None:
     first, second = within[0], within[1]
     centre = (2 * (distance @ relabelling.share.to(DTYPE)))[:, None].double()
     error = float(relabelling.standard_error(centre))
-    found = Found(
+    statistic = Found(
         "mean distance between two sequences of a set", "sd", first, second, second - first, error,
         float(spread.std()), abs(float(_standard(spread)[0])),
     )  # fmt: skip
-    diversity.statistic(spread, found, toward=0)
+    diversity.statistic(spread, statistic, toward=0)
     relabelling.part(distance, torch.inf)
     _neighbours(distance, diversity)
 
@@ -62,11 +62,11 @@ def _neighbours(distance: Tensor, tally: Tally) -> None:
     gap = shares[1] - shares[0]
     real, made = float(shares[0][0]), float(shares[1][0])
     spread = float(gap.std())
-    found = Found(
+    statistic = Found(
         "share of the nearest neighbours of a set's sequences that are of the same set", "%", real, made, made - real,
         spread, spread, abs(float(_standard(gap)[0])),
     )  # fmt: skip
-    tally.statistic(gap, found, toward=0)
+    tally.statistic(gap, statistic, toward=0)
 
 
 def kernel_distance(pool: Pool, tally: Tally) -> None:
@@ -116,11 +116,11 @@ def classifier(pool: Pool, tally: Tally, generator: torch.Generator) -> None:
     area, error = _area(scores[:, 0], relabelling)
     null = float(gap.std()) * (area - 0.5) / float(gap[0]) if float(gap[0]) else error
     null = min(max(null, error / 2), 2 * error)  # the areas of relabellings are not computed: near chance, about this
-    found = Found(
+    statistic = Found(
         "probability that a classifier takes the generated one of a pair for generated", "", None, None, area,
         error, null, float(_standard(gap)[0]), True,
     )  # fmt: skip
-    tally.statistic(gap, found)
+    tally.statistic(gap, statistic)
 
 
 def _features(pool: Pool, generator: torch.Generator) -> Tensor:
@@ -163,8 +163,8 @@ def _within(kernel: Tensor, relabelling: Relabelling) -> tuple[float, float, flo
     """Means of ``kernel`` over the pairs within each set and between them, pairs that were parted left out."""
     n = relabelling.num_first
     blocks = ((slice(None, n), slice(None, n)), (slice(n, None), slice(n, None)), (slice(None, n), slice(n, None)))
-    found = [float(kernel[a, b].sum(dim=1).double().sum()) / c for (a, b), c in zip(blocks, relabelling.pairs_left())]
-    return found[0], found[1], found[2]
+    means = [float(kernel[a, b].sum(dim=1).double().sum()) / c for (a, b), c in zip(blocks, relabelling.pairs_left())]
+    return means[0], means[1], means[2]
 
 
 def _quadratic(

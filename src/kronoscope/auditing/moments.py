@@ -119,9 +119,9 @@ def _together(pool: Pool, tally: Tally) -> None:
 def ratio(tally: Tally, above: Tensor, below: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Linear part, at the pool, of mean(above) / mean(below), and that ratio in both sets."""
     top, bottom = above.mean(dim=0), below.mean(dim=0)
-    one, two = tally.relabelling.means(torch.cat([above, below], dim=1).double())
+    first, two = tally.relabelling.means(torch.cat([above, below], dim=1).double())
     n = above.shape[1]
-    return (above - top / bottom * below) / bottom, (one[:n] / one[n:], two[:n] / two[n:])
+    return (above - top / bottom * below) / bottom, (first[:n] / first[n:], two[:n] / two[n:])
 
 
 def lag_products(z: Tensor, lags: Sequence[int]) -> Tensor:
@@ -166,7 +166,7 @@ def _all(what: str, lag: int) -> str:
 
 def _products(pool: Pool) -> Label:
     def unit(j: int) -> str:
-        one, two = pool.units[j // pool.features], pool.units[j % pool.features]
-        return "" if not (one or two) else f"({one})²" if one == two else f"{one or '1'}·{two or '1'}"
+        first, two = pool.units[j // pool.features], pool.units[j % pool.features]
+        return "" if not (first or two) else f"({first})²" if first == two else f"{first or '1'}·{two or '1'}"
 
     return unit

@@ -159,15 +159,15 @@ def paired_blocks(n: int, m: int, block: int) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: Fewer than ``FEWEST`` pairs.
     """
-    found = n // block
-    pairs = min(found, m // block)
+    num_blocks = n // block
+    pairs = min(num_blocks, m // block)
     if pairs < FEWEST:
         raise InputError(
             f"consecutive sequences that depend on each other over about {block} "
             f"need {FEWEST} blocks of that length in "
             f"both sets, got {pairs} from {n} and {m} sequences"
         )
-    first = torch.arange(pairs) * found // pairs * block
+    first = torch.arange(pairs) * num_blocks // pairs * block
     return (first[:, None] + torch.arange(block)).flatten(), torch.arange(pairs * block)
 
 

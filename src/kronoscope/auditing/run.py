@@ -146,8 +146,8 @@ def _arrange(
     if not given.consecutive:
         relabelling: Relabelling = Exchange(len(first), len(second), draws, generator)
     else:
-        one, two = paired_blocks(len(first), len(second), block)
-        first, second = first[one], second[two]
+        first_blocks, two = paired_blocks(len(first), len(second), block)
+        first, second = first[first_blocks], second[two]
         relabelling = Flips(len(first), block, draws, generator)
     return Pool(torch.cat([first, second]), given.names, given.units), relabelling
 
@@ -165,7 +165,7 @@ def _answer(name: str, tally: Tally, adjusted: float, alpha: float) -> Question:
     ordered = tally.largest.sort().values
     draws = len(ordered)
     threshold = float(ordered[min(draws - 1, math.ceil((1 - alpha) * draws) - 1)])
-    cells = tuple(_cell(found, ordered, threshold) for found in tally.worst)
+    cells = tuple(_cell(measured, ordered, threshold) for measured in tally.worst)
     p = float(family.p_values(tally.largest)[0])
     compared = ("held-out", "training") if name == "memorisation" else ("real", "generated")
     worst, rejected = cells[0], adjusted <= alpha
@@ -188,17 +188,17 @@ def _answer(name: str, tally: Tally, adjusted: float, alpha: float) -> Question:
     )
 
 
-def _cell(found: Found, ordered: Tensor, threshold: float) -> Cell:
-    reach = max(threshold, 0.0) * found.standard_error
-    above = len(ordered) - int(torch.searchsorted(ordered, found.deviation * (1 - 1e-6), side="left"))
+def _cell(measured: Found, ordered: Tensor, threshold: float) -> Cell:
+    reach = max(threshold, 0.0) * measured.standard_error
+    above = len(ordered) - int(torch.searchsorted(ordered, measured.deviation * (1 - 1e-6), side="left"))
     return Cell(
-        found.label,
-        found.unit,
-        found.real,
-        found.generated,
-        found.effect,
-        found.effect - reach,
-        found.effect + reach,
+        measured.label,
+        measured.unit,
+        measured.real,
+        measured.generated,
+        measured.effect,
+        measured.effect - reach,
+        measured.effect + reach,
         max(1, above) / len(ordered),
-        (max(threshold, 0.0) + POWER) * found.null_scale,
+        (max(threshold, 0.0) + POWER) * measured.null_scale,
     )

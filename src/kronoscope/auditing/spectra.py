@@ -50,8 +50,8 @@ def coherence(pool: Pool, tally: Tally) -> None:
     power = transform.abs().square()
     level = power.mean(dim=0)
     a, b = torch.triu_indices(pool.features, pool.features, 1)
-    one, two = tally.relabelling.means(power.flatten(1))
-    own = [m.unflatten(0, power.shape[1:]) for m in (one, two)]
+    first, second = tally.relabelling.means(power.flatten(1))
+    own = [m.unflatten(0, power.shape[1:]) for m in (first, second)]
     for ks in chunks(range(power.shape[1]), 8 * len(power) * len(a)):
         cross = transform[:, ks][..., a] * transform[:, ks][..., b].conj()
         root = (level[ks][:, a] * level[ks][:, b]).sqrt()
@@ -66,8 +66,8 @@ def coherence(pool: Pool, tally: Tally) -> None:
 
             def label(j: int, ks: list[int] = ks, how: str = how) -> str:
                 k, pair = divmod(j, len(a))
-                one, two = pool.names[int(a[pair])], pool.names[int(b[pair])]
-                return f"coherency of {one} with {two} at {period(ks[k], pool.frames)}, {how}"
+                first, second = pool.names[int(a[pair])], pool.names[int(b[pair])]
+                return f"coherency of {first} with {second} at {period(ks[k], pool.frames)}, {how}"
 
             tally.add(psi.flatten(1), label, "", 1.0, (first.flatten(), second.flatten()))
 

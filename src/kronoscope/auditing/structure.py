@@ -84,8 +84,8 @@ def asymmetry(pool: Pool, tally: Tally) -> None:
 
         def label(j: int) -> str:
             lag, pair = divmod(j, len(a))
-            one, two = names[int(a[pair])], names[int(b[pair])]
-            return f"lead of {one} over {two} ({one} with {two}{later(lags[lag])}, less the reverse)"
+            first, second = names[int(a[pair])], names[int(b[pair])]
+            return f"lead of {first} over {second} ({first} with {second}{later(lags[lag])}, less the reverse)"
 
         tally.add(difference.flatten(1), label, "of the variance")
         both = (phi + phi.mT).flatten(1) / 2**0.5

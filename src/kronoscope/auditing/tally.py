@@ -112,7 +112,7 @@ class Tally:
         chosen = observed.topk(min(KEPT, int(moves.sum()))).indices
         self._keep(psi[:, chosen], chosen, observed, scale, label, unit, factor, values, bool(toward))
 
-    def statistic(self, values: Tensor, found: Found, toward: int = 1) -> None:
+    def statistic(self, values: Tensor, cell: Found, toward: int = 1) -> None:
         """Count one statistic that is no mean: its value under every relabelling, (draws + 1,)."""
         centred = values.double() - values.double().mean()
         scale = centred.std()
@@ -121,7 +121,7 @@ class Tally:
         deviation = toward * centred / scale if toward else (centred / scale).abs()
         self._raise(deviation)
         self.cells += 1
-        self._remember(found, float(deviation[0]))
+        self._remember(cell, float(deviation[0]))
 
     def _raise(self, deviation: Tensor) -> None:
         deviation = deviation.double()
@@ -147,7 +147,7 @@ class Tally:
             real, generated = float(first[k]) * by, float(second[k]) * by
             if values is not None:
                 real, generated = float(values[0][j]), float(values[1][j])
-            found = Found(
+            cell = Found(
                 label(j),
                 unit if isinstance(unit, str) else unit(j),
                 real,
@@ -158,8 +158,8 @@ class Tally:
                 float(observed[j]),
                 one_sided,
             )
-            self._remember(found, found.deviation)
+            self._remember(cell, cell.deviation)
 
-    def _remember(self, found: Found, deviation: float) -> None:
-        kept = [*self.worst, found]
-        self.worst = sorted(kept, key=lambda one: -one.deviation)[:KEPT]
+    def _remember(self, cell: Found, deviation: float) -> None:
+        kept = [*self.worst, cell]
+        self.worst = sorted(kept, key=lambda other: -other.deviation)[:KEPT]

@@ -39,10 +39,10 @@ def verdict(name: str, worst: Cell, rejected: bool, alone: bool, compared: tuple
     if alone:
         return f"Not counted as a difference, since so many questions were asked: {_what(worst, compared)}."
     unit = _unit(worst)
-    found = f"a difference of {_number(worst.detectable)}{unit}"
+    detectable = f"a difference of {_number(worst.detectable)}{unit}"
     if worst.real is None:
-        found = f"{_number(worst.detectable)}{unit} more than equal laws give"
-    return f"No difference found. In the {worst.label}, {found} would have been found with probability 0.9."
+        detectable = f"{_number(worst.detectable)}{unit} more than equal laws give"
+    return f"No difference found. In the {worst.label}, {detectable} would have been found with probability 0.9."
 
 
 def _what(cell: Cell, compared: tuple[str, str]) -> str:

@@ -73,14 +73,20 @@ def audit(
     for target in (out, record):
         if target is not None:
             report.check_target(target, force)
-    told: dict[str, Any] = {"frames": frames, "time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
-    told |= {"separator": separator, "decimal": decimal, "na_values": na_values, "encoding": encoding}
-    told |= {"dayfirst": dayfirst}
+    chosen: dict[str, Any] = {
+        "frames": frames,
+        "time": time,
+        "columns": columns,
+        "pivot": pivot,
+        "timezone": timezone,
+    }
+    chosen |= {"separator": separator, "decimal": decimal, "na_values": na_values, "encoding": encoding}
+    chosen |= {"dayfirst": dayfirst}
     if run is None:
-        reading: dict[str, Any] = {**told, "path": str(real), "columns": split_names(columns)}
+        reading: dict[str, Any] = {**chosen, "path": str(real), "columns": split_names(columns)}
         truth, learnt = data.read(**reading), None
     else:
-        given = sorted(name for name, value in told.items() if value is not None)
+        given = sorted(name for name, value in chosen.items() if value is not None)
         if given:
             raise InputError(f"--run says how REAL is read; leave out --{', --'.join(given).replace('_', '-')}")
         truth, learnt = _parts(run, real)
@@ -88,18 +94,18 @@ def audit(
     dated = truth.starts is not None if consecutive is None else consecutive
     with progress("auditing", quiet) as show:
         generator = torch.Generator().manual_seed(seed)
-        found = auditing.audit(truth, made, None, dated, alpha, generator, training=learnt, published=published)
-        show(1.0, f"{len(found.questions)} questions")
-    for note in found.notes:
+        result = auditing.audit(truth, made, None, dated, alpha, generator, training=learnt, published=published)
+        show(1.0, f"{len(result.questions)} questions")
+    for note in result.notes:
         say(note, quiet)
-    found.to_html(out, force=force)
+    result.to_html(out, force=force)
     if record is not None:
-        report.write_text(record, found.to_json(), force)
-    for question in found.questions:
+        report.write_text(record, result.to_json(), force)
+    for question in result.questions:
         if question.rejected:
             say(f"deviates: {question.verdict}", quiet)
-    say(f"{'passed' if found.passed else 'FAILED'} at {100 * alpha:g} %\nreport: {out}", quiet)
-    if not found.passed:
+    say(f"{'passed' if result.passed else 'FAILED'} at {100 * alpha:g} %\nreport: {out}", quiet)
+    if not result.passed:
         raise typer.Exit(1)
 
 
@@ -112,15 +118,15 @@ def _dated(generated: Path, time_name: str | None) -> str | None:
     return time_name if time_name in data.column_names(generated) else None
 
 
-def _path(told: str | list[str] | None, run: Path, real: Path) -> str | list[str]:
+def _path(source: str | list[str] | None, run: Path, real: Path) -> str | list[str]:
     """REAL, or all files of a run that was fitted to several of which it is one."""
-    if not isinstance(told, list):
+    if not isinstance(source, list):
         return str(real)
-    if real.resolve() not in [Path(one).resolve() for one in told]:
+    if real.resolve() not in [Path(path).resolve() for path in source]:
         raise InputError(
-            f"{run} was fitted to {len(told)} files ({', '.join(told)}): give one of them, and all are read"
+            f"{run} was fitted to {len(source)} files ({', '.join(source)}): give one of them, and all are read"
         )
-    return told
+    return source
 
 
 def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
@@ -131,29 +137,29 @@ def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
     from .. import data, models
     from ..auditing import FEWEST
 
-    told: dict[str, Any] = models.read_settings(run)
-    reading = told.get("source")
+    settings: dict[str, Any] = models.read_settings(run)
+    reading = settings.get("source")
     if not reading:
         raise InputError(f"{run} was not fitted from a file, so it does not say how to cut {real}; leave out --run")
     path = _path(reading.get("path"), run, real)
-    grid = told["data"].get("grid")
+    grid = settings["data"].get("grid")
     earlier = {"path": path, "grid": None if grid is None else data.BlockGrid.from_plain(grid)}
     sequences = data.read(**{**reading, **earlier, "limits": data.parse_limits(reading.get("limits") or [])})
-    if len(sequences) != told["data"]["sequences"]:
+    if len(sequences) != settings["data"]["sequences"]:
         raise InputError(
-            f"{real} gives {len(sequences)} sequences, but {run} was fitted to {told['data']['sequences']}: "
+            f"{real} gives {len(sequences)} sequences, but {run} was fitted to {settings['data']['sequences']}: "
             "--run takes the file that the run was fitted to"
         )
-    names = told["data"]["features"]
-    units = told["data"].get("units") or [None] * len(names)  # runs of before have none
+    names = settings["data"]["features"]
+    units = settings["data"].get("units") or [None] * len(names)  # runs of before have none
     sequences, notes = data.arrange(sequences, names, tuple(units), ("the run", str(real)))
     sequences = replace(sequences, notes=(*sequences.notes, *notes))
-    if models.fingerprint(sequences) != told["data"].get("fingerprint"):
+    if models.fingerprint(sequences) != settings["data"].get("fingerprint"):
         raise InputError(
             f"{real} holds other sequences than the file that {run} was fitted to, so the run does not say which of "
             "them it held out: give that file, or leave out --run and say how to read this one"
         )
-    parts = told["split"]
+    parts = settings["split"]
     trained = sequences.subset(parts["train"]).complete()
     return (
         sequences.subset(parts["test"] or parts["validation"]),

@@ -153,11 +153,11 @@ class _Assembly:
 
     def _condition(self) -> Gates:
         lowered, ranges = self.lowered, self.ranges
-        one = torch.ones(len(lowered.terms), dtype=torch.float64)
+        ones = torch.ones(len(lowered.terms), dtype=torch.float64)
         formula = (lowered.builder, lowered.num_iterations, lowered.ends, lowered.diagonal, lowered.terms)
         after = int(lowered.basis is not None)
         if ranges is None:
-            scale = gates.smallest(Gates(*formula, one), [lowered.min_time, lowered.max_time])
+            scale = gates.smallest(Gates(*formula, ones), [lowered.min_time, lowered.max_time])
             return Gates(*formula, scale, offset=1.0, after=after)
         scale = torch.tensor(ranges.gates, dtype=torch.float64)
         return Gates(*formula, scale, repeats=ranges.layers + 2, after=after)

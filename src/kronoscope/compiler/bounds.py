@@ -201,7 +201,7 @@ def _gate_bounds(lowered: Lowered) -> dict[str, float]:
 
 def _largest_step(lowered: Lowered) -> float:
     """Over all iterations and times; at the ends of the times, because low and high are monotone in t."""
-    found = []
+    steps = []
     for t in (lowered.min_time, lowered.max_time):
         low, high = lowered.noised_ends(t)
         known = {
@@ -209,8 +209,8 @@ def _largest_step(lowered: Lowered) -> float:
             "heavy-ball": 4 / (math.sqrt(low) + math.sqrt(high)) ** 2,
             "chebyshev": 4 / (high + 3 * low),
         }
-        found.append(known.get(lowered.builder, 1 / low))
-    return max(found)
+        steps.append(known.get(lowered.builder, 1 / low))
+    return max(steps)
 
 
 def _growth(lowered: Lowered) -> Amplification:

@@ -112,5 +112,5 @@ def smallest(formula: Gates, times: list[float]) -> Tensor:
     Modulation computes 1 + c. With c = gate / smallest - 1 it rounds relative to the gate; with c = gate - 1 it would
     round relative to 1, which a small gate cannot afford in float32.
     """
-    found = formula.gates(torch.tensor(times, dtype=torch.float64)).abs().amin((0, 1, 2, 4))
-    return torch.where(found > 0, found, 1.0)
+    largest = formula.gates(torch.tensor(times, dtype=torch.float64)).abs().amin((0, 1, 2, 4))
+    return torch.where(largest > 0, largest, 1.0)

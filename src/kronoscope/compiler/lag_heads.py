@@ -33,11 +33,11 @@ POSITION_SLOTS = {
 
 def position_tables(kind: str, lags: LagTables) -> dict[str, Tensor]:
     """What the position slots of each kind of head hold, by slot: (frames, size)."""
-    one = torch.ones(len(lags.positions), 1, dtype=torch.float64)
+    ones = torch.ones(len(lags.positions), 1, dtype=torch.float64)
     if kind == "arc":
         angle = _arc_angle(len(lags.positions)) * lags.positions
-        return {"arc": torch.stack([angle.cos(), angle.sin()], dim=1), "one": one}
-    return {"position": lags.positions[:, None], "one": one}
+        return {"arc": torch.stack([angle.cos(), angle.sin()], dim=1), "one": ones}
+    return {"position": lags.positions[:, None], "one": ones}
 
 
 def lag_heads(kind: str, layout: Layout, terms: KroneckerTerms, source: str, targets: tuple[str, ...]) -> Heads:

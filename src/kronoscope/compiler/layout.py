@@ -74,8 +74,8 @@ class Hidden:
     @property
     def arguments(self) -> dict[str, Tensor]:
         """As a block takes them."""
-        found = {"inner": self.inner, "outer": self.outer}
-        return found if self.bias is None else found | {"inner_bias": self.bias}
+        arguments = {"inner": self.inner, "outer": self.outer}
+        return arguments if self.bias is None else arguments | {"inner_bias": self.bias}
 
 
 def linear(layout: Layout, reads: dict[str, Tensor], writes: dict[str, Tensor]) -> Hidden:

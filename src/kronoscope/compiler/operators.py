@@ -129,13 +129,13 @@ def norm(matrix: Tensor) -> float:
     return float(torch.linalg.matrix_norm(matrix, 2).max()) if matrix.numel() else 0.0
 
 
-def distance_bound(one: KroneckerTerms, other: KroneckerTerms) -> float:
+def distance_bound(first: KroneckerTerms, other: KroneckerTerms) -> float:
     """A bound of |one - other| for maps of the same V_r: sum_r |T_r - T'_r| |V_r|, the first by Gershgorin or exactly.
 
     Source: the triangle inequality, and |A kron B| = |A| |B|.
     """
     total = 0.0
-    for temporal, another, spatial in zip(one.temporal, other.temporal, one.spatial):
+    for temporal, another, spatial in zip(first.temporal, other.temporal, first.spatial):
         difference = temporal - another
         if bool(difference.any()):
             rows = float(difference.abs().sum(1).max())

@@ -237,8 +237,8 @@ class _FirstLines:
             if any(stripped):
                 records.append(stripped)
                 at.append(line)
-        found = cls(separator, tuple(records), tuple(at))
-        return found._with_header(wanted) if records else found
+        first_lines = cls(separator, tuple(records), tuple(at))
+        return first_lines._with_header(wanted) if records else first_lines
 
     def _with_header(self, wanted: Sequence[str]) -> _FirstLines:
         comments = [record[0].startswith("#") for record in self.records]

@@ -162,10 +162,10 @@ def _per_sequence(data: xr.Dataset, sequence: str, time: str, named: str | None)
     """A coordinate of clock times on (sequence, time), each sequence with times of its own."""
     if named is not None and named in data.coords:
         return named if data[named].ndim == 2 else None
-    found = [str(name) for name, c in data.coords.items() if c.dims == (sequence, time) and c.dtype.kind == "M"]
-    if len(found) > 1:
+    names = [str(name) for name, c in data.coords.items() if c.dims == (sequence, time) and c.dtype.kind == "M"]
+    if len(names) > 1:
         raise InputError(
-            f"the coordinates {list_names(found)} all hold times of the frames: choose one with time= "
-            f"(--time {found[0]})"
+            f"the coordinates {list_names(names)} all hold times of the frames: choose one with time= "
+            f"(--time {names[0]})"
         )
-    return found[0] if found else None
+    return names[0] if names else None

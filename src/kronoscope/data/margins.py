@@ -109,8 +109,8 @@ class MonotoneMap:
                 (self.slopes[-1], self.bends[1], u - at[-1]),
             )
         )
-        found = np.where(u < at[0], low, np.where(u > at[-1], high, inner))
-        return np.where(np.isnan(u), np.nan, found)
+        log_slopes = np.where(u < at[0], low, np.where(u > at[-1], high, inner))
+        return np.where(np.isnan(u), np.nan, log_slopes)
 
     def invert(self, z: FloatArray) -> FloatArray:
         """The u of g(u) = z; NaN stays NaN."""
@@ -151,7 +151,7 @@ def fit_margins(values: FloatArray, names: Sequence[str]) -> tuple[MonotoneMap, 
     Raises:
         InputError: Fewer than 40 values of a feature, or one value that holds more than 20 % of them.
     """
-    found = []
+    maps = []
     for name, feature in zip(names, np.moveaxis(values, -1, 0), strict=True):
         seen = feature[np.isfinite(feature)]
         if len(seen) < 4 * _FEWEST_TAIL:
@@ -159,8 +159,8 @@ def fit_margins(values: FloatArray, names: Sequence[str]) -> tuple[MonotoneMap, 
                 f"margins 'normal-scores' need at least {4 * _FEWEST_TAIL} values of each feature, but '{name}' has "
                 f"{len(seen)}"
             )
-        found.append(MonotoneMap.fit(seen))
-    return tuple(found)
+        maps.append(MonotoneMap.fit(seen))
+    return tuple(maps)
 
 
 def refuse_atoms(values: FloatArray, names: Sequence[str]) -> None:
@@ -212,10 +212,10 @@ def _tail(excess: FloatArray, score: float, slope: float) -> tuple[float, float]
     if len(excess) < _FEWEST_TAIL:
         return slope, 0.0
 
-    def loss(told: FloatArray) -> float:
-        grow = excess / (slope * np.exp(told[0]))
-        z = score + _bent_inverse(grow, told[1])
-        log_slope = -np.log1p(told[1] * grow) - told[0]
+    def loss(free: FloatArray) -> float:
+        grow = excess / (slope * np.exp(free[0]))
+        z = score + _bent_inverse(grow, free[1])
+        log_slope = -np.log1p(free[1] * grow) - free[0]
         return float(np.mean(0.5 * z**2 - log_slope) + log_ndtr(-score))
 
     limits = [(-5.0, 5.0), _BENDS]

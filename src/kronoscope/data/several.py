@@ -55,12 +55,12 @@ def join(sources: Sequence[Source], paths: Sequence[Path]) -> Source:
 
 def append(sets: Sequence[SequenceSet], paths: Sequence[Path]) -> SequenceSet:
     """Blocks of series without times: no block reaches from one file into the next."""
-    notes = tuple(f"{path.name}: {note}" for one, path in zip(sets, paths, strict=True) for note in one.notes)
-    dtypes = {one.container.dtype for one in sets}
+    notes = tuple(f"{path.name}: {note}" for part, path in zip(sets, paths, strict=True) for note in part.notes)
+    dtypes = {part.container.dtype for part in sets}
     container = replace(sets[0].container, dtype=dtypes.pop() if len(dtypes) == 1 else "float64")
-    for one, path in zip(sets, paths, strict=True):
-        _refuse_features(sets[0].feature_names, paths[0], one.feature_names, path)
-    return replace(sets[0], values=np.concatenate([one.values for one in sets]), container=container, notes=notes)
+    for part, path in zip(sets, paths, strict=True):
+        _refuse_features(sets[0].feature_names, paths[0], part.feature_names, path)
+    return replace(sets[0], values=np.concatenate([part.values for part in sets]), container=container, notes=notes)
 
 
 def _like(first: Source, its_path: Path, source: Source, path: Path) -> Source:
@@ -68,7 +68,7 @@ def _like(first: Source, its_path: Path, source: Source, path: Path) -> Source:
     if source.values.ndim != first.values.ndim or source.values.shape[1:-1] != first.values.shape[1:-1]:
         raise InputError(f"{path} holds {_shape(source)}, but {its_path} {_shape(first)}")
     for name in ("times", "starts"):
-        kinds = [_kind(getattr(one, name)) for one in (first, source)]
+        kinds = [_kind(getattr(container, name)) for container in (first, source)]
         if kinds[0] != kinds[1]:
             raise InputError(f"{path} has {kinds[1]}, but {its_path} has {kinds[0]}")
     _refuse_other_grid(first.container, its_path, source.container, path)
@@ -98,7 +98,7 @@ def _refuse_other_grid(expected: Container, its_path: Path, container: Container
 
 
 def _refuse_other_step(expected: Container, its_path: Path, container: Container, path: Path) -> None:
-    steps = [show_step(one.step) for one in (expected, container)]
+    steps = [show_step(part.step) for part in (expected, container)]
     if steps[0] != steps[1]:
         raise InputError(f"{path} has a step of {steps[1]}, but {its_path} of {steps[0]}")
 

@@ -245,8 +245,8 @@ def guess_patterns(text: str) -> list[str]:
                 guesses.append(guess_datetime_format(text, dayfirst=day_first))
             except ValueError:
                 continue
-    found = [guess for guess in dict.fromkeys(guesses) if guess and not re.match("%Y.%d", guess)]
-    return found or [pattern for pattern in _MONTHS if _follows(text, pattern)]
+    patterns = [guess for guess in dict.fromkeys(guesses) if guess and not re.match("%Y.%d", guess)]
+    return patterns or [pattern for pattern in _MONTHS if _follows(text, pattern)]
 
 
 def day_comes_first(pattern: str) -> bool | None:

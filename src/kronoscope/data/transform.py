@@ -235,7 +235,7 @@ class Transform(Displayed):
             mean = np.asarray(plain["mean"], dtype=np.float64).reshape(frames, features)
             scale = np.asarray(plain["scale"], dtype=np.float64).reshape(features)
             maps = plain.get("margins")  # runs of before margins have none
-            margins = None if maps is None else tuple(MonotoneMap.from_plain(one) for one in maps)
+            margins = None if maps is None else tuple(MonotoneMap.from_plain(plain_map) for plain_map in maps)
             if margins is not None and len(margins) != features:
                 raise ValueError(f"margins of {len(margins)} features, not {features}")
             return cls(frames, features, cycle, mean, scale, step_from_json(plain["step"]), margins)

@@ -94,7 +94,7 @@ def minimise(
 
     floors = [-np.inf if low is None else low for low in lowest or [None] * len(sizes)]
     flat_lowest = np.repeat(floors, sizes)
-    found = optimize.minimize(
+    result = optimize.minimize(
         value_and_gradient,
         torch.cat([p.reshape(-1) for p in start]).numpy(),
         jac=True,
@@ -109,8 +109,8 @@ def minimise(
         },
     )
     # A line search that round-off stops (status 2) has arrived if nothing pulls any more.
-    left = np.where((found.x <= flat_lowest) & (found.jac > 0), 0.0, found.jac)
-    arrived = found.status == 0 or (found.status == 2 and np.abs(left).max() < _NO_PULL)
-    if not arrived or not np.isfinite(found.fun):
-        raise ConvergenceError(f"maximum likelihood did not converge in {found.nit} iterations: {found.message}")
-    return unpack(found.x)
+    left = np.where((result.x <= flat_lowest) & (result.jac > 0), 0.0, result.jac)
+    arrived = result.status == 0 or (result.status == 2 and np.abs(left).max() < _NO_PULL)
+    if not arrived or not np.isfinite(result.fun):
+        raise ConvergenceError(f"maximum likelihood did not converge in {result.nit} iterations: {result.message}")
+    return unpack(result.x)

@@ -92,8 +92,8 @@ def _noised_maximum(temporal: Tensor, spatial: Tensor, moments: Moments) -> tupl
         return first @ first.mT, second @ second.mT
 
     start = [torch.zeros_like(factor) for factor in factors]
-    found = minimise(lambda *free: kronecker_nll(*covariances(*free), moments), start)
-    return covariances(*found)
+    minimum = minimise(lambda *free: kronecker_nll(*covariances(*free), moments), start)
+    return covariances(*minimum)
 
 
 def lower_triangular(free: Tensor) -> Tensor:

@@ -60,10 +60,10 @@ class StationarySeparable(Estimator):
 
         power = powers.diagonal(dim1=1, dim2=2).real.mean(1)
         start = [(power + noise).log(), torch.zeros_like(power), torch.zeros_like(factor)]
-        found = minimise(
+        minimum = minimise(
             lambda *free: kronecker_nll(*covariances(*free), moments), start, [math.log(noise), None, None]
         )
-        temporal, spatial = covariances(*found)
+        temporal, spatial = covariances(*minimum)
         level = temporal[0, 0]
         return SeparableGaussian(temporal / level, spatial * level, moments.mean, num_parameters)
 
@@ -104,8 +104,8 @@ class BlockToeplitz(Estimator):
             return torch.tensordot(cosines, spectrum.real, 1) - torch.tensordot(sines, spectrum.imag, 1)
 
         first = [start.real, start.imag, torch.zeros(len(start), dtype=torch.float64)]
-        found = minimise(lambda *free: dense_nll(block_toeplitz(blocks(*free)), moments), first)
-        fitted = blocks(*found)
+        minimum = minimise(lambda *free: dense_nll(block_toeplitz(blocks(*free)), moments), first)
+        fitted = blocks(*minimum)
         fitted[0] = 0.5 * (fitted[0] + fitted[0].mT)
         return BlockToeplitzSequence(fitted, moments.mean, num_parameters)
 

@@ -96,11 +96,11 @@ def _large_order(nu: float, r: np.ndarray) -> np.ndarray:
 
 def _debye_polynomials(count: int) -> list[Polynomial]:
     """U_0, U_1, ... of DLMF 10.41.10: U_{k+1} = p^2 (1 - p^2) U_k' / 2 + int_0^p (1 - 5 q^2) U_k(q) dq / 8."""
-    found = [Polynomial([1.0])]
+    polynomials = [Polynomial([1.0])]
     for _ in range(count - 1):
-        u = found[-1]
-        found.append(Polynomial([0, 0, 0.5, 0, -0.5]) * u.deriv() + (Polynomial([1, 0, -5]) * u).integ() / 8)
-    return found
+        u = polynomials[-1]
+        polynomials.append(Polynomial([0, 0, 0.5, 0, -0.5]) * u.deriv() + (Polynomial([1, 0, -5]) * u).integ() / 8)
+    return polynomials
 
 
 _DEBYE = _debye_polynomials(_NUM_TERMS)

@@ -153,8 +153,8 @@ class DenseCovariance(SpectralCovariance):
     """Any covariance of the flattened, frame-major sequence: the Kronecker case with one feature, reshaped."""
 
     def __init__(self, decomposition: Eigendecomposition, features: int) -> None:
-        one = torch.ones(1, 1, dtype=torch.float64, device=decomposition.values.device)
-        self._flat = KroneckerCovariance(decomposition, Eigendecomposition(one[0], one))
+        unit = torch.ones(1, 1, dtype=torch.float64, device=decomposition.values.device)
+        self._flat = KroneckerCovariance(decomposition, Eigendecomposition(unit[0], unit))
         self._shape = (len(decomposition.values) // features, features)
 
     @property

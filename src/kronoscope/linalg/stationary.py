@@ -108,8 +108,8 @@ class ToeplitzKroneckerCovariance(Covariance):
         scales, noises = torch.tensor(pairs, dtype=torch.float64).unbind(1)
         columns = torch.outer(torch.outer(scales, self._spatial.values.cpu()).flatten(), self._temporal.column.cpu())
         columns[:, 0] += noises.repeat_interleave(self.shape[1])
-        found = toeplitz_log_det(columns.numpy()).reshape(len(pairs), -1).sum(1)
-        self._determinants.update(zip(pairs, found.tolist()))
+        log_dets = toeplitz_log_det(columns.numpy()).reshape(len(pairs), -1).sum(1)
+        self._determinants.update(zip(pairs, log_dets.tolist()))
 
     def _solve_all(self, right: Tensor, scale: Tensor, noise: Tensor) -> Tensor:
         """Solve for (batch, features, frames), one diffusion time after the other."""

@@ -78,8 +78,8 @@ def context_fid(real: Tensor, other: Tensor, generator: torch.Generator) -> floa
     """
     network = _forecaster(real, generator) if real.shape[1] > 1 else _Recurrent(real.shape[2], 1, generator)
     with torch.no_grad():
-        one, two = (network.states(x.float()).mean(dim=1).double() for x in (real, other))
-    return frechet(one.mean(dim=0), one.T.cov(), two.mean(dim=0), two.T.cov())
+        first, two = (network.states(x.float()).mean(dim=1).double() for x in (real, other))
+    return frechet(first.mean(dim=0), first.T.cov(), two.mean(dim=0), two.T.cov())
 
 
 def frechet(mean: Tensor, covariance: Tensor, other_mean: Tensor, other_covariance: Tensor) -> float:

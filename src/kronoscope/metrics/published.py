@@ -110,19 +110,19 @@ def published_metrics(
     pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in asked}
     for _ in range(splits):
         order = torch.randperm(len(real), generator=generator)
-        one, two = scaled[0][order[:half]], scaled[0][order[half : 2 * half]]
+        first, two = scaled[0][order[:half]], scaled[0][order[half : 2 * half]]
         made = scaled[1][torch.randperm(len(generated), generator=generator)[:half]]
         seed = int(torch.randint(2**31, (1,), generator=generator))
         for name in asked:
             score = PUBLISHED[name]
-            value, reference = (score(one, other, torch.Generator().manual_seed(seed)) for other in (made, two))
+            value, reference = (score(first, other, torch.Generator().manual_seed(seed)) for other in (made, two))
             pairs[name].append((value, reference))
-    return tuple(_summary(name, torch.tensor(found, dtype=torch.float64)) for name, found in pairs.items())
+    return tuple(_summary(name, torch.tensor(values, dtype=torch.float64)) for name, values in pairs.items())
 
 
-def _summary(name: str, found: Tensor) -> PublishedMetric:
-    error = float((found[:, 0] - found[:, 1]).std()) / math.sqrt(len(found))
-    return PublishedMetric(name, float(found[:, 0].mean()), float(found[:, 1].mean()), error)
+def _summary(name: str, values: Tensor) -> PublishedMetric:
+    error = float((values[:, 0] - values[:, 1]).std()) / math.sqrt(len(values))
+    return PublishedMetric(name, float(values[:, 0].mean()), float(values[:, 1].mean()), error)
 
 
 def standardised(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:

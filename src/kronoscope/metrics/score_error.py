@@ -181,12 +181,12 @@ def _integrated(
         half, error = 0.5 * float(diffusion.sigma_squared(t)), square(t)
         return half * error.value, half * error.standard_error
 
-    found = diffusion.integrate_on_clock(integrand, min_time, max_time)
-    parts = ErrorByTime(found.times, found.values, found.errors, found.weights)
-    error = math.hypot(found.sampling_error, found.quadrature_error)
+    integral = diffusion.integrate_on_clock(integrand, min_time, max_time)
+    parts = ErrorByTime(integral.times, integral.values, integral.errors, integral.weights)
+    error = math.hypot(integral.sampling_error, integral.quadrature_error)
     kind = "monte carlo"
     if linear:
-        exact = dtype == torch.float64 and error <= EXACT * found.value
+        exact = dtype == torch.float64 and error <= EXACT * integral.value
         kind = "exact by quadrature" if exact else f"affine map in {str(dtype).removeprefix('torch.')}"
         error = 0.0 if exact else error
-    return ScoreKL(found.value, error, parts, kind, found.sampling_error, found.quadrature_error)
+    return ScoreKL(integral.value, error, parts, kind, integral.sampling_error, integral.quadrature_error)

@@ -82,19 +82,19 @@ def too_few(network: nn.Module, n: int, num_frames: int, num_features: int, *, s
     Raises:
         InputError: They hold fewer values than the structure has free numbers.
     """
-    found = structure(network, num_frames, num_features)
-    if found is None:
+    needed = structure(network, num_frames, num_features)
+    if needed is None:
         return None
     values, size = n * num_frames * num_features, num_frames * num_features
-    if values < found.numbers and not started:
+    if values < needed.numbers and not started:
         raise InputError(
-            f"n = {n} training sequences hold {values} values, fewer than the {found.numbers} free numbers of "
-            f"{found.name}; take at least {-(-found.numbers // size)}, or {found.instead}"
+            f"n = {n} training sequences hold {values} values, fewer than the {needed.numbers} free numbers of "
+            f"{needed.name}; take at least {-(-needed.numbers // size)}, or {needed.instead}"
         )
-    if n >= found.enough:
+    if n >= needed.enough:
         return None
-    because = found.because.format(price=found.numbers / (2 * n))
-    return f"n = {n} training sequences are {because}; take at least {found.enough}, or {found.instead}"
+    because = needed.because.format(price=needed.numbers / (2 * n))
+    return f"n = {n} training sequences are {because}; take at least {needed.enough}, or {needed.instead}"
 
 
 SHORT = 0.5  # of the steps that were planned; with more, the learning rate came near enough to its end

@@ -28,19 +28,19 @@ def open_like(model: Model, path: Path, on_note: Note | None = None) -> data.Gap
     Raises:
         InputError: The file cannot be read so, lacks a feature of the run, or has one in another unit.
     """
-    told = model.record.get("source") or {}
-    if not told:
+    source = model.record.get("source") or {}
+    if not source:
         raise InputError("the run does not say how its source was read: it was not made by kronoscope fit")
-    options = {name: told.get(name) for name in ("time", "columns", "pivot", "timezone")}
-    text = data.CsvOptions.checked(**{name: told.get(name) for name in data.CsvOptions.names()})
+    options = {name: source.get(name) for name in ("time", "columns", "pivot", "timezone")}
+    text = data.CsvOptions.checked(**{name: source.get(name) for name in data.CsvOptions.names()})
     if options["columns"] is None:
         options["columns"] = data.shared_columns(path, model.feature_names, text)
     if options["columns"] is None and model.container.variable is not None:
         options["columns"] = data.shared_columns(path, [model.container.variable], text)
-    limits = data.parse_limits(told.get("limits") or [])
+    limits = data.parse_limits(source.get("limits") or [])
     form = model.container.time_form
     opened = data.open_gappy(path, limits=limits, text=text, time_form=form, **options)
-    if told.get("step") is not None:
+    if source.get("step") is not None:
         opened = opened.on_grid(_grid(model))
     opened, notes = _matched(model, path, opened)
     _say((*opened.source.notes, *notes), on_note)
@@ -129,8 +129,8 @@ def forecast(
     if not known.any(axis=(1, 2)).all():
         raise InputError(f"{path}: nothing is observed in the {past} frames before the forecast")
     tables = []
-    found = _conditionals(model, known, values, starts, method, num_calls, seed, progress)
-    for number, given in enumerate(found):
+    conditionals = _conditionals(model, known, values, starts, method, num_calls, seed, progress)
+    for number, given in enumerate(conditionals):
         at = labels[number * model.num_frames :][past : past + ahead]
         index = {"sequence": number} if source.values.ndim == 3 else {}
         tables.append(_rows(model, given, slice(past, past + ahead), index, {name: at}, level, draws))
@@ -185,8 +185,8 @@ def impute(
     if bare:
         what = "a draw from the run" if draw else "the mean of the run"
         _say([f"{bare} of {len(chosen)} blocks hold no value at all: filled with {what}."], on_note)
-    found = _conditionals(model, known, blocks[chosen], part, method, num_calls, seed, progress)
-    for number, given in zip(chosen, found, strict=True):
+    conditionals = _conditionals(model, known, blocks[chosen], part, method, num_calls, seed, progress)
+    for number, given in zip(chosen, conditionals, strict=True):
         filled = given.sample_values(1)[0] if draw else given.mean_values()
         if rows is None:
             result[number] = np.where(wanted[number], filled, np.nan)
@@ -234,9 +234,9 @@ def _rows(
     columns: dict[str, Any] = {**index, name: stamps.repeat(each)}
     columns["feature"] = np.tile(features.repeat(draws or 1), len(stamps))
     if draws:
-        found = given.sample_values(draws)[:, frames]  # (draws, frames, features)
+        drawn = given.sample_values(draws)[:, frames]  # (draws, frames, features)
         columns["draw"] = np.tile(np.arange(draws), len(stamps) * len(features))
-        columns["value"] = np.moveaxis(found, 0, -1).ravel()
+        columns["value"] = np.moveaxis(drawn, 0, -1).ravel()
     else:
         lower, upper = given.interval_values(level)
         for label, values in (("mean", given.mean_values()), ("lower", lower), ("upper", upper)):

@@ -77,8 +77,8 @@ def start_from(
         TypeError: ``initial`` is none of these.
     """
     if network != NETWORK:
-        told = network if isinstance(network, str) else "a module of your own"
-        raise InputError(f'initial goes with network="{NETWORK}", which holds a law, got {told!r}')
+        name = network if isinstance(network, str) else "a module of your own"
+        raise InputError(f'initial goes with network="{NETWORK}", which holds a law, got {name!r}')
     law, source = _read(initial, x, min_time)
     if not isinstance(initial, str) and not as_they_are:
         raise InputError(

@@ -240,8 +240,8 @@ class ReLUTransformer(nn.Module):
             attention = seen.get(index)
             if attention is None:
                 constant = block.attention_is_constant(static)
-                one = slice(1) if constant else slice(None)
-                logits = block.logits(stream[one], None if here is None else here[one])
+                sequences = slice(1) if constant else slice(None)
+                logits = block.logits(stream[sequences], None if here is None else here[sequences])
                 attention = logits, logits.relu()
                 if constant:
                     seen[index] = attention

@@ -44,8 +44,8 @@ class _MaskedSolve(torch.autograd.Function):
         ctx: Any, x: Tensor, mask: Tensor, temporal: Tensor, spatial: Tensor | None, scale: Tensor, noise: Tensor
     ) -> Tensor:
         lam, u = (part.to(x.dtype) for part in torch.linalg.eigh(temporal))
-        one = x.new_ones(1)
-        sig, v = (one, one[:, None]) if spatial is None else (p.to(x.dtype) for p in torch.linalg.eigh(spatial))
+        unit = x.new_ones(1)
+        sig, v = (unit, unit[:, None]) if spatial is None else (p.to(x.dtype) for p in torch.linalg.eigh(spatial))
         spectrum = scale[:, None, None] * lam[:, None] * sig + noise[:, None, None]
         solve = _Precision(u, v, spectrum, mask)
         solved = solve(x)

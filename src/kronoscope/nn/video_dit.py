@@ -135,7 +135,7 @@ class _Seen:
         [(_, space)] = over_space
         if over_time:
             [(logits, weights)] = over_time
-            means = (one.unflatten(0, (batch, -1)).mean(1) for one in (logits, weights))
+            means = (attention.unflatten(0, (batch, -1)).mean(1) for attention in (logits, weights))
             self.time.append(TimeAttention(*means))
             self.space.append(space.unflatten(0, (batch, frames)).mean(1))
             return
@@ -228,9 +228,9 @@ class VideoDiT(nn.Module):
         for block in self.blocks:
             stream = block(stream, time, seen)
         shift, scale = self.final_modulation(time)[:, None, None].chunk(2, dim=-1)
-        found = self._frames(self.leave(self.final_norm(stream) * (1 + scale) + shift))
+        epsilon = self._frames(self.leave(self.final_norm(stream) * (1 + scale) + shift))
         # (x - alpha D)/sigma with D = alpha s_d^2/size^2 x + sigma s_d/size F
-        left = s / size.square() * x - a * self.data_scale / size * found
+        left = s / size.square() * x - a * self.data_scale / size * epsilon
         return left if self.linear is None else left + self.linear(x, t) - s * x
 
     def _patches(self, x: Tensor) -> Tensor:

@@ -235,24 +235,24 @@ class _Energies:
 
     def energy(self, name: str) -> Distance:
         """2 E|X - H| - E|X - X'| - E|H - H'|, without pairs of a sequence with itself."""
-        one = self.distances[name]
+        distances = self.distances[name]
 
         def value(keep: Tensor) -> float:
             count = int(keep.sum())
             own = float(self.among_held_out[keep][:, keep].sum()) / (count * (count - 1))
-            return float(2 * one.from_held_out[keep].mean() - one.within.mean()) - own
+            return float(2 * distances.from_held_out[keep].mean() - distances.within.mean()) - own
 
-        return self._jackknife(value, one.draw_variance())
+        return self._jackknife(value, distances.draw_variance())
 
     def difference(self, name: str, other: str) -> Distance:
         """Energy distance of one set less that of another: the term of the held-out sequences alone drops out."""
-        one, two = self.distances[name], self.distances[other]
+        first, two = self.distances[name], self.distances[other]
 
         def value(keep: Tensor) -> float:
-            gap = (one.from_held_out - two.from_held_out)[keep].mean()
-            return float(2 * gap - one.within.mean() + two.within.mean())
+            gap = (first.from_held_out - two.from_held_out)[keep].mean()
+            return float(2 * gap - first.within.mean() + two.within.mean())
 
-        return self._jackknife(value, one.draw_variance() + two.draw_variance())
+        return self._jackknife(value, first.draw_variance() + two.draw_variance())
 
     def _jackknife(self, value: Callable[[Tensor], float], draw_variance: float) -> Distance:
         """Leaves out one block of held-out sequences at a time."""

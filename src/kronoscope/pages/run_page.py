@@ -150,18 +150,18 @@ def _affordable(training: Tensor) -> tuple[str, ...]:
 def data_section(shown: RunShown) -> Section:
     """What was read, how it was split and scaled, and what was left out and why."""
     record, model = shown.model.record, shown.model
-    told = record["data"]
+    settings = record["data"]
     parts = {name: len(indices) for name, indices in record["split"].items()}
-    season = f", {told['harmonics']} annual harmonics" if told["harmonics"] else ""
-    margins = "; then an increasing map of each feature to a normal margin" if told.get("margins") else ""
+    season = f", {settings['harmonics']} annual harmonics" if settings["harmonics"] else ""
+    margins = "; then an increasing map of each feature to a normal margin" if settings.get("margins") else ""
     facts = {
         "features": ", ".join(_few(shown.sequences.feature_names)),
         "train / validation / test": f"{parts['train']} / {parts['validation']} / {parts['test']} sequences",
-        "removed before, put back after": f"mean: {told['mean']}; scaling: {told['scaling'] or 'none'}{season}"
+        "removed before, put back after": f"mean: {settings['mean']}; scaling: {settings['scaling'] or 'none'}{season}"
         + margins,
         "trained on diffusion times": f"{model.training.min_time:g} to {model.training.max_time:g}",
     }
-    notes = list(told["notes"]) or ["Nothing was left out."]
+    notes = list(settings["notes"]) or ["Nothing was left out."]
     blocks: list[Block] = [Facts(facts), Text("\n\n".join(notes), "note")]
     lead = "What the model was given. Mean, scale, season and margins were learnt on the training part alone."
     return Section(DATA_TITLE, lead, blocks)
@@ -194,7 +194,7 @@ def generated_sections(shown: RunShown) -> list[Section]:
 
 def training_section(shown: RunShown) -> Section:
     """The loss by step and the step that was kept."""
-    outcome, told = shown.model.record["training"], shown.model.training
+    outcome, config = shown.model.record["training"], shown.model.training
     facts = {
         "network": shown.model.network_name or type(shown.model.network).__name__,
         "weights": outcome["weights"],
@@ -202,11 +202,11 @@ def training_section(shown: RunShown) -> Section:
         "kept those of step": outcome["best_step"],
         "seconds": float(outcome["seconds"]),
         "stopped by": outcome["stopped"].replace("_", " "),
-        "batch size": told.batch_size,
-        "peak learning rate": told.learning_rate,
+        "batch size": config.batch_size,
+        "peak learning rate": config.learning_rate,
     }
     sizes = shown.model.num_frames, shown.model.num_features
-    figure = training_figure(outcome["history"], outcome["best_step"], told, *sizes)
+    figure = training_figure(outcome["history"], outcome["best_step"], config, *sizes)
     return Section("Training", "", [Facts(facts), figure])
 
 

@@ -80,11 +80,11 @@ class Ablation(Tabular):
     @property
     def worst(self) -> Damage:
         """The head that costs most."""
-        return max(self.damages, key=lambda one: one.nats)
+        return max(self.damages, key=lambda damage: damage.nats)
 
     def median(self, path: str | None = None) -> float:
         """Median of |nats| over the heads (of one path): the size that a null is judged by."""
-        return float(np.median([abs(one.nats) for one in self.damages if path in (None, one.path)]))
+        return float(np.median([abs(damage.nats) for damage in self.damages if path in (None, damage.path)]))
 
 
 def ablate(
@@ -234,8 +234,8 @@ def _without_each(network: nn.Module, patch: Patch) -> Iterator[tuple[str, int, 
             yield "", 0, head, lambda measured, head=head: measured(_silenced(network, head))  # type: ignore[misc]
         return
     assert isinstance(network, ReLUTransformer)
-    for number, one in enumerate(network.unique_blocks()):
-        for head in range(0 if one.output is None else len(one.output)):
+    for number, block in enumerate(network.unique_blocks()):
+        for head in range(0 if block.output is None else len(block.output)):
             silent = copy.deepcopy(network)
             with torch.no_grad():
                 cast(Tensor, silent.unique_blocks()[number].output)[head].zero_()
@@ -248,20 +248,20 @@ def _projections(network: DiT | PositionTransformer) -> Projections:
         paths = [("softmax", network)]
         if network.linear is not None:
             paths.insert(0, ("linear", network.linear))
-    found: Projections = []
+    projections: Projections = []
     for path, owner in paths:
         for number, block in enumerate(cast(Any, owner).blocks):
             size = block.output.in_features // block.num_heads
             for head in range(block.num_heads):
-                found.append((path, number, head, block.output, slice(head * size, (head + 1) * size)))
-    return found
+                projections.append((path, number, head, block.output, slice(head * size, (head + 1) * size)))
+    return projections
 
 
 def _named(network: Any, heads: Heads) -> Projections:
     """Heads by the projections that their user named, checked."""
     names = dict(network.named_modules()) if isinstance(network, nn.Module) else {}
     seen: dict[nn.Linear, int] = {}
-    found: Projections = []
+    projections: Projections = []
     for k, (named, part) in enumerate(heads):
         layer = names.get(named) if isinstance(named, str) else named
         if not isinstance(layer, nn.Linear):
@@ -274,11 +274,11 @@ def _named(network: Any, heads: Heads) -> Projections:
         if part.step not in (None, 1) or not 0 <= start < stop <= size:
             raise InputError(f"heads[{k}] must have a slice within the {size} features going in, got {part!r}")
         block = seen.setdefault(layer, len(seen))
-        path = next((name for name, one in names.items() if one is layer), "")
-        found.append((path, block, sum(one[3] is layer for one in found), layer, slice(start, stop)))
-    if not found:
+        path = next((name for name, module in names.items() if module is layer), "")
+        projections.append((path, block, sum(other[3] is layer for other in projections), layer, slice(start, stop)))
+    if not projections:
         raise InputError("heads must name at least one head, got none")
-    return found
+    return projections
 
 
 def _without_named(network: Any, heads: Projections, patch: Patch) -> Iterator[tuple[str, int, int, Loss]]:
@@ -343,9 +343,9 @@ def swap_kernel(network: UnrolledTransformer, donor: UnrolledTransformer) -> Unr
     Raises:
         InputError: Networks that are not of this kind or differ in shape.
     """
-    for name, one in (("network", network), ("donor", donor)):
-        if not isinstance(one, UnrolledTransformer) or not one.is_separable:
-            raise InputError(f"{name} must be an UnrolledTransformer of one head, got {type(one).__name__}")
+    for name, unrolled in (("network", network), ("donor", donor)):
+        if not isinstance(unrolled, UnrolledTransformer) or not unrolled.is_separable:
+            raise InputError(f"{name} must be an UnrolledTransformer of one head, got {type(unrolled).__name__}")
     values = {"real"}
     swapped = copy.deepcopy(network)
     ours, theirs = dict(swapped.heads.named_parameters()), dict(donor.heads.named_parameters())

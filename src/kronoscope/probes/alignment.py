@@ -197,15 +197,15 @@ def _direction(name: str, matrix: Tensor) -> Tensor:
     return even / norm
 
 
-def _angles(one: Tensor, two: Tensor) -> Tensor:
+def _angles(left: Tensor, right: Tensor) -> Tensor:
     """Largest principal angle, degrees, between the eigenspaces of the k largest eigenvalues, k = 1..d-1.
 
-    The first matrix has the sign that makes <one, two> positive.
+    The first matrix has the sign that makes <left, right> positive.
     """
-    sign = -1.0 if float((one * two).sum()) < 0 else 1.0
-    first, second = (torch.linalg.eigh(m)[1].flip(-1) for m in (sign * one, two))
+    sign = -1.0 if float((left * right).sum()) < 0 else 1.0
+    first, second = (torch.linalg.eigh(m)[1].flip(-1) for m in (sign * left, right))
     angles = []
-    for k in range(1, len(one)):
+    for k in range(1, len(left)):
         smallest = torch.linalg.svdvals(first[:, :k].T @ second[:, :k]).min().clamp(max=1.0)
         angles.append(torch.rad2deg(torch.arccos(smallest)))
     return torch.stack(angles)
@@ -216,8 +216,8 @@ def _shares(name: str, matrix: Tensor) -> Tensor:
     even = (matrix.double() + matrix.double().mT) / 2
     if float(even.norm()) <= 1e-10 * float(matrix.double().norm()):
         raise InputError(f"{name} has no symmetric part, so it has no spectrum to compare")
-    found = torch.linalg.eigvalsh(even).flip(-1)
-    return found / found.abs().sum(dim=-1, keepdim=True)
+    eigenvalues = torch.linalg.eigvalsh(even).flip(-1)
+    return eigenvalues / eigenvalues.abs().sum(dim=-1, keepdim=True)
 
 
 def _distance(shares: Tensor, truth: Tensor) -> Tensor:

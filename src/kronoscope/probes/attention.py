@@ -146,8 +146,8 @@ class AttentionProbe(Tabular):
         if count > MAX_PERMUTATIONS:
             raise InputError(f"permutations must be at most {MAX_PERMUTATIONS}, got {count}")
         self._check(covariance, nulls)
-        for (block, head), one in zip(self.labels, self.weights, strict=True):
-            if _is_of_the_lag(one):
+        for (block, head), weights in zip(self.labels, self.weights, strict=True):
+            if _is_of_the_lag(weights):
                 raise InputError(
                     f"head {head} of block {block} is a function of the lag alone, so frames cannot be relabelled; use "
                     "against(networks, covariance) with untrained networks"
@@ -189,13 +189,13 @@ class AttentionProbe(Tabular):
         """
         if len(networks) < 19:
             raise InputError(f"networks must be at least 19, got {len(networks)}")
-        for k, one in enumerate(networks):
-            if one.weights.shape != self.weights.shape:
-                want, got = tuple(self.weights.shape), tuple(one.weights.shape)
+        for k, probe in enumerate(networks):
+            if probe.weights.shape != self.weights.shape:
+                want, got = tuple(self.weights.shape), tuple(probe.weights.shape)
                 raise InputError(f"networks[{k}] must have weights of shape {want}, got {got}")
-            _checks.finite(f"weights of networks[{k}]", one.weights)
+            _checks.finite(f"weights of networks[{k}]", probe.weights)
         self._check(covariance, nulls)
-        all_of_them = torch.stack([one.partial_correlation(covariance, nulls) for one in (self, *networks)])
+        all_of_them = torch.stack([probe.partial_correlation(covariance, nulls) for probe in (self, *networks)])
         deviation = all_of_them.std(dim=0)
         if bool((deviation < 1e-12).any()) or bool((all_of_them[1:].std(dim=0) < 1e-12).any()):
             raise InputError("networks must differ from each other: these agree to the last digit")
@@ -252,9 +252,9 @@ def attention(
     for part in x.split(_checks.count("batch_size", batch_size)):
         with torch.no_grad(), taking("network", inner, part, "x"):
             inside = part.to(parameter)
-            found = [block.double().cpu() for block in reader(inside, torch.full((len(part),), t).to(inside))]
-        labels = _check_maps(found, len(part), x.shape[1])
-        stacked = torch.cat([block.expand(len(part), -1, -1, -1) for block in found], dim=1)
+            weights = [block.double().cpu() for block in reader(inside, torch.full((len(part),), t).to(inside))]
+        labels = _check_maps(weights, len(part), x.shape[1])
+        stacked = torch.cat([block.expand(len(part), -1, -1, -1) for block in weights], dim=1)
         count += len(part)
         mean = stacked.sum(dim=0) if mean is None else mean + stacked.sum(dim=0)
         square = stacked.square().sum(dim=0) if square is None else square + stacked.square().sum(dim=0)
@@ -275,22 +275,22 @@ def _reader(network: Any) -> Maps:
     return lambda x, t: [block.weights for block in network.record(x, t).blocks]
 
 
-def _check_maps(found: Sequence[Tensor], batch: int, frames: int) -> tuple[tuple[int, int], ...]:
-    if not found:
+def _check_maps(weights: Sequence[Tensor], batch: int, frames: int) -> tuple[tuple[int, int], ...]:
+    if not weights:
         raise InputError("the network recorded no attention: it has no blocks")
-    for number, block in enumerate(found):
+    for number, block in enumerate(weights):
         if block.ndim != 4 or block.shape[0] not in (1, batch) or block.shape[2:] != (frames, frames):
             raise InputError(
                 f"the attention of block {number} must have shape ({batch} or 1, heads, {frames}, {frames}), "
                 f"got {tuple(block.shape)}"
             )
         _checks.finite(f"the attention of block {number}", block)
-    return tuple((number, head) for number, block in enumerate(found) for head in range(block.shape[1]))
+    return tuple((number, head) for number, block in enumerate(weights) for head in range(block.shape[1]))
 
 
 def _parts(weights: Tensor, covariance: Tensor, nulls: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Heads' maps and the covariance, both less their regression on the null maps; the latter of norm 1."""
-    against = [_symmetric(one.double()) for one in nulls]
+    against = [_symmetric(null.double()) for null in nulls]
     symmetric = _symmetric(weights.double())
     maps = _without(symmetric, against)
     # what is left of a map that the nulls explain wholly is round-off, which correlates with anything
@@ -306,11 +306,11 @@ def _norms(maps: Tensor) -> Tensor:
     return maps.flatten(1).norm(dim=1).clamp_min(torch.finfo(torch.float64).tiny)
 
 
-def _is_of_the_lag(one: Tensor) -> bool:
+def _is_of_the_lag(matrix: Tensor) -> bool:
     """Whether the map is constant along the lags, and not the same for all of them."""
-    size = 1e-9 * float(one.abs().max())
-    pairs = one[~torch.eye(len(one), dtype=torch.bool)]
-    return float((one[1:, 1:] - one[:-1, :-1]).abs().max()) <= size < float(pairs.max() - pairs.min())
+    size = 1e-9 * float(matrix.abs().max())
+    pairs = matrix[~torch.eye(len(matrix), dtype=torch.bool)]
+    return float((matrix[1:, 1:] - matrix[:-1, :-1]).abs().max()) <= size < float(pairs.max() - pairs.min())
 
 
 def _symmetric(maps: Tensor) -> Tensor:

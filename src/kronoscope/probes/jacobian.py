@@ -334,10 +334,10 @@ def _by_autograd(score: ScoreFunction, x: Tensor, t: float) -> Tensor:
         raise _not_differentiable(str(error).strip().split("\n")[0]) from error
     if not rows:
         raise _not_differentiable("it returns a tensor without a graph")
-    found = torch.stack(rows, dim=1).detach()
-    if not bool(found.any()):
+    jacobians = torch.stack(rows, dim=1).detach()
+    if not bool(jacobians.any()):
         raise _not_differentiable("its derivative is 0 everywhere, as that of a rounded score is")
-    return found
+    return jacobians
 
 
 def _not_differentiable(why: str) -> InputError:
@@ -375,5 +375,5 @@ def _fit(profile: Tensor) -> Tensor:
             return np.exp(-((lags / scale) ** exponent)) - profile.numpy()
 
     bounds = (np.log([1e-3, 0.05]), np.log([1e3 * len(lags), 2.0]))
-    found = scipy.optimize.least_squares(residual, np.log([max(1.0, len(lags) / 4), 1.0]), bounds=bounds)
-    return torch.from_numpy(np.exp(found.x))
+    minimum = scipy.optimize.least_squares(residual, np.log([max(1.0, len(lags) / 4), 1.0]), bounds=bounds)
+    return torch.from_numpy(np.exp(minimum.x))

@@ -248,12 +248,12 @@ class StudentT(_Elliptical):
         if not bool((time == 0).all()):
             raise InputError("t must be 0 for all sequences or for none: the two are computed in different ways")
         size, centred = y[0].numel() if len(y) else self.mean.numel(), y - self.mean
-        one, zero = y.new_ones(()), y.new_zeros(())
-        solved = self._spectrum.solve(centred, one, zero)
+        unit, zero = y.new_ones(()), y.new_zeros(())
+        solved = self._spectrum.solve(centred, unit, zero)
         square = (centred * solved).sum((1, 2))
         constant = math.lgamma((self._dof + size) / 2) - math.lgamma(self._dof / 2)
         constant -= 0.5 * size * math.log(self._dof * math.pi)
-        density = constant - 0.5 * self._spectrum.log_det(one, zero)
+        density = constant - 0.5 * self._spectrum.log_det(unit, zero)
         density = density - 0.5 * (self._dof + size) * torch.log1p(square / self._dof)
         score = -(self._dof + size) / (self._dof + square)[:, None, None] * solved
         return density.to(x), score.to(x)

@@ -89,8 +89,8 @@ def _block(block: Block, counter: _Counter) -> dict[str, Any]:
             for movie in block.movies
         ]
         scale = _scale_of(block.limits, block.value_label, False)
-        told = {"id": f"figure-{number}", "movies": movies, "scale": scale}
-        return {"kind": "animation", "record": block, "number": number, **told}
+        context = {"id": f"figure-{number}", "movies": movies, "scale": scale}
+        return {"kind": "animation", "record": block, "number": number, **context}
     return {"kind": type(block).__name__.lower(), "record": block}
 
 

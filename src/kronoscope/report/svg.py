@@ -88,9 +88,9 @@ def _prune(parent: ElementTree.Element) -> None:
 
 
 def _references(node: ElementTree.Element) -> list[str]:
-    found = [match for value in node.attrib.values() for match in _REFERENCE.findall(value)]
+    matches = [match for value in node.attrib.values() for match in _REFERENCE.findall(value)]
     link = node.attrib.get(f"{_XLINK}href", "")
-    return [*found, link[1:]] if link.startswith("#") else found
+    return [*matches, link[1:]] if link.startswith("#") else matches
 
 
 def _adapt_attributes(node: ElementTree.Element, prefix: str, used: set[str]) -> None:

@@ -133,12 +133,12 @@ def dpm_solver_sde(num_calls: int, min_time: float = MIN_TIME, max_time: float =
     Source: Lu et al., "DPM-Solver++", 2022, arXiv:2211.01095, appendix D.
     """
     _checks.count("num_calls", num_calls, 2, MOST_CALLS)
-    one = exponential_sde(num_calls, min_time, max_time)
-    weight = torch.tensor(one.from_denoised, dtype=torch.float64)
+    first_order = exponential_sde(num_calls, min_time, max_time)
+    weight = torch.tensor(first_order.from_denoised, dtype=torch.float64)
     share = torch.full_like(weight, 0.5)
     share[0] = 0.0
     b, c = (tuple(column.tolist()) for column in (weight * (1 + share), -weight * share))
-    return replace(one, name="dpm-solver-sde", from_denoised=b, from_previous=c)
+    return replace(first_order, name="dpm-solver-sde", from_denoised=b, from_previous=c)
 
 
 def _multistep(name: str, num_calls: int, min_time: float, max_time: float, extrapolation: float) -> SamplerTable:

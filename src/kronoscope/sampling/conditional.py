@@ -129,11 +129,11 @@ def sample_given(
     generator = _checks.generator_or_seed_zero(generator)
     if method == "replacement":
         with torch.no_grad():
-            found = _replace(score, mask, values, table, generator, shape, dtype, device, resamplings)
+            drawn = _replace(score, mask, values, table, generator, shape, dtype, device, resamplings)
     else:
         guided = guided_score(score, mask, values, method)
-        found = sample(guided, shape, table, generator=generator, dtype=dtype, device=device, denoise=True)
-    return torch.where(mask.to(found.device), values.to(found), found)
+        drawn = sample(guided, shape, table, generator=generator, dtype=dtype, device=device, denoise=True)
+    return torch.where(mask.to(drawn.device), values.to(drawn), drawn)
 
 
 def _observed(mask: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,10 +34,10 @@ def dominance(assumption: Assumption1, gamma: Tensor) -> Condition:
 
 def gap_condition(gamma: Tensor, epsilon: float, exact: EXACT_LAGS | None) -> Condition:
     """epsilon < smallest eigenvalue of Gamma."""
-    found = compare_smallest(gamma, epsilon, exact, refine=True)
+    smallest = compare_smallest(gamma, epsilon, exact, refine=True)
     return Condition(
-        "eps < smallest eigenvalue of Gamma", found.status, found.value, f"above {number(epsilon)}", found.how,
-        found.note,
+        "eps < smallest eigenvalue of Gamma", smallest.status, smallest.value, f"above {number(epsilon)}", smallest.how,
+        smallest.note,
     )  # fmt: skip
 
 
@@ -55,8 +55,8 @@ def truncation_condition(factors: Factors, exact: EXACT_LAGS | None, kept: Tenso
         smallest = float(torch.linalg.eigvalsh(kept)[0])
         return Condition(statement, MET, max(smallest, 0.0), needed, "definition of a covariance")
     cut = None if exact is None else _cut(exact, num_lags)
-    found = compare_smallest(kept, 0.0, cut)
-    return Condition(statement, found.status, found.value, needed, found.how, found.note)
+    comparison = compare_smallest(kept, 0.0, cut)
+    return Condition(statement, comparison.status, comparison.value, needed, comparison.how, comparison.note)
 
 
 def _cut(exact: EXACT_LAGS, num_lags: int) -> EXACT_LAGS:

@@ -60,8 +60,8 @@ def run_cost(network: nn.Module, x: Tensor, held_out: Tensor, config: TrainingCo
         return None
     if any(p.device.type != "cpu" for p in network.parameters()):
         return None
-    one, few = (_passes(network, x, batch) for batch in _BATCHES)
-    step, chunk = (_scaled(one, few, size) for size in (config.batch_size, chunk_of(tuple(x.shape))))
+    single, few = (_passes(network, x, batch) for batch in _BATCHES)
+    step, chunk = (_scaled(single, few, size) for size in (config.batch_size, chunk_of(tuple(x.shape))))
     sequence = 4 * frames * features
     copies = max(config.held_out_draws, len(held_out))
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
@@ -120,8 +120,8 @@ def _passes(network: nn.Module, x: Tensor, batch: int) -> _Passes:
         network.train(was_training)
 
 
-def _scaled(one: _Passes, few: _Passes, batch: int) -> _Passes:
+def _scaled(single: _Passes, few: _Passes, batch: int) -> _Passes:
     """What ``batch`` sequences take, on the line through the two that were measured."""
     first, second = _BATCHES
-    slopes = [max(0.0, (b - a) / (second - first)) for a, b in zip(astuple(one), astuple(few), strict=True)]
-    return _Passes(*(a + slope * (batch - first) for a, slope in zip(astuple(one), slopes, strict=True)))
+    slopes = [max(0.0, (b - a) / (second - first)) for a, b in zip(astuple(single), astuple(few), strict=True)]
+    return _Passes(*(a + slope * (batch - first) for a, slope in zip(astuple(single), slopes, strict=True)))

@@ -110,7 +110,7 @@ def decode(frames: Tensor, video: BallVideo) -> Decoded:
         _decode(part.double(), video, bright, candidates, scenes)
         for part in frames.detach().reshape(-1, video.pixels).split(max(1, CHUNK_VALUES // video.pixels))
     ]
-    centre, count, residual, noise = (torch.cat(one) for one in zip(*parts))
+    centre, count, residual, noise = (torch.cat(columns) for columns in zip(*parts))
     shape = frames.shape[:2]
     return Decoded(centre.reshape(*shape, 2), count.reshape(shape), residual.reshape(shape), noise.reshape(shape))
 
@@ -127,14 +127,14 @@ def trial(
     frames, paths = video.sample(n, generator=generator)
     if noise:
         frames = frames + noise * torch.randn(frames.shape, generator=generator)
-    found, truth = decode(frames, video), paths[:, 0]
+    decoded, truth = decode(frames, video), paths[:, 0]
     reach = torch.tensor(video.reach, dtype=torch.float64)
     inside = ((truth >= reach) & (truth <= 2 * video.middle - reach)).all(-1)
     if not bool(inside.any()):
         raise InputError(f"none of {inside.numel()} frames holds the whole ball; use a smaller spread or a larger size")
-    distance = (found.positions - truth).norm(dim=-1)[inside]
+    distance = (decoded.positions - truth).norm(dim=-1)[inside]
     error = float(distance.square().mean().sqrt())
-    seen = float(found.one_ball.double().mean())
+    seen = float(decoded.one_ball.double().mean())
     return Validation(error, float(distance.max()), seen, frames[..., 0].numel(), noise)
 
 
@@ -153,11 +153,11 @@ def validate(
         InputError: The error exceeds ``most`` pixels, or less than ``fewest`` of the true frames are seen to hold
             exactly one ball.
     """
-    found = trial(video, n, noise=noise, generator=generator)
-    refusal = found.refusal(most, fewest)
+    result = trial(video, n, noise=noise, generator=generator)
+    refusal = result.refusal(most, fewest)
     if refusal is not None:
         raise InputError(refusal)
-    return found
+    return result
 
 
 def _decode(
@@ -173,7 +173,7 @@ def _decode(
 def _regions(flat: Tensor, video: BallVideo, bright: float) -> Tensor:
     backdrop = video.backdrop()
     out = ((flat - backdrop) / (1 - backdrop) > bright).reshape(-1, *video.shape).numpy()
-    return torch.from_numpy(np.array([ndimage.label(one)[1] for one in out]))
+    return torch.from_numpy(np.array([ndimage.label(frame)[1] for frame in out]))
 
 
 def _brightness_of_one_piece(video: BallVideo) -> float:
