@@ -30,6 +30,7 @@ from .density import log_density
 from .description import facts
 from .figures import draw_model
 from .learnt import LearntLaw, is_affine, learnt_law, with_floor
+from .sampler_choice import sampler_table
 
 TRAINED_SLACK = 1e-6  # relative; a time in float32, or one that went through a logarithm and back, is still inside
 
@@ -151,9 +152,8 @@ class Model(ScaledScore, Displayed):
         generator = _checks.generator_or_seed_zero(generator)
         _checks.count("n", n)
         refuse_draws(n, self.num_frames, self.num_features)
-        if not isinstance(sampler, str) or sampler not in sampling.SAMPLERS:
-            raise InputError(f"sampler must be one of {', '.join(sampling.SAMPLERS)}, got {sampler!r}")
-        table = self._table(sampler, num_calls, grid)
+        times = self.training.min_time, self.training.max_time
+        table = sampler_table(sampler, num_calls, grid, times, lambda: self.law().data if self.has_law else None)
         scaled = sampling.sample(
             self.score,
             (n, self.num_frames, self.num_features),
@@ -166,21 +166,6 @@ class Model(ScaledScore, Displayed):
         )
         starts = self._dates(n, generator)
         return self.transform.invert(scaled.cpu().double().numpy(), starts), starts
-
-    def _table(self, sampler: str, num_calls: int, grid: str) -> sampling.SamplerTable:
-        times = self.training.min_time, self.training.max_time
-        if grid == "uniform":
-            return sampling.SAMPLERS[sampler](num_calls, *times).with_corrected_start()
-        if grid != "optimised":
-            raise InputError(f"grid must be one of {', '.join(sampling.GRIDS)}, got {grid!r}")
-        if sampler != "dpm-solver":
-            raise InputError(f"grid='optimised' is for sampler='dpm-solver', got {sampler!r}")
-        if not self.has_law:
-            raise InputError(
-                "grid='optimised' needs the learnt law, which only a score affine in x has; give grid='uniform', or "
-                "build a table with ks.sampling.dpm_solver(..., grid='optimised', law=...) for ks.sampling.sample"
-            )
-        return sampling.dpm_solver(num_calls, *times, grid="optimised", law=self.law().data)
 
     def sample(
         self, n: int, *, generator: torch.Generator | None = None, **options: Any

@@ -31,8 +31,8 @@ def _uri(pixels: np.ndarray, scheme: str, milliseconds: int) -> str:
     """A GIF of one pixel an entry with a palette of 256 colours."""
     palette = colour_map(False, scheme).ravel().tobytes()
     pictures = []
-    for one in pixels:
-        picture = Image.frombytes("P", (one.shape[1], one.shape[0]), one.tobytes())
+    for frame in pixels:
+        picture = Image.frombytes("P", (frame.shape[1], frame.shape[0]), frame.tobytes())
         picture.putpalette(palette)
         pictures.append(picture)
     stream = io.BytesIO()
