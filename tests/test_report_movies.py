@@ -10,7 +10,7 @@ from PIL import Image
 
 from kronoscope._errors import InputError
 from kronoscope.report import Animation, Movie, Report, Section, from_json, render, to_json
-from kronoscope.report.movies import sources
+from kronoscope.report.gif import sources
 from kronoscope.report.svg import colour_map
 
 FRAMES = [[[float(i * 3 + j + k) for j in range(3)] for i in range(2)] for k in range(4)]
