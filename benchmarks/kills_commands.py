@@ -184,7 +184,7 @@ def _make_small() -> None:
     """Make the study, the demo and pages so small that they can be made hundreds of times."""
     importlib.import_module("kronoscope.pages.run_page").MOST_VALUES = 256
     study = importlib.import_module("kronoscope_evidence.learning.dimension")
-    study.STUDY = replace(study.STUDY, quick=replace(study.STUDY.quick, **TINY_STUDY))
-    rehearsal = importlib.import_module("kronoscope_evidence.demo.demo").REHEARSAL
-    rehearsal["weather"].update(num_days=24, training=TINY_STEPS)
-    rehearsal["control"].update(n=40, dit=TINY_STEPS, position=TINY_STEPS, num_generated=16, calls=(4,), num_samples=64)
+    study.STUDY = replace(study.STUDY, quick=study.Size(**TINY_STUDY))
+    demo, sizes = (importlib.import_module(f"kronoscope_evidence.demo.{name}") for name in ("demo", "sizes"))
+    steps = sizes.Training(**TINY_STEPS)
+    demo.QUICK = sizes.Size(sizes.WeatherSize(24, steps), sizes.ControlSize(40, steps, steps, 16, 64, (4,)))
