@@ -11,7 +11,7 @@ from tolerances import relative_error
 from kronoscope import metrics
 from kronoscope._errors import InputError
 from kronoscope.auditing import joint, marginals, memory, moments, spectra, structure
-from kronoscope.auditing.inputs import Pool
+from kronoscope.auditing.pool import Pool
 from kronoscope.auditing.resampling import Exchange, Flips
 from kronoscope.auditing.run import audit
 from kronoscope.auditing.tally import Tally

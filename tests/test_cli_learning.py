@@ -7,7 +7,7 @@ import pytest
 
 from kronoscope import load
 from kronoscope.cli import run
-from kronoscope.models.initial import ESTIMATORS
+from kronoscope.models.initialisation import ESTIMATORS
 from kronoscope.training import loop
 
 FEW = ["--max-steps", "40", "--batch-size", "16"]

@@ -9,7 +9,7 @@ import torch
 import kronoscope as ks
 from kronoscope import report
 from kronoscope.cli import run
-from kronoscope.models.enough import undertrained
+from kronoscope.models.sample_size import undertrained
 from kronoscope.training import TrainingConfig, TrainingResult
 
 CONFIG = TrainingConfig(max_steps=3000, max_seconds=2.0)

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from .inputs import Pool
 from .moments import lag_products
+from .pool import Pool
 from .resampling import DTYPE, Relabelling
 from .tally import Found, Tally
 

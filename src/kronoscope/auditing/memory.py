@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from .inputs import Pool
+from .pool import Pool
 from .resampling import DTYPE
 from .tally import Tally
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from .inputs import Pool
+from .pool import Pool
 from .resampling import DTYPE
 from .tally import Label, Tally
 

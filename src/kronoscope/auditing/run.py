@@ -13,7 +13,7 @@ from .. import _checks
 from .._errors import InputError
 from ..metrics import published_metrics
 from . import family, joint, marginals, memory, moments, spectra, structure
-from .inputs import Inputs, Pool, Sequences, check
+from .pool import Inputs, Pool, Sequences, check
 from .questions import Cell, Question
 from .records import AuditResult
 from .resampling import FEWEST, Exchange, Flips, Relabelling, block_length, paired_blocks

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from .inputs import Pool
 from .moments import chunks
+from .pool import Pool
 from .tally import Tally
 
 SHAPES = ("level", "balance between slow and fast", "curvature", "third shape", "fourth shape", "fifth shape")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .inputs import Pool
 from .moments import lag_products, later
+from .pool import Pool
 from .resampling import DTYPE
 from .tally import Tally
 

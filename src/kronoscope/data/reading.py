@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .. import _checks
 from .._errors import InputError, first_line
-from . import grids, regular, several, tables
+from . import grids, multiple_files, regular, tables
 from .block_grid import BlockGrid
 from .blocks import cut, usable
 from .chunks import evenly
@@ -102,7 +102,7 @@ def read(
         InputError: one line that says what is wrong with the file or an option.
     """
     paths = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
-    several.check_paths(paths)
+    multiple_files.check_paths(paths)
     most = None if max_sequences is None else _checks.count("max_sequences", max_sequences)
     told: dict[str, Any] = {"time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
     told["share"] = {"frames": frames, "max_sequences": most}
@@ -119,8 +119,8 @@ def read(
         return evenly(_named(paths[0], lambda: _finish(sources[0], cutting, limits, missing)), most)
     if sources[0].values.ndim == 2 and sources[0].times is None and step is None:
         parts = [_named(p, partial(_finish, one, cutting, limits, missing)) for p, one in zip(paths, sources)]
-        return evenly(several.append(parts, paths), most)
-    return evenly(_finish(several.join(sources, paths), cutting, limits, missing), most)
+        return evenly(multiple_files.append(parts, paths), most)
+    return evenly(_finish(multiple_files.join(sources, paths), cutting, limits, missing), most)
 
 
 def _named(path: Path, act: Callable[[], Any]) -> Any:

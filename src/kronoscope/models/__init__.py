@@ -6,7 +6,7 @@ from .fit import fit
 from .folder import PAGE, RECORDS, check_files, has_page, is_finished, page_written, read_run, read_settings
 from .forecasting import forecast, impute
 from .heads import HeadsChoice, choose_heads
-from .initial import ESTIMATORS
+from .initialisation import ESTIMATORS
 from .learnt import LearntLaw
 from .loading import load, load_but_page
 from .model import Model

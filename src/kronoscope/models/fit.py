@@ -19,10 +19,10 @@ from .. import _checks, data, training
 from .._errors import InputError
 from .._progress import training_progress
 from . import folder as run_folder
-from .enough import too_few, undertrained
-from .initial import Initial, Start, start_from
+from .initialisation import Initial, Start, start_from
 from .model import Model
 from .networks import build_network, check_network, training_config
+from .sample_size import too_few, undertrained
 
 FEWEST_SEQUENCES = 8
 LONG = 3600.0  # seconds of a fit that are worth a warning

@@ -19,14 +19,14 @@ class Structure:
     Attributes:
         name: As in a sentence.
         numbers: p, how many free numbers it has.
-        enough: Sequences from which on nothing is said.
+        fewest: Sequences from which on nothing is said.
         because: Why fewer are few; ``{price}`` in it is p / (2 n) nats.
         instead: What needs fewer.
     """
 
     name: str
     numbers: int
-    enough: int
+    fewest: int
     because: str
     instead: str
 
@@ -59,9 +59,9 @@ def structure(network: nn.Module, num_frames: int, num_features: int) -> Structu
         return Structure(name, numbers, num_frames, because, instead)
     if isinstance(network.heads, LagHeads):
         numbers = num_features * (num_features + 1) // 2 + (num_frames - 1) * num_features**2
-        enough, name = 2 * num_features**2, "the lag matrices of network 'unrolled' with values 'lag'"
-        because = f"fewer than 2 d^2 = {enough}: {_price(name, numbers)}"
-        return Structure(name, numbers, enough, because, "values 'head'")
+        fewest, name = 2 * num_features**2, "the lag matrices of network 'unrolled' with values 'lag'"
+        because = f"fewer than 2 d^2 = {fewest}: {_price(name, numbers)}"
+        return Structure(name, numbers, fewest, because, "values 'head'")
     return None
 
 
@@ -91,10 +91,10 @@ def too_few(network: nn.Module, n: int, num_frames: int, num_features: int, *, s
             f"n = {n} training sequences hold {values} values, fewer than the {needed.numbers} free numbers of "
             f"{needed.name}; take at least {-(-needed.numbers // size)}, or {needed.instead}"
         )
-    if n >= needed.enough:
+    if n >= needed.fewest:
         return None
     because = needed.because.format(price=needed.numbers / (2 * n))
-    return f"n = {n} training sequences are {because}; take at least {needed.enough}, or {needed.instead}"
+    return f"n = {n} training sequences are {because}; take at least {needed.fewest}, or {needed.instead}"
 
 
 SHORT = 0.5  # of the steps that were planned; with more, the learning rate came near enough to its end
@@ -110,13 +110,13 @@ def undertrained(result: training.TrainingResult, config: training.TrainingConfi
         return None
     if len(result.history) >= FEWEST_EVALUATIONS and _lowest(result.history) <= 0.75 * result.steps:
         return None
-    enough = ""
+    whole = ""
     if result.steps:
-        enough = f" All steps take about {result.seconds * config.max_steps / result.steps:.0f} s on this machine."
+        whole = f" All steps take about {result.seconds * config.max_steps / result.steps:.0f} s on this machine."
     return (
         f"undertrained: the time allowed {result.steps} of {config.max_steps} training steps, and the held-out loss "
         "was still falling. Do not trust what this model generates. Give more time (max_seconds, --max-seconds; now "
-        f"{config.max_seconds:g} s).{enough}"
+        f"{config.max_seconds:g} s).{whole}"
     )
 
 

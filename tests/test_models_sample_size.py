@@ -7,7 +7,7 @@ from model_cases import seeded
 
 import kronoscope as ks
 from kronoscope import InputError
-from kronoscope.models.enough import too_few
+from kronoscope.models.sample_size import too_few
 
 QUICK = {"max_steps": 1, "evaluate_every": 1, "held_out_draws": 16, "batch_size": 4}
 

@@ -6,7 +6,7 @@ from model_cases import PROCESS, seeded
 
 import kronoscope as ks
 from kronoscope import InputError, estimators, metrics
-from kronoscope.models.initial import ESTIMATORS, _read, law_of
+from kronoscope.models.initialisation import ESTIMATORS, _read, law_of
 from kronoscope.nn import MLP
 from kronoscope.processes import DenseGaussian
 
