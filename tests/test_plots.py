@@ -210,3 +210,11 @@ def test_a_law_that_is_not_gaussian_is_drawn_by_its_own_draws():
     assert np.allclose(figure.record.panels[0].values, PROCESS.temporal_covariance, atol=0.1)
     band = figure.record.panels[2].series[-1]
     assert all(low < -1.2 < 1.2 < high for low, high in zip(band.lower, band.upper))
+
+
+def test_the_page_of_an_audit_opens_with_its_result():
+    page = audited().to_report()
+    assert page.subtitle.startswith("The audit failed: 6 of 15 questions show a difference: marginals, tails, mean, ")
+    assert page.subtitle.endswith(" and classifier.")
+    same = ks.audit(values(30), values(60)[30:], num_draws=19, generator=seeded(1)).to_report()
+    assert same.subtitle == "The audit passed: none of 15 questions shows a difference beyond chance."

@@ -33,11 +33,21 @@ def build(
     sections = [_overview(questions, notes), *papers, *(_section(question, alpha) for question in questions)]
     return Report(
         "Audit of generated sequences",
-        "Which dependence of the real sequences do the generated ones have, and where do they depart?",
+        summary(questions),
         dict(facts),
         [*sections, _method(alpha, block)],
         _verdict(questions, alpha),
     )
+
+
+def summary(questions: Sequence[Question]) -> str:
+    """The result in one sentence."""
+    rejected = [question.name for question in questions if question.rejected]
+    if not rejected:
+        return f"The audit passed: none of {len(questions)} questions shows a difference beyond chance."
+    names = rejected[0] if len(rejected) == 1 else f"{', '.join(rejected[:-1])} and {rejected[-1]}"
+    show = "shows" if len(rejected) == 1 else "show"
+    return f"The audit failed: {len(rejected)} of {len(questions)} questions {show} a difference: {names}."
 
 
 def _verdict(questions: Sequence[Question], alpha: float) -> Verdict:
@@ -86,6 +96,7 @@ def _overview(questions: Sequence[Question], notes: Sequence[str]) -> Section:
 
 
 def deviation_figure(questions: Sequence[Question]) -> Figure:
+    """How far each question deviates, in units of what chance allows one question."""
     roles = {True: "second", False: "learnt"}
     bars = [Bar(q.name, roles[q.rejected], max(0.0, q.excess)) for q in questions]
     return Figure(

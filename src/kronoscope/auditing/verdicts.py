@@ -13,7 +13,7 @@ TITLES = {
     "coherence": "Do features move together at every frequency as they should?",
     "separability": "Is dependence in time and between features interwoven as it should be?",
     "stationarity": "Does the variance change along the frames as it should?",
-    "time-asymmetry": "Has time the direction that it should have?",
+    "time-asymmetry": "Is the time asymmetry reproduced?",
     "marginals": "Does each value occur as often as it should?",
     "tails": "Are extremes as frequent and as far as they should be?",
     "energy distance": "Are whole sequences distributed alike (energy distance)?",
