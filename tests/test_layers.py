@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def test_the_library_imports_no_study():
 def test_no_files_import_each_other_in_a_circle():
     """Neither when they are loaded, nor in functions, nor for types alone; but for the lazy top-level names."""
     roots = {"kronoscope", "kronoscope_evidence"}
-    graph = {name: imported(path, path.is_relative_to(ROOT)) - roots for name, path in MODULES.items()}
+    graph = {name: imported(path) - roots for name, path in MODULES.items()}
     tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
@@ -187,3 +188,28 @@ def test_files_are_short_and_studies_few_in_a_folder():
     assert not [path for path in FILES if len(path.read_text().splitlines()) > LONGEST_FILE]
     folders = {path.parent for path in EVIDENCE.rglob("*.py")}
     assert not [folder for folder in folders if len(list(folder.glob("*.py"))) > MOST_FILES]
+
+
+def open_dictionaries(tree: ast.Module) -> list[tuple[int, str]]:
+    """Annotations of public functions and of fields that hold a dictionary of anything."""
+    annotations: list[ast.expr | None] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            given = node.args
+            annotations += [a.annotation for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)] + [node.returns]
+        elif isinstance(node, ast.ClassDef):
+            annotations += [n.annotation for n in node.body if isinstance(n, ast.AnnAssign)]
+    texts = [(a.lineno, ast.unparse(a)) for a in annotations if a is not None]
+    return [(line, text) for line, text in texts if re.search(r"(dict|Mapping)\[str, Any\]", text)]
+
+
+def test_studies_hand_each_other_no_dictionaries_of_anything():
+    """``Finding`` belongs to studies of the first form, and goes with the last of them."""
+    legacy = EVIDENCE / "reproductions.py"
+    wrong = [
+        f"{path.relative_to(EVIDENCE)}:{line} {text}"
+        for path in sorted(EVIDENCE.rglob("*.py"))
+        for line, text in open_dictionaries(tree_of(path))
+        if path != legacy
+    ]
+    assert not wrong

@@ -103,7 +103,7 @@ def is_of_format(path: Path, name: str) -> bool:
         return False
 
 
-def read(path: Path, name: str, command: str) -> dict[str, Any]:
+def read(path: Path, name: str, command: str) -> dict[str, object]:
     """The plain values in a file of results, not checked further than its format.
 
     Raises:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypedDict, cast
+
+
+class Settings(TypedDict, total=False):
+    """What :class:`Training` gives in place of a preset."""
+
+    max_seconds: float
+    max_steps: int
+    evaluate_every: int
+    held_out_draws: int
 
 
 @dataclass(frozen=True)
@@ -15,9 +24,9 @@ class Training:
     evaluate_every: int | None = None
     held_out_draws: int | None = None
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Settings:
         """Keyword arguments for ``fit``."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return cast(Settings, {name: value for name, value in asdict(self).items() if value is not None})
 
 
 @dataclass(frozen=True)
