@@ -65,8 +65,8 @@ class _Panel:
     missed: float
 
 
-@dataclass(frozen=True, eq=False)
-class ClockRule:
+@dataclass(frozen=True, eq=False, repr=False)
+class ClockRule(Displayed):
     """A Gauss-Legendre rule on a part of the clock.
 
     Attributes:
