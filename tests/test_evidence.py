@@ -127,8 +127,39 @@ def test_stored_results_are_full_runs_whose_pages_render(name):
 
 def test_every_study_says_what_it_claims_and_costs(capsys):
     assert run(["reproduce", "--list"]) == 0
-    listed = capsys.readouterr().out
+    listed = capsys.readouterr().out.splitlines()
+    assert len(listed) == len(evidence.MODULES)
     for name in evidence.MODULES:
         study = evidence.study(name)
-        assert f"{name}: {study.claim}" in listed
         assert study.minutes[0] >= study.minutes[1] > 0
+        (line,) = [line for line in listed if line.startswith(f"{name}: {study.claim} (")]
+        cost = f"stored; in full {study.minutes[0]:g} min" if name in stored() else "not stored yet: "
+        assert f"({cost}" in line
+
+
+def test_a_stored_result_becomes_a_page_anywhere(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["report", "--stored", "depth"]) == 0
+    assert (tmp_path / "depth.html").read_text() == report.render(evidence.stored("depth").page())
+    assert run(["report", "depth", "--stored"]) == 2
+    assert "depth.html exists" in capsys.readouterr().err
+    assert run(["report", "depth", "--stored", "--force", "--out", "other.html"]) == 0
+    assert (tmp_path / "other.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["video", "--stored"], "kronoscope reproduce video measures it in about 5 minutes"),
+        (["astrology", "--stored"], "name must be one of ablation"),
+        (["depth"], "kronoscope report --stored depth draws the stored study"),
+        (["."], ". holds no run, study or demo"),
+    ],
+)
+def test_what_has_no_page_is_one_clear_line(tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert run(["report", *arguments]) == 2
+    line = capsys.readouterr().err
+    assert words in line
+    assert line.count("\n") == 1
+    assert not list(tmp_path.iterdir())

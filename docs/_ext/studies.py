@@ -12,7 +12,7 @@ from sphinx.util.docutils import SphinxDirective
 from kronoscope import report
 from kronoscope.report import numerals
 from kronoscope_evidence.registry import MODULES, study
-from kronoscope_evidence.results import STORED, Results, load
+from kronoscope_evidence.results import Results, is_stored, stored
 
 FOLDER = "studies"
 
@@ -28,19 +28,9 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """All studies by name, stored ones first. Those that are not converted yet are in the older table."""
-    listed = [Entry(name, study(name).claim, study(name).minutes, path_of(name).exists()) for name in MODULES]
-    try:
-        from kronoscope_evidence.reproductions import REPRODUCTIONS
-    except ImportError:
-        REPRODUCTIONS = {}
-    listed += [Entry(name, older.claim, older.minutes, False) for name, older in REPRODUCTIONS.items()]
+    """All studies by name, stored ones first."""
+    listed = [Entry(name, study(name).claim, study(name).minutes, is_stored(name)) for name in MODULES]
     return sorted(listed, key=lambda entry: (not entry.stored, entry.name))
-
-
-def path_of(name: str) -> Path:
-    """Where the result of a full run is stored."""
-    return STORED / f"{name}.json"
 
 
 def write_pages(app: Sphinx, error: Exception | None) -> None:
@@ -50,7 +40,7 @@ def write_pages(app: Sphinx, error: Exception | None) -> None:
         folder.mkdir(exist_ok=True)
         for entry in entries():
             if entry.stored:
-                report.write(load(path_of(entry.name)).page(), folder / f"{entry.name}.html", force=True)
+                report.write(stored(entry.name).page(), folder / f"{entry.name}.html", force=True)
 
 
 class Gallery(SphinxDirective):
@@ -66,7 +56,7 @@ class Checks(SphinxDirective):
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        return self.parse_text_to_nodes(checks_table(load(path_of(self.arguments[0]))))
+        return self.parse_text_to_nodes(checks_table(stored(self.arguments[0])))
 
 
 class StoredTable(SphinxDirective):
@@ -77,7 +67,7 @@ class StoredTable(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         name, caption = self.arguments[0], self.options["caption"]
-        tables = tables_of(load(path_of(name)).page())
+        tables = tables_of(stored(name).page())
         chosen = [table for table in tables if table.caption.startswith(caption)]
         if len(chosen) != 1:
             captions = "; ".join(table.caption for table in tables)
@@ -95,7 +85,7 @@ def section(entry: Entry) -> str:
     command = f"`kronoscope reproduce {entry.name} --out {entry.name}`"
     lines = [f"## {entry.name}", "", entry.claim, ""]
     if entry.stored:
-        results = load(path_of(entry.name))
+        results = stored(entry.name)
         lines += [checks_table(results), "", f'<a href="{FOLDER}/{entry.name}.html">Full page</a> · {command}', ""]
     else:
         lines += [f"Not stored: {command} takes about {minutes(entry.minutes[0])} on two cores.", ""]

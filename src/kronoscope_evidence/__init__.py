@@ -4,7 +4,7 @@ The library never imports this package; the command line imports it for ``kronos
 """
 
 from .registry import MODULES, study
-from .results import STORED, Header, Results, is_study, load
+from .results import STORED, Header, Results, is_stored, is_study, load, stored
 from .running import render, reproduce
 from .study import Check, Run, Study
 
@@ -16,9 +16,11 @@ __all__ = [
     "Results",
     "Run",
     "Study",
+    "is_stored",
     "is_study",
     "load",
     "render",
     "reproduce",
+    "stored",
     "study",
 ]

@@ -95,6 +95,26 @@ def load(path: Path) -> Results:
         raise InputError(f"{path} is damaged: {error}") from None
 
 
+def is_stored(name: str) -> bool:
+    """Whether the result of a full run of that study comes with kronoscope."""
+    return (STORED / f"{name}.json").exists()
+
+
+def stored(name: str) -> Results:
+    """The result of a full run of that study, as it comes with kronoscope.
+
+    Raises:
+        InputError: There is no such study, or its full result is not stored; the message says how to measure it.
+    """
+    minutes = study(name).minutes[0]
+    if not is_stored(name):
+        raise InputError(
+            f"{name} has no stored result yet; kronoscope reproduce {name} measures it in about {minutes:g} minutes. "
+            f"Stored are {', '.join(sorted(path.stem for path in STORED.glob('*.json')))}"
+        )
+    return load(STORED / f"{name}.json")
+
+
 def is_of_format(path: Path, name: str) -> bool:
     """Whether a file of results begins with that format, in any version."""
     try:

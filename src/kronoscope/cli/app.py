@@ -13,7 +13,7 @@ from .._errors import InputError
 from .interruptions import Commands, naming_next
 from .progress import progress, say
 from .ranges import App
-from .runs import complete, draw, train
+from .runs import complete, draw, draw_stored, train
 from .text_options import READING, DayFirst, Decimal, Encoding, NaValues, Separator, split_names
 
 app = App(
@@ -325,15 +325,24 @@ def demo(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="A folder that fit, demo or reproduce wrote.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="HTML file; default: report.html in the folder.")] = None,
+    run: Annotated[
+        Path,
+        typer.Argument(help="A folder that fit, demo or reproduce wrote; or a study, with --stored.", show_default=False),
+    ],
+    stored: Annotated[
+        bool, typer.Option("--stored", help="RUN names a study: the page of the full result that kronoscope has stored.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file; default: report.html in the folder, or STUDY.html with --stored.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace --out; without --out, make the records of a run again, too.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Draw the report of RUN again from its records or results; a run that has none gets them from its SOURCE."""
-    say(f"report: {draw(run, out, force)}", quiet)
+    page = draw_stored(str(run), out, force) if stored else draw(run, out, force)
+    say(f"report: {page}", quiet)
 
 
 def _settings_of(run: Path) -> tuple[dict[str, Any], Any, Any]:

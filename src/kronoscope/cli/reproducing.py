@@ -18,12 +18,16 @@ __all__ = ["app", "reproduce"]
 
 @app.command()
 def reproduce(
-    name: Annotated[str | None, typer.Argument(help="Which experiment; --list names them.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="Which study; --list names them.", show_default=False)] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the page and its numbers. [default: reproduce-NAME]")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A smaller version; the page says so.")] = False,
-    show: Annotated[bool, typer.Option("--list", help="Name the experiments, their claims and their minutes.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A small version that shows that the study runs; it is no evidence.")
+    ] = False,
+    show: Annotated[
+        bool, typer.Option("--list", help="Name the studies, their claims, their minutes, and which results are stored.")
+    ] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -36,32 +40,40 @@ def reproduce(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Put a claim of the theory to the test: run an experiment and write its page.
+    """Put a claim of the theory to the test: run a study and write its results and its page.
 
-    A study of many trainings that was cut off, at any moment, goes on by the same command, also with --force.
+    The same command continues a study of many trainings that was interrupted, also with --force. Full results that
+    come with kronoscope are shown by: kronoscope report --stored NAME.
     """
     import joblib  # type: ignore[import-untyped]
 
     import kronoscope_evidence as evidence
-    from kronoscope_evidence import reproductions
 
-    studies = {key: evidence.study(key) for key in evidence.MODULES} | reproductions.REPRODUCTIONS
     if show:
-        for key, entry in sorted(studies.items()):
-            full, small = entry.minutes
-            say(f"{key}: {entry.claim} ({full:g} min, --quick {small:g} min)", quiet=False)
+        for key in sorted(evidence.MODULES):
+            say(_listed(key), quiet=False)
         return
     if name is None:
         raise InputError("NAME is missing: --list shows the studies")
-    if name not in studies:
-        raise InputError(f"NAME must be one of {', '.join(sorted(studies))}, got {name!r}")
+    if name not in evidence.MODULES:
+        raise InputError(f"NAME must be one of {', '.join(sorted(evidence.MODULES))}, got {name!r}")
 
     def stage(title: str) -> Any:
         return progress(title, quiet)
 
     target = out or Path(f"reproduce-{name}")
-    following = "the same command continues" if studies[name].resumable else "give --force to begin again"
+    resumable = evidence.study(name).resumable
+    following = "the same command continues" if resumable else "give --force to begin again"
     with naming_next(target, following), joblib.parallel_config(n_jobs=jobs) if jobs else nullcontext():
-        run = evidence.reproduce if name in evidence.MODULES else reproductions.reproduce
-        page = run(name, target, quick=quick, seed=seed, force=force, stage=stage)
+        page = evidence.reproduce(name, target, quick=quick, seed=seed, force=force, stage=stage)
     say(f"report: {page}", quiet)
+
+
+def _listed(name: str) -> str:
+    """A study in one line."""
+    import kronoscope_evidence as evidence
+
+    study = evidence.study(name)
+    full, quick = study.minutes
+    kept = f"stored; in full {full:g} min" if evidence.is_stored(name) else f"not stored yet: {full:g} minutes"
+    return f"{name}: {study.claim} ({kept}; --quick {quick:g} min)"

@@ -104,6 +104,16 @@ def complete(out: Path, reading: dict[str, Any] | None, quiet: bool) -> bool:
     return True
 
 
+def draw_stored(name: str, out: Path | None, force: bool) -> Path:
+    """The page of a study's stored full result; ``NAME.html`` in the current folder by default."""
+    import kronoscope_evidence as evidence
+
+    from .. import report
+
+    page = evidence.stored(name).page()
+    return report.write(page, Path(f"{name}.html") if out is None else out, force=force)
+
+
 def draw(folder: Path, out: Path | None, force: bool) -> Path:
     """The page of a folder drawn again from its records; those of a run are made again where they are missing."""
     import kronoscope_evidence as evidence
@@ -112,14 +122,15 @@ def draw(folder: Path, out: Path | None, force: bool) -> Path:
     from .. import report
 
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; report takes the folder that fit, demo or reproduce wrote")
+        hint = f"; kronoscope report --stored {folder} draws the stored study" if str(folder) in evidence.MODULES else ""
+        raise InputError(f"{folder} is not a folder; report takes the folder that fit, demo or reproduce wrote{hint}")
     target = folder / "report.html" if out is None else report.check_target(out, force)
     if evidence.is_study(folder):
         return evidence.render(folder, target, force=True)
     if is_demo(folder):
         return render_demo(folder, target)
     if not (folder / "run.json").exists():
-        return report.write(report.load_records(folder / "report.json"), target, force=True)
+        raise InputError(f"{folder} holds no run, study or demo: it has neither run.json nor results.json")
     from .. import models, pages  # only now: they are slow to load
 
     settings = models.read_run(folder)
