@@ -327,10 +327,13 @@ def demo(
 def report(
     run: Annotated[
         Path,
-        typer.Argument(help="A folder that fit, demo or reproduce wrote; or a study, with --stored.", show_default=False),
+        typer.Argument(
+            help="A folder that fit, demo or reproduce wrote; or a study, with --stored.", show_default=False
+        ),
     ],
     stored: Annotated[
-        bool, typer.Option("--stored", help="RUN names a study: the page of the full result that kronoscope has stored.")
+        bool,
+        typer.Option("--stored", help="RUN names a study: the page of the full result that kronoscope has stored."),
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="HTML file; default: report.html in the folder, or STUDY.html with --stored.")

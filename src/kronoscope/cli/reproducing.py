@@ -26,7 +26,8 @@ def reproduce(
         bool, typer.Option("--quick", help="A small version that shows that the study runs; it is no evidence.")
     ] = False,
     show: Annotated[
-        bool, typer.Option("--list", help="Name the studies, their claims, their minutes, and which results are stored.")
+        bool,
+        typer.Option("--list", help="Name the studies, their claims, their minutes, and which results are stored."),
     ] = False,
     jobs: Annotated[
         int | None,

@@ -122,8 +122,10 @@ def draw(folder: Path, out: Path | None, force: bool) -> Path:
     from .. import report
 
     if not folder.is_dir():
-        hint = f"; kronoscope report --stored {folder} draws the stored study" if str(folder) in evidence.MODULES else ""
-        raise InputError(f"{folder} is not a folder; report takes the folder that fit, demo or reproduce wrote{hint}")
+        words = f"{folder} is not a folder; report takes the folder that fit, demo or reproduce wrote"
+        if evidence.is_stored(str(folder)):
+            words += f"; kronoscope report --stored {folder} draws the stored study"
+        raise InputError(words)
     target = folder / "report.html" if out is None else report.check_target(out, force)
     if evidence.is_study(folder):
         return evidence.render(folder, target, force=True)
