@@ -12,7 +12,7 @@ from kronoscope import InputError, report
 from kronoscope._codec import from_plain, to_plain, to_text
 from kronoscope._files import remove_leftovers, write_text
 
-from .folders import fresh_folder, strangers
+from .folders import foreign_files, fresh_folder
 from .registry import study
 from .results import FORMAT, RESULTS, Header, Results, load
 from .stages import Stage, quiet
@@ -90,7 +90,7 @@ def _is_interrupted(path: Path, request: Request, force: bool) -> bool:
     Raises:
         InputError: One was begun there by another request, and ``force`` does not allow to replace it.
     """
-    if not path.is_dir() or (path / PAGE).exists() or strangers(path, OWN_FILES):
+    if not path.is_dir() or (path / PAGE).exists() or foreign_files(path, OWN_FILES):
         return False
     if not (path / BEGUN).exists():
         return (path / STORE).is_dir()
