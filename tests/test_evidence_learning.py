@@ -10,6 +10,7 @@ import kronoscope_evidence as evidence
 from kronoscope import DivergenceError, report
 from kronoscope_evidence.learning import decay, dimension, length, length_page
 from kronoscope_evidence.learning import jobs as learning_jobs
+from kronoscope_evidence.learning.curves import Ratio
 from kronoscope_evidence.learning.jobs import Row
 from kronoscope_evidence.learning.learners import LEARNERS
 from kronoscope_evidence.learning.length_page import COMPARED, OWN, ExtendedError, ExtensionJob, ExtensionRow
@@ -245,6 +246,34 @@ def test_the_learner_to_trust_is_the_one_with_the_least_worst_error():
     (first, *_) = take_aways(decay.page(result_of("decay", uneven)))
     assert first[0] == "If the smoothness of your data is unknown, trust tapered and not separable."
     assert first[2:] == ("separable", "ν = 2")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "sizes", "expected"),
+    [
+        (Ratio(3.0, 2.6, 5.0), Ratio(2.0, 1.5, 2.5), True),
+        (Ratio(3.0, 2.0, 5.0), Ratio(2.0, 1.5, 2.5), None),
+        (Ratio(2.0, 1.5, 2.5), Ratio(3.0, 2.0, 5.0), None),
+        (Ratio(2.0, 1.5, 2.5), Ratio(3.0, 2.6, 5.0), False),
+        (Ratio(9.0, None, None), Ratio(2.0, 1.5, 2.5), None),
+        (None, Ratio(2.0, 1.5, 2.5), None),
+    ],
+)
+def test_kinds_and_sizes_are_told_apart_by_intervals_that_do_not_overlap(kinds, sizes, expected, monkeypatch):
+    monkeypatch.setattr(complexity.Result, "between", lambda result: (kinds, None))
+    monkeypatch.setattr(complexity.Result, "within", lambda result: (sizes, None))
+    assert complexity.Result(()).kinds_differ_more() is expected
+
+
+def test_costly_learners_are_left_out_of_large_sequences_alone():
+    jobs = dimension.jobs(dimension.STUDY.full, 0)
+    features = {name: {job.features for job in jobs if job.learner == name} for name in LEARNERS}
+    assert features["linear"] == features["unrolled-4"] == features["block-toeplitz"] == {1, 2, 4, 8}
+    assert features["unrolled"] == features["dit"] == {1, 2, 4, 8, 16}
+    jobs = length.jobs(length.STUDY.full, 0)
+    frames = {name: {job.frames for job in jobs if job.learner == name} for name in LEARNERS}
+    assert frames["block-toeplitz"] == frames["dit"] == {8, 16, 32, 64}
+    assert frames["unrolled"] == frames["separable"] == {8, 16, 32, 64, 128}
 
 
 def test_length_that_is_not_generalised_is_not_recommended():
