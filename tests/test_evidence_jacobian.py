@@ -7,7 +7,7 @@ import torch
 
 import kronoscope_evidence as evidence
 from kronoscope_evidence.inside import jacobian, jacobian_page, networks
-from kronoscope_evidence.inside.jacobian_page import Gap, Measured
+from kronoscope_evidence.study import Measured
 from kronoscope_evidence.yardstick import yardstick
 
 TINY = jacobian.Size(2, (0.1, 0.2), networks.Training(100, {"dit": 3}, held_out_draws=1))
@@ -65,8 +65,8 @@ EXACT = jacobian.probe("exact", PROCESS.score, PROCESS, 0.2, 2, 0, torch.float64
 
 def invented(kind, **changes):
     """A network that has learnt the truth; a null is far from it."""
-    far = {"gap": Gap(0.9, 0.01), "lengthscale": Measured(0.5, 0.1), "sigma_gap": Gap(1.0, 0.01)}
-    near = {"gap": Gap(0.02, 0.001), "lengthscale": Measured(8.3, 0.1), "sigma_gap": Gap(0.05, 0.01)}
+    far = {"gap": Measured(0.9, 0.01), "lengthscale": Measured(0.5, 0.1), "sigma_gap": Measured(1.0, 0.01)}
+    near = {"gap": Measured(0.02, 0.001), "lengthscale": Measured(8.3, 0.1), "sigma_gap": Measured(0.05, 0.01)}
     return replace(EXACT, kind=kind, **((near if kind == "trained" else far) | changes))
 
 
@@ -83,10 +83,10 @@ def verdicts(exact_gap=1e-12, **changes):
 def test_invented_results_turn_the_verdict():
     assert verdicts() == [True] * 5
     adverse = {
-        0: [{"trained": {"gap": Gap(0.031, 0.001)}}],
+        0: [{"trained": {"gap": Measured(0.031, 0.001)}}],
         1: [{"trained": {"lengthscale": Measured(8.9, 0.1)}}, {"trained": {"lengthscale": None}}],
-        2: [{"permuted": {"gap": Gap(0.08, 0.01)}}, {"untrained": {"lengthscale": Measured(7.5, 0.1)}}],
-        3: [{"trained": {"sigma_gap": Gap(0.05, 0.2)}}, {"white": {"sigma_gap": Gap(0.1, 0.01)}}],
+        2: [{"permuted": {"gap": Measured(0.08, 0.01)}}, {"untrained": {"lengthscale": Measured(7.5, 0.1)}}],
+        3: [{"trained": {"sigma_gap": Measured(0.05, 0.2)}}, {"white": {"sigma_gap": Measured(0.1, 0.01)}}],
         4: [{"exact_gap": 1e-7}],
     }
     for number, cases in adverse.items():

@@ -18,6 +18,14 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A number with its standard error."""
+
+    value: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
 class Check:
     """One number that could refute the claim.
 

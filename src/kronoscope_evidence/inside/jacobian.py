@@ -11,9 +11,9 @@ from kronoscope import InputError, probes
 from kronoscope._typing import ScoreFunction
 from kronoscope.processes import GaussianSequence
 
-from ..study import Run, Study
+from ..study import Measured, Run, Study
 from ..yardstick import yardstick
-from .jacobian_page import EXACT_KIND, TIME, Gap, Measured, Probed, Result, checks, page
+from .jacobian_page import EXACT_KIND, TIME, Probed, Result, checks, page
 from .networks import FULL, NULLS, QUICK, Training, network
 
 TIMES = (0.1, TIME, 0.5)
@@ -85,10 +85,10 @@ def _kernel(jacobian: probes.JacobianProbe) -> tuple[Measured | None, Measured |
     return Measured(fit.lengthscale, fit.lengthscale_error), Measured(fit.exponent, fit.exponent_error)
 
 
-def _largest(measured: probes.Measured, truth: Tensor) -> Gap:
+def _largest(measured: probes.Measured, truth: Tensor) -> Measured:
     differences = (measured.value - truth).abs().flatten()
     place = int(differences.argmax())
-    return Gap(float(differences[place]), float(measured.standard_error.flatten()[place]))
+    return Measured(float(differences[place]), float(measured.standard_error.flatten()[place]))
 
 
 def _matrix(values: Tensor) -> tuple[tuple[float, ...], ...]:

@@ -11,7 +11,7 @@ from kronoscope.probes.jacobian import GROUPS
 from kronoscope.report import Column, Estimate, Figure, Line, LinePanel, MatrixPanel, Report, Section, Table, Text
 from kronoscope.report.records import Cell
 
-from ..study import Check
+from ..study import Check, Measured
 from ..yardstick import FEATURES, FRAMES, LENGTHSCALE
 from .networks import LABELS, NULLS, ROLES
 
@@ -28,22 +28,6 @@ Matrix = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A fitted number with its standard error."""
-
-    value: float
-    standard_error: float
-
-
-@dataclass(frozen=True)
-class Gap:
-    """The largest |entry - truth|, and the standard error of that entry."""
-
-    value: float
-    standard_error: float
-
-
-@dataclass(frozen=True)
 class Probed:
     """The Jacobian of one score at one noise level, turned into a covariance.
 
@@ -52,10 +36,10 @@ class Probed:
         t: Diffusion time.
         relative_error: Of the mean Jacobian, in the Frobenius norm.
         profile, profile_error: gamma by lag, and standard errors.
-        gap: Of gamma.
+        gap: Largest |entry - truth| of gamma, with the standard error of that entry.
         lengthscale, exponent: Of the fitted kernel; None where the matrix is no covariance.
         sigma, sigma_error: Spatial covariance, (d, d), and standard errors.
-        sigma_gap: Of Sigma.
+        sigma_gap: The same of Sigma.
         modes, modes_error: Precision by mode, (N, d), and standard errors.
         true_modes: The exact precisions.
     """
@@ -65,12 +49,12 @@ class Probed:
     relative_error: float
     profile: tuple[float, ...]
     profile_error: tuple[float, ...]
-    gap: Gap
+    gap: Measured
     lengthscale: Measured | None
     exponent: Measured | None
     sigma: Matrix
     sigma_error: Matrix
-    sigma_gap: Gap
+    sigma_gap: Measured
     modes: Matrix
     modes_error: Matrix
     true_modes: Matrix
@@ -217,7 +201,7 @@ def _profiles(result: Result) -> Figure:
     return Figure([panel], caption, "Learnt correlation against lag for truth, trained network and nulls.")
 
 
-def _estimate(measured: Measured | Gap | None) -> Cell:
+def _estimate(measured: Measured | None) -> Cell:
     return None if measured is None else Estimate(measured.value, measured.standard_error)
 
 

@@ -13,9 +13,9 @@ from kronoscope import metrics, sampling
 from kronoscope.kernels import Cosine, Kernel, Matern, PowerExponential
 from kronoscope.processes import GaussianSequence
 
-from ..study import Run, Study
+from ..study import Measured, Run, Study
 from ..yardstick import spatial_covariance
-from .conditionals_page import DRAWS, LEVELS, Band, Example, Grade, Mean, Result, checks, page
+from .conditionals_page import DRAWS, LEVELS, Band, Example, Grade, Result, checks, page
 
 CALLS = 64
 GUIDED = sampling.CONDITIONAL_METHODS
@@ -164,7 +164,7 @@ def score_draws(draws: Tensor, truth: Tensor, reference: Tensor, hidden: Tensor)
 def _grade(case: str, method: str, scores: list[list[float]]) -> Grade:
     table = torch.tensor(scores, dtype=torch.float64)
     error = table.std(dim=0) / math.sqrt(len(table))
-    crps, energy, distance, *shares = (Mean(*pair) for pair in zip(table.mean(dim=0).tolist(), error.tolist()))
+    crps, energy, distance, *shares = (Measured(*pair) for pair in zip(table.mean(dim=0).tolist(), error.tolist()))
     return Grade(case, method, crps, energy, distance, tuple(shares))
 
 

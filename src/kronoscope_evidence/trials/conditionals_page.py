@@ -8,7 +8,7 @@ from kronoscope._intervals import student_reach
 from kronoscope.report import Bar, BarPanel, Column, Estimate, Figure, Line, LinePanel, Report, Section, Table, Text
 from kronoscope.report.records import Cell
 
-from ..study import Check
+from ..study import Check, Measured
 
 DRAWS = 199  # the rank of a truth among so many draws gives 50, 90 and 95 % intervals exactly
 LEVELS = (0.5, 0.9, 0.95)
@@ -34,14 +34,6 @@ COVERAGE_MARGIN = 0.03
 
 
 @dataclass(frozen=True)
-class Mean:
-    """A mean over sequences with its standard error."""
-
-    value: float
-    standard_error: float
-
-
-@dataclass(frozen=True)
 class Grade:
     """Scores of one method on one case; every mean is over sequences.
 
@@ -56,12 +48,12 @@ class Grade:
 
     case: str
     method: str
-    crps: Mean
-    energy_score: Mean
-    distance: Mean
-    coverage: tuple[Mean, ...]
+    crps: Measured
+    energy_score: Measured
+    distance: Measured
+    coverage: tuple[Measured, ...]
 
-    def covered(self, level: float) -> Mean:
+    def covered(self, level: float) -> Measured:
         """Share of hidden entries inside the central interval of that level."""
         return self.coverage[LEVELS.index(level)]
 
