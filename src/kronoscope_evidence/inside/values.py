@@ -58,10 +58,8 @@ def read(name: str, kind: str, net: nn.Module, process: GaussianSequence, rotati
         spectrum = probes.spectrum(value, sigma, draws=rotations, generator=draws)
         spectra.append(Spectrum(spectrum.shares, spectrum.distance, spectrum.null_distance, spectrum.p_value))
         if _has_axes(value):
-            found = probes.alignment(value, sigma, rotations=rotations, generator=generator)
-            alignments.append(
-                Alignment(found.cosine, found.p_value, found.angles, found.null_angles, found.angle_p_values)
-            )
+            head = probes.alignment(value, sigma, rotations=rotations, generator=generator)
+            alignments.append(Alignment(head.cosine, head.p_value, head.angles, head.null_angles, head.angle_p_values))
     truth, spatial = sigma / sigma.trace(), spatial / spatial.trace()
     return Values(
         name=name,

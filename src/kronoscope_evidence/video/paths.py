@@ -99,7 +99,7 @@ def measure(name: str, decoded: video.Decoded, *, kernel: bool = True) -> Paths:
     errors = tuple(((len(without) - 1) * without.var(dim=0, correction=0)).sqrt().tolist())
     values = tuple(_statistics(centred, single, kernel).tolist())
     last = LAGS + 1
-    step, bend, one = range(last + 3, last + 6)
+    step, bend, single_share = range(last + 3, last + 6)
     lengthscale, smoothness = _inside(values[-2], values[-1]) if kernel else (None, None)
     return Paths(
         name=name,
@@ -111,8 +111,8 @@ def measure(name: str, decoded: video.Decoded, *, kernel: bool = True) -> Paths:
         step_error=errors[step],
         bend=values[bend],
         bend_error=errors[bend],
-        one_ball=values[one],
-        one_ball_error=errors[one],
+        one_ball=values[single_share],
+        one_ball_error=errors[single_share],
         lengthscale=lengthscale,
         lengthscale_error=errors[-2] if lengthscale is not None else 0.0,
         smoothness=smoothness,
