@@ -26,7 +26,7 @@ class AuditResult(Tabular):
         block: Neighbouring sequences that were kept together; 1 for independent sequences.
         num_draws: Relabellings.
         notes: What was left out, and why.
-        num_training: Sequences that the generator has seen; 0 where that was not told.
+        num_training: Sequences that the generator has seen; 0 where that was not given.
         published: Metrics of papers, where asked for. They decide nothing.
     """
 
@@ -89,8 +89,8 @@ class AuditResult(Tabular):
         facts: dict[str, str | int] = {
             "real sequences": self.num_real,
             "generated sequences": self.num_generated,
-            "sequences trained on": self.num_training or "not told",
-            "sequences held out": self.num_held_out or "not told",
+            "sequences trained on": self.num_training or "not given",
+            "sequences held out": self.num_held_out or "not given",
             "frames": self.num_frames,
             "features": ", ".join(self.features[:12]) + (" and more" if len(self.features) > 12 else ""),
             "sequences kept together": self.block,

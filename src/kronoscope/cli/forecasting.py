@@ -122,7 +122,11 @@ def impute(
 
 def _note(model: Model, method: str | None, quiet: bool) -> None:
     if method in (None, "exact") and model.is_affine and not model.has_law:
-        say("the learnt score is that of no law; exact for the law of what the run samples", quiet)
+        say(
+            "note: this network's score is not the gradient of a density; results are exact for the distribution that "
+            "`kronoscope sample` draws from",
+            quiet,
+        )
 
 
 def _check_table(out: Path, force: bool) -> None:
