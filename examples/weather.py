@@ -29,9 +29,9 @@ SEEN, LEVEL = 18, 0.9
 
 def learn(days: data.SequenceSet, folder: str, steps: int) -> models.Model:
     """The default network, two annual harmonics of season, every fifth week held out."""
-    settings = models.FitSettings(mean="free", scaling="standard", harmonics=2, test="weeks:5")
+    settings = models.FitSettings.for_input("table", harmonics=2, test="weeks:5")
     config = models.training_config(settings.network, {"max_steps": steps})
-    return models.fit_run(days, settings, config, folder)
+    return models.fit_sequences(days, settings, config, folder)
 
 
 def forecast(model: models.Model, days: data.SequenceSet) -> dict[str, np.ndarray]:

@@ -211,10 +211,10 @@ def daily_run(request, tmp_path_factory):
     noise = np.random.default_rng(0).normal(0, 0.3, len(times))
     table = pd.DataFrame({"when": written(times, request.param), "temp": daily(times) + noise})
     table.to_csv(folder / "all.csv", index=False)
-    reading = {"path": str(folder / "all.csv"), "time": "when", "frames": 24}
-    settings = models.FitSettings(network="linear", mean="free", scaling="standard", test=0.4)
+    source = data.FileSource((str(folder / "all.csv"),), data.Reading(time="when", frames=24))
+    settings = models.FitSettings.for_input("table", "linear", test=0.4)
     config = models.training_config("linear", {"max_steps": 0})
-    models.fit_run(data.read(**reading), settings, config, folder / "run", source=reading)
+    models.fit_sequences(data.read_source(source), settings, config, folder / "run", source=source)
     return request.param, folder, table
 
 

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 import kronoscope as ks
-from kronoscope import InputError, models, pages, report
+from kronoscope import InputError, data, models, pages, report
+from kronoscope._codec import to_plain
 from kronoscope.cli import run
 from kronoscope.models import folder as run_folder
 from kronoscope.models.folder import PAGE, RECORDS, RESULT, RUN, WEIGHTS
@@ -156,7 +157,7 @@ def test_a_run_of_an_earlier_version_is_refused_and_replaced_by_force(copy, sour
     told = json.loads((copy / RUN).read_text())
     del told["files"], told["sha256"]
     (copy / RUN).write_text(json.dumps({**told, "format": "kronoscope-run-1"}))
-    refused(capsys, ["report", copy], "'kronoscope-run-1'; this version reads 'kronoscope-run-2'", "--force")
+    refused(capsys, ["report", copy], "'kronoscope-run-1'; this version reads 'kronoscope-run-3'", "--force")
     assert cli(*fit_arguments(source, copy, "--force")) == 0
     assert ks.load(copy).num_frames == 4
 
@@ -199,13 +200,16 @@ def test_the_command_that_the_error_names_makes_the_page_again(finished, copy, c
 
 
 def test_a_page_cannot_be_made_without_the_file_or_from_another(copy, source, tmp_path, capsys):
-    settings = {**run_folder.read_run(copy), "source": {"path": str(tmp_path / "gone.csv"), "frames": 4}}
+    settings = {
+        **run_folder.read_run(copy),
+        "source": {"paths": [str(tmp_path / "gone.csv")], "reading": to_plain(data.Reading(frames=4))},
+    }
     run_folder.write_run(copy, settings, (RESULT, WEIGHTS))
     refused(capsys, ["report", copy], copy, "needs the file that the run was fitted to", "gone.csv")
     table = pd.read_csv(source)
     table.loc[0, "a"] += 1
     table.to_csv(tmp_path / "gone.csv", index=False)
-    settings["source"]["time"] = "when"
+    settings["source"]["reading"]["time"] = "when"
     run_folder.write_run(copy, settings, (RESULT, WEIGHTS))
     refused(capsys, ["report", copy], "the source of", "has changed since the fit")
 
@@ -374,7 +378,7 @@ def test_an_interruption_before_anything_was_written_says_so(source, finished, t
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ks.data, "read", interrupted)
+    monkeypatch.setattr(ks.data, "read_source", interrupted)
     refused(capsys, fit_arguments(source, tmp_path / "run"), "interrupted; nothing was written", code=130)
     monkeypatch.setattr(ks.Model, "sample_values", interrupted)
     arguments = ["sample", finished, "--out", tmp_path / "new.csv", "-q"]
@@ -387,7 +391,7 @@ def test_an_interruption_of_force_before_the_old_run_is_touched_says_so(copy, so
         raise KeyboardInterrupt
 
     before = {file.name: file.read_bytes() for file in copy.iterdir()}
-    monkeypatch.setattr("kronoscope.models.run_fitting.prepare", interrupted)
+    monkeypatch.setattr(ks.data, "split", interrupted)
     refused(capsys, fit_arguments(source, copy, "--force"), "interrupted; nothing was written", code=130)
     assert before == {file.name: file.read_bytes() for file in copy.iterdir()}
 

@@ -120,7 +120,7 @@ def test_the_command_takes_several_files(pieces, tmp_path, capsys):
     told = ["--time", "time", "--frames", "2", "--max-steps", "3", "--network", "unrolled", "--test", "0.3"]
     assert run(["fit", *map(str, pieces), "--out", folder, *told, "--mean", "feature"]) == 0
     source = json.loads((tmp_path / "run" / "run.json").read_text())["source"]
-    assert source["path"] == [str(path) for path in pieces]
+    assert source["paths"] == [str(path) for path in pieces]
     last = str(pieces[2])
     assert run(["forecast", folder, last, "--out", str(tmp_path / "ahead.csv")]) == 0
     assert run(["sample", folder, "--out", str(tmp_path / "new.csv"), "-n", "40"]) == 0

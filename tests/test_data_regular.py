@@ -99,7 +99,7 @@ def test_from_irregular_file_to_forecast_and_gaps(tmp_path):
     table.to_csv(source, index=False)
     told = ["--time", "when", "--frames", "6", "--step", "10min", "--missing", "mask", "--mean", "feature"]
     assert run(["fit", source, "--out", folder, *told, "--network", "unrolled", "--max-steps", "40"]) == 0
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["source"]["step"] == "10min"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["source"]["reading"]["step"] == "10min"
     assert run(["forecast", folder, source, "--out", str(tmp_path / "ahead.csv"), "--steps", "2"]) == 0
     ahead = pd.read_csv(tmp_path / "ahead.csv", parse_dates=["when"])
     assert ((ahead["when"] - table["when"].max()) > pd.Timedelta("-5min")).all()

@@ -52,7 +52,7 @@ def test_the_page_is_made_again_without_training(rehearsal, monkeypatch):
     folder, page = rehearsal
     before = page.read_text()
     monkeypatch.setattr(models, "fit", None)
-    monkeypatch.setattr(models, "fit_run", None)
+    monkeypatch.setattr(models, "fit_sequences", None)
     page.unlink()
     assert run(["report", str(folder)]) == 0
     assert page.read_text() == before

@@ -166,7 +166,8 @@ def test_every_public_record_has_a_short_repr():
     plain = {
         "auditing": set(),
         "compiler": {"ErrorAtTime", "Options"},
-        "data": {"BlockGrid", "Coordinate", "CsvOptions"},
+        "data": {"BlockGrid", "Coordinate", "CsvOptions", "FileSource", "Reading", "Scaling", "SplitRule"},
+        "settings": set(ks.settings.__all__),
         "models": {"FitSettings", "HeadsChoice", "NetworkPreset"},
         "processes": {"Exactness", "SquaredError"},
         "report": {"Bar", "Column", "Estimate", "Number", "Text"},

@@ -22,6 +22,7 @@ LAYERS = [
         "_memory",
         "_numerals",
         "_progress",
+        "settings",
     },
     {"linalg", "kernels", "diffusion", "iterations", "report"},
     {"processes", "nn"},
@@ -135,6 +136,8 @@ def is_lazy(path: Path, target: str) -> bool:
     root, *rest = target.split(".")
     if root not in ("kronoscope", "kronoscope_evidence"):
         return root in SLOW
+    if path.parent == ROOT / "settings":  # whose records the command line's help needs
+        return target == "kronoscope._checks"  # loads torch
     if path.parent != ROOT / "cli":
         return False
     if path.name == "__init__.py" and rest[0] == "cli":  # so that whatever fails while commands load is one line

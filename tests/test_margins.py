@@ -8,10 +8,10 @@ import torch
 from scipy import integrate, stats
 
 import kronoscope as ks
-from kronoscope import data
+from kronoscope import data, models
 from kronoscope._errors import InputError
 from kronoscope.data.margins import MonotoneMap
-from kronoscope.models.fit import prepare
+from kronoscope.models.preparation import prepare
 
 LAWS = {
     "normal": stats.norm(3, 2),
@@ -127,17 +127,9 @@ def test_held_out_values_do_not_reach_the_map():
     values = np.exp(gaussian(100, 8))
 
     def map_of(values):
-        prepared = prepare(
-            data.from_array(values),
-            mean="feature",
-            scaling="standard",
-            harmonics=0,
-            test=0.2,
-            validation=0.2,
-            gap=0,
-            generator=torch.Generator().manual_seed(0),
-            margins="normal-scores",
-        )
+        scaled = {"mean": "feature", "scaling": "standard", "margins": "normal-scores"}
+        settings = models.FitSettings.for_input("array", test=0.2, validation=0.2, **scaled)
+        prepared = prepare(data.from_array(values), settings, torch.Generator().manual_seed(0))
         return prepared.transform.to_json(), prepared.record["split"]
 
     clean, split = map_of(values)

@@ -114,7 +114,7 @@ def test_from_a_file_with_holes_to_pages_and_forecast(tmp_path, capsys):
     assert "% of the values are missing" in capsys.readouterr().out
     model = models.load(folder)
     assert model.record["data"]["sequences"] > 100
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["source"]["missing"] == "mask"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["source"]["reading"]["missing"] == "mask"
     assert "learnt around" in (tmp_path / "run" / "report.html").read_text()
     filled = str(tmp_path / "filled.csv")
     assert run(["sample", folder, "--out", str(tmp_path / "new.csv"), "-n", "60"]) == 0

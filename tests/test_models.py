@@ -85,8 +85,8 @@ def test_dated_sequences_come_with_training_dates_and_their_season(tmp_path):
         True,
         data.Container("table", ".csv", time_name="time", timezone="America/New_York", step=pd.Timedelta("1h")),
     )
-    settings = models.FitSettings(network_options=TINY, harmonics=1, mean="free", scaling="standard", seed=4)
-    model = models.fit_run(days, settings, models.training_config("position", QUICK), tmp_path / "run")
+    settings = models.FitSettings.for_input("table", network_options=TINY, harmonics=1, seed=4)
+    model = models.fit_sequences(days, settings, models.training_config("position", QUICK), tmp_path / "run")
     training_days = days.starts[model.record["split"]["train"]]
     for one in (model, ks.load(tmp_path / "run")):
         assert one.training_starts.equals(training_days)
@@ -277,7 +277,6 @@ def test_a_module_of_ones_own(tmp_path):
         ({"scaling": "robust"}, "scaling must be None or 'standard'"),
         ({"x": torch.zeros(9, 4, 2), "scaling": "standard"}, "feature_0, feature_1 do not vary"),
         ({"x": torch.full((9, 4, 2), math.inf)}, "infinit"),
-        ({"steps": 5}, "unknown training settings: steps; did you mean max_steps.*there are antithetic, batch_size"),
         ({"learning_rate": -1.0}, "learning_rate must be greater than 0, got -1"),
         ({"x": torch.zeros(3, 4, 2, 2)}, "x must|array must|dimension"),
     ],

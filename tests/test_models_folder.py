@@ -86,7 +86,7 @@ def test_a_missing_or_foreign_folder_is_refused(tmp_path, run):
     (tmp_path / "photos").mkdir()
     refused(tmp_path / "photos", f"is not a run folder: it has no {RUN}")
     (tmp_path / "photos" / RUN).write_text('{"format": "other-run-7"}')
-    refused(tmp_path / "photos", "is of the format 'other-run-7'; this version reads 'kronoscope-run-2'")
+    refused(tmp_path / "photos", "is of the format 'other-run-7'; this version reads 'kronoscope-run-3'")
     (tmp_path / "photos" / RUN).write_text("[1, 2]")
     refused(tmp_path / "photos", "holds no record")
     (tmp_path / "photos" / RUN).write_bytes(b"\xff\xfe{")
@@ -173,17 +173,18 @@ def test_a_full_disk_leaves_no_part_of_a_file(model, tmp_path):
     assert [p.name for p in (tmp_path / "run").rglob("*.partial")] == []
 
 
-# --- fit_run ------------------------------------------------------------------------------------------------------
+# --- fit_sequences ------------------------------------------------------------------------------------------------
 
 
-SETTINGS = {"network_options": TINY, "mean": "free", "scaling": "standard", "test": 0.2, "seed": 4}
+SETTINGS = {"network_options": TINY, "test": 0.2, "seed": 4}
+SOURCE = data.FileSource(("x.npy",), data.Reading())
 
 
 def fit_run(folder, x=None, config=None, settings=None, **options):
     sequences = data.from_array((values() if x is None else x).numpy())
-    settings = settings or models.FitSettings(**SETTINGS)
+    settings = settings or models.FitSettings.for_input("table", **SETTINGS)
     config = config or models.training_config("position", QUICK)
-    return models.fit_run(sequences, settings, config, folder, source={"path": "x.npy"}, **options)
+    return models.fit_sequences(sequences, settings, config, folder, source=SOURCE, **options)
 
 
 def stop_at(step):
@@ -200,7 +201,11 @@ def test_a_finished_run_loads_and_is_not_resumed(tmp_path):
     again = ks.load(tmp_path / "run")
     np.testing.assert_array_equal(again.sample(3), model.sample(3))
     assert again.record["split"]["test"] == list(range(32, 40))
-    assert models.read_settings(tmp_path / "run")["source"] == {"path": "x.npy"}
+    assert models.begun_with(tmp_path / "run") == (
+        SOURCE,
+        models.FitSettings.for_input("table", **SETTINGS),
+        model.training,
+    )
     with pytest.raises(InputError, match="is finished; there is nothing to resume"):
         fit_run(tmp_path / "run", resume=True)
     with pytest.raises(InputError, match="exists already; --force replaces a run, --resume continues one"):
@@ -234,7 +239,7 @@ def test_a_run_is_not_resumed_under_other_settings_or_data(tmp_path):
     changed[0, 0, 0] += 1e-9
     for options, what in [
         ({"config": models.training_config("position", {**QUICK, "batch_size": 9})}, "training"),
-        ({"settings": models.FitSettings(network_options=TINY, seed=5)}, "fit"),
+        ({"settings": models.FitSettings.for_input("table", network_options=TINY, seed=5)}, "fit"),
         ({"x": changed}, "data"),
     ]:
         with pytest.raises(InputError, match=rf"was begun with other settings \(.*{what}.*\)"):
@@ -247,7 +252,7 @@ def test_a_refused_fit_leaves_no_folder(tmp_path):
     with pytest.raises(InputError, match="at least 8 sequences"):
         fit_run(tmp_path / "run", values(5))
     with pytest.raises(InputError, match="there is no 'depth'"):
-        fit_run(tmp_path / "run", settings=models.FitSettings(network_options={"depth": 1}))
+        fit_run(tmp_path / "run", settings=models.FitSettings.for_input("table", network_options={"depth": 1}))
     assert not (tmp_path / "run").exists()
 
 
@@ -263,11 +268,12 @@ def progress(now):
 
 loop.SECONDS_BETWEEN_CHECKPOINTS = -1.0
 told = json.loads(sys.argv[1])
-models.fit_run(
+models.fit_sequences(
     data.from_array(np.load(told["source"])),
-    models.FitSettings(**told["settings"]),
+    models.FitSettings.for_input("table", **told["settings"]),
     models.training_config("position", told["training"]),
     told["folder"],
+    source=data.FileSource(("x.npy",), data.Reading()),
     on_progress=progress,
 )
 """

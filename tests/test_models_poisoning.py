@@ -7,9 +7,7 @@ import torch
 
 from kronoscope import data, models
 
-SETTINGS = models.FitSettings(
-    network="position", mean="free", scaling="standard", harmonics=1, test="weeks:5", validation=0.1, gap=1
-)
+SETTINGS = models.FitSettings.for_input("table", "position", harmonics=1, test="weeks:5", validation=0.1, gap=1)
 CONFIG = models.training_config("position", {"max_steps": 2, "keep": "last"})
 DAYS = 300
 
@@ -18,7 +16,7 @@ def learnt(folder, table):
     path = folder / "table.csv"
     table.to_csv(path, index=False)
     days = data.read(path, time="when", timezone="UTC", frames=4)
-    return models.fit_run(days, SETTINGS, CONFIG, folder / "run", force=True), days
+    return models.fit_sequences(days, SETTINGS, CONFIG, folder / "run", force=True), days
 
 
 @pytest.fixture(scope="module")

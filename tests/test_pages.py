@@ -140,9 +140,9 @@ def test_a_run_with_a_constant_feature_still_gets_a_page():
 def test_a_run_with_a_test_part_is_compared_with_it(tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 3, 2)).cumsum(axis=1)
     sequences = data.from_array(x)
-    settings = models.FitSettings(test=0.2, scaling="standard", mean="free")
+    settings = models.FitSettings.for_input("table", test=0.2)
     config = models.training_config("position", QUICK)
-    model = models.fit_run(sequences, settings, config, tmp_path / "run")
+    model = models.fit_sequences(sequences, settings, config, tmp_path / "run")
     html = report.render(pages.run_report(model, sequences, num_samples=50))
     assert "sample covariance" in html
     assert "energy distance" in html

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         processes,
         report,
         sampling,
+        settings,
         theory,
         training,
         video,
@@ -56,6 +57,7 @@ _SUBMODULES = (
     "processes",
     "report",
     "sampling",
+    "settings",
     "theory",
     "training",
     "video",
@@ -98,18 +100,21 @@ __all__ = [
     "report",
     "sampling",
     "score_from",
+    "settings",
     "theory",
     "training",
     "video",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES:
-        return importlib.import_module(f".{name}", __name__)
-    if name in _NAMES:
-        return getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a checker that saw it would take every name for Any
+
+    def __getattr__(name: str) -> Any:
+        if name in _SUBMODULES:
+            return importlib.import_module(f".{name}", __name__)
+        if name in _NAMES:
+            return getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -165,12 +163,6 @@ def floating(name: str, dtype: object) -> None:
     """
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise TypeError(f"{name} must be a floating dtype such as torch.float32, got {described(dtype)}")
-
-
-def closest(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean ...?" where a known word is like ``word``, else nothing."""
-    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def finite(name: str, values: Tensor) -> Tensor:

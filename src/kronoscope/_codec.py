@@ -11,15 +11,18 @@ import dataclasses
 import json
 import math
 import re
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import cattrs
 
 from ._errors import InputError
+from .settings.options import suggestion
 
 R = TypeVar("R")
 
 _NUMBERS = re.compile(r"\[\n\s*([-+.,eE\d\s]+?)\n\s*\]")
+_PLAIN = (str, float, int, bool)
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -55,6 +58,9 @@ def from_plain(kind: type[R], plain: Any) -> R:
     try:
         return _CONVERTER.structure(plain, kind)
     except cattrs.BaseValidationError as error:
+        unknown = _first_unknown(error)
+        if unknown is not None:
+            raise InputError(f"this is not a {kind.__name__}: it has no field {unknown}") from None
         raise InputError(f"this is not a {kind.__name__}: {cattrs.transform_error(error)[0]}") from None
 
 
@@ -74,6 +80,15 @@ def to_text(plain: Any) -> str:
     """Plain values as JSON text that ends with a line break; a list of numbers stands on one line."""
     text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
     return _NUMBERS.sub(lambda match: f"[{' '.join(match[1].split())}]", text) + "\n"
+
+
+def _first_unknown(error: BaseException) -> str | None:
+    """An unknown field, and the one that was meant, where a record has one."""
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        name = min(error.extra_fields)
+        return f"{name!r}{suggestion(name, [field.name for field in dataclasses.fields(error.cl)])}"
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return next(filter(None, map(_first_unknown, inner)), None)
 
 
 def _not_finite(value: float) -> str:
@@ -97,11 +112,27 @@ def _float(value: Any, _kind: Any) -> float:
     raise TypeError(f"expected float, got {value!r}")
 
 
+def _is_plain_union(kind: Any) -> bool:
+    """Whether a field may hold several kinds of plain value, such as text or a number."""
+    members = [*filter(lambda member: member is not type(None), get_args(kind))]
+    return get_origin(kind) in (Union, UnionType) and len(members) > 1 and any(m in _PLAIN for m in members)
+
+
+def _structure_union(value: Any, kind: Any) -> Any:
+    members = get_args(kind)
+    if type(value) in members:
+        return value
+    if float in members and type(value) is int:
+        return float(value)
+    raise TypeError(f"expected {kind}, got {value!r}")
+
+
 def _new_converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind in (str, bool, int):
         converter.register_structure_hook(kind, _exactly(kind))
     converter.register_structure_hook(float, _float)
+    converter.register_structure_hook_func(_is_plain_union, _structure_union)
     return converter
 
 

@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._errors import InputError
+from ..settings import Reading
 from .app import Force, Quiet, Seed, app
 from .progress import progress, say
-from .text_options import READING, DayFirst, Decimal, Encoding, NaValues, Separator, split_names
+from .record_options import record_of, with_options
 
 if TYPE_CHECKING:
-    from ..data import SequenceSet
+    from ..data import FileSource, SequenceSet
 
 __all__ = ["app", "audit"]
 
+HOW_TO_READ = (
+    "frames", "time", "columns", "pivot", "timezone", "separator", "decimal", "na_values", "encoding", "dayfirst",
+)  # fmt: skip
+
 
 @app.command()
+@with_options({"Reading REAL": Reading}, names=HOW_TO_READ, before="consecutive")
 def audit(
     real: Annotated[Path, typer.Argument(help="File of real sequences.", show_default=False)],
     generated: Annotated[Path, typer.Argument(help="File of generated sequences.", show_default=False)],
@@ -31,24 +37,6 @@ def audit(
     record: Annotated[
         Path | None, typer.Option("--json", help="Also write the result as JSON.", show_default=False)
     ] = None,
-    frames: Annotated[
-        int | None, typer.Option(min=1, help="Frames in a sequence of REAL.", rich_help_panel=READING)
-    ] = None,
-    time: Annotated[str | None, typer.Option(help="Column of times of REAL.", rich_help_panel=READING)] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Features of REAL, separated by commas.", rich_help_panel=READING)
-    ] = None,
-    pivot: Annotated[
-        str | None, typer.Option(help="Column of REAL whose values become features.", rich_help_panel=READING)
-    ] = None,
-    timezone: Annotated[
-        str | None, typer.Option(help="IANA time zone in which days of REAL begin.", rich_help_panel=READING)
-    ] = None,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    na_values: NaValues = None,
-    encoding: Encoding = None,
-    dayfirst: DayFirst = None,
     consecutive: Annotated[
         bool | None,
         typer.Option(
@@ -60,10 +48,11 @@ def audit(
     published: Annotated[
         bool, typer.Option("--published", help="Also compute the metrics that papers report (minutes).")
     ] = False,
-    alpha: Annotated[float, typer.Option(help="Probability that a perfect generator fails, between 0 and 1.")] = 0.05,
+    alpha: Annotated[float, typer.Option(help="Probability that a perfect generator fails.")] = 0.05,
     seed: Seed = 0,
     force: Force = False,
     quiet: Quiet = False,
+    **options: Any,
 ) -> None:
     """Compare the dependence of GENERATED with that of REAL; exit code 1 if it deviates."""
     import torch
@@ -73,20 +62,11 @@ def audit(
     for target in (out, record):
         if target is not None:
             report.check_target(target, force)
-    chosen: dict[str, Any] = {
-        "frames": frames,
-        "time": time,
-        "columns": columns,
-        "pivot": pivot,
-        "timezone": timezone,
-    }
-    chosen |= {"separator": separator, "decimal": decimal, "na_values": na_values, "encoding": encoding}
-    chosen |= {"dayfirst": dayfirst}
+    reading = record_of(Reading, options)
     if run is None:
-        reading: dict[str, Any] = {**chosen, "path": str(real), "columns": split_names(columns)}
-        truth, learnt = data.read(**reading), None
+        truth, learnt = data.read_source(data.FileSource((str(real),), reading)), None
     else:
-        given = sorted(name for name, value in chosen.items() if value is not None)
+        given = sorted(reading.given())
         if given:
             raise InputError(f"--run says how REAL is read; leave out --{', --'.join(given).replace('_', '-')}")
         truth, learnt = _parts(run, real)
@@ -118,15 +98,16 @@ def _dated(generated: Path, time_name: str | None) -> str | None:
     return time_name if time_name in data.column_names(generated) else None
 
 
-def _path(source: str | list[str] | None, run: Path, real: Path) -> str | list[str]:
+def _paths(source: FileSource, run: Path, real: Path) -> tuple[str, ...]:
     """REAL, or all files of a run that was fitted to several of which it is one."""
-    if not isinstance(source, list):
-        return str(real)
-    if real.resolve() not in [Path(path).resolve() for path in source]:
+    if len(source.paths) == 1:
+        return (str(real),)
+    if real.resolve() not in [Path(path).resolve() for path in source.paths]:
         raise InputError(
-            f"{run} was fitted to {len(source)} files ({', '.join(source)}): give one of them, and all are read"
+            f"{run} was fitted to {len(source.paths)} files ({', '.join(source.paths)}): give one of them, and all are "
+            "read"
         )
-    return source
+    return source.paths
 
 
 def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
@@ -137,14 +118,13 @@ def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
     from .. import data, models
     from ..auditing import FEWEST
 
-    settings: dict[str, Any] = models.read_settings(run)
-    reading = settings.get("source")
-    if not reading:
+    settings = models.read_settings(run)
+    source = models.source_of(settings)
+    if source is None:
         raise InputError(f"{run} was not fitted from a file, so it does not say how to cut {real}; leave out --run")
-    path = _path(reading.get("path"), run, real)
     grid = settings["data"].get("grid")
-    earlier = {"path": path, "grid": None if grid is None else data.BlockGrid.from_plain(grid)}
-    sequences = data.read(**{**reading, **earlier, "limits": data.parse_limits(reading.get("limits") or [])})
+    blocks = None if grid is None else data.BlockGrid.from_plain(grid)
+    sequences = data.read_source(replace(source, paths=_paths(source, run, real)), blocks)
     if len(sequences) != settings["data"]["sequences"]:
         raise InputError(
             f"{real} gives {len(sequences)} sequences, but {run} was fitted to {settings['data']['sequences']}: "

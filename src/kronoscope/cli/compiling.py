@@ -43,7 +43,7 @@ def compile_process(
         ),
     ] = "chebyshev",
     tolerance: Annotated[
-        float, typer.Option(help="Largest proven relative score error, between 0 and 1.", rich_help_panel=NETWORK)
+        float, typer.Option(help="Largest proven relative score error.", rich_help_panel=NETWORK)
     ] = 1e-2,
     min_time: Annotated[float, typer.Option(help="Smallest diffusion time.", rich_help_panel=NETWORK)] = 1e-2,
     gates: Annotated[str, typer.Option(help="modulated or relu.", rich_help_panel=NETWORK)] = "modulated",

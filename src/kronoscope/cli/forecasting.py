@@ -34,7 +34,7 @@ def forecast(
         int | None,
         typer.Option(min=1, help="Frames to forecast; default: a quarter of a sequence, or what is left of a block."),
     ] = None,
-    level: Annotated[float, typer.Option(help="Probability of each interval, between 0 and 1.")] = 0.9,
+    level: Annotated[float, typer.Option(help="Probability of each interval.")] = 0.9,
     origin: Annotated[
         str | None, typer.Option(help="Time of the first frame to forecast; default: the one after the last value.")
     ] = None,

@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
 from .._errors import InputError
+from ..settings import FitSettings, Reading, Scaling, SplitRule, TrainingConfig, options_of
+from ..settings.options import COUNT, SHARE, Range, plain
 
-
-@dataclass(frozen=True)
-class Range:
-    """Numbers from ``low`` to ``high``.
-
-    Attributes:
-        low, high: The ends, which belong to it unless ``is_open``.
-        is_open: Whether the ends do not belong to it.
-    """
-
-    low: float
-    high: float
-    is_open: bool = False
-
-    def holds(self, value: float) -> bool:
-        """Whether ``value`` is a number in the range; NaN is none."""
-        return self.low < value < self.high if self.is_open else self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        if self.is_open:
-            return f"greater than {_plain(self.low)} and less than {_plain(self.high)}"
-        return f"from {_plain(self.low)} to {_plain(self.high)}"
-
-
-COUNT = Range(1, 10**9)  # what the data or the memory bound more tightly, and say so better
 SEED = Range(0, 2**32 - 1)  # studies count seeds up from it, and torch takes 64 bits
-SHARE = Range(0, 1, is_open=True)
 
-# By the name of the option. The least is also stated at the option, where it is not 0 or 1, for the help.
+# By the name of the option; those of the records of ``kronoscope.settings`` stand there.
 RANGES: dict[str, Range] = {
-    "frames": COUNT,
-    "max_sequences": COUNT,
-    "harmonics": Range(0, 1000),
-    "validation": SHARE,
-    "gap": Range(0, 10**9),
-    "max_steps": Range(0, 10**9),
-    "max_seconds": Range(0, 10**9, is_open=True),
-    "batch_size": Range(1, 10**6),
-    "learning_rate": Range(0, 1e38, is_open=True),
+    **{
+        name: option.bounds
+        for record in (Reading, Scaling, SplitRule, FitSettings, TrainingConfig)
+        for name, (_, option) in options_of(record).items()
+        if option.bounds is not None
+    },
     "seed": SEED,
     "number": COUNT,
     "calls": Range(1, 10**4),
@@ -79,8 +50,23 @@ class CheckedCommand(TyperCommand):
         super().__init__(*args, **options)
         for parameter in self.params:
             bounds = RANGES.get(parameter.name or "")
-            if bounds is not None and not bounds.is_open:
+            if bounds is not None and bounds.is_open:
+                parameter.help = f"{parameter.help}  [{bounds}]"  # type: ignore[attr-defined]
+            elif bounds is not None:
                 parameter.min, parameter.max = bounds.low, bounds.high  # type: ignore[attr-defined]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The options under the headings that they were given; typer has headings only where it draws boxes."""
+        panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            row = parameter.get_help_record(ctx)
+            if row is not None:
+                usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                panels.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(row)
+        for panel, rows in panels.items():
+            if rows:
+                with formatter.section(panel):
+                    formatter.write_dl(rows)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)
@@ -90,7 +76,7 @@ class CheckedCommand(TyperCommand):
                 continue
             if not bounds.holds(value):
                 option = max(parameter.opts, key=len)
-                raise InputError(f"{option} must be {bounds}, got {_plain(value)}")
+                raise InputError(f"{option} must be {bounds}, got {plain(value)}")
         return rest
 
 
@@ -100,10 +86,3 @@ class App(typer.Typer):
     def command(self, name: str | None = None, **options: Any) -> Any:
         """Register a command; see :meth:`typer.Typer.command`."""
         return super().command(name, cls=CheckedCommand, **options)
-
-
-def _plain(value: float) -> str:
-    if isinstance(value, float):
-        return f"{value:g}" if not math.isfinite(value) or value != int(value) or abs(value) > 1e9 else str(int(value))
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import _files
 from .._errors import InputError, InterruptedCommand
-from .progress import progress, say, training_words
+from .progress import say
 
 if TYPE_CHECKING:
-    from ..data import SequenceSet
+    from ..data import FileSource, SequenceSet
     from ..models import FitSettings
-    from ..training import Progress, TrainingConfig
+    from ..training import TrainingConfig
 
 
 def train(
@@ -20,7 +20,7 @@ def train(
     settings: FitSettings,
     config: TrainingConfig,
     out: Path,
-    reading: dict[str, Any],
+    source: FileSource,
     *,
     resume: bool,
     force: bool,
@@ -30,25 +30,20 @@ def train(
     """Fit into the run folder ``out`` and write its page; the first of several processes alone writes and speaks."""
     from .. import models, pages, training
 
-    with progress("training", quiet) as show:
-
-        def shown(now: Progress) -> None:
-            show(now.fraction, training_words(now))
-
-        try:
-            model = models.fit_run(
-                sequences,
-                settings,
-                config,
-                out,
-                source=reading,
-                resume=resume,
-                force=force,
-                device=device,
-                on_progress=shown,
-            )
-        except KeyboardInterrupt:
-            raise _interrupted(out, resume) from None
+    try:
+        model = models.fit_sequences(
+            sequences,
+            settings,
+            config,
+            out,
+            source=source,
+            resume=resume,
+            force=force,
+            device=device,
+            progress=not quiet,
+        )
+    except KeyboardInterrupt:
+        raise _interrupted(out, resume) from None
     for note in model.record.get("notes", []):
         say(f"{'WARNING' if note.startswith('undertrained') else 'note'}: {note}", quiet)
     outcome = model.record["training"]
@@ -81,12 +76,12 @@ def _interrupted(out: Path, resume: bool) -> InterruptedCommand:
     return InterruptedCommand(f"interrupted; kronoscope fit --resume --out {out} continues from step {step}")
 
 
-def complete(out: Path, reading: dict[str, Any] | None, quiet: bool) -> bool:
+def complete(out: Path, source: FileSource | None, quiet: bool) -> bool:
     """Write the page of a run whose training is done, but whose page is not; False where there is more to do.
 
     Args:
         out: The run folder.
-        reading: How to read its source; None takes it from the run.
+        source: How to read its source; None takes it from the run.
         quiet: Whether to say nothing.
     """
     from .. import data, models, pages, training
@@ -97,9 +92,7 @@ def complete(out: Path, reading: dict[str, Any] | None, quiet: bool) -> bool:
     if not training.Processes.join().is_first:
         return True
     say("training is done; making the page", quiet)
-    sequences = None
-    if reading is not None:
-        sequences = data.read(**{**reading, "limits": data.parse_limits(reading["limits"])})
+    sequences = None if source is None else data.read_source(source)
     say(f"run: {out}\nreport: {pages.complete_run(out, sequences)}", quiet)
     return True
 

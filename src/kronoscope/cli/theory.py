@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import _checks
 from .._errors import InputError
+from ..settings.options import suggestion
 from .app import Quiet, Seed, app
 from .compiling import PROCESS, square_matrix
 from .progress import say
@@ -141,7 +141,7 @@ def _chosen(names: list[str] | None) -> list[str]:
     for name in names or []:
         if name not in STATEMENTS:
             raise InputError(
-                f"STATEMENT must be one of {', '.join(STATEMENTS)}, got {name!r}{_checks.closest(name, STATEMENTS)}"
+                f"STATEMENT must be one of {', '.join(STATEMENTS)}, got {name!r}{suggestion(name, STATEMENTS)}"
             )
     return [name for name in STATEMENTS if not names or name in names]
 
@@ -164,7 +164,7 @@ def _kernel(
         return kernels.parse(text)
     shape = "circle" if embedding is None else embedding
     if shape not in EMBEDDINGS:
-        raise InputError(f"--embedding must be circle or line, got {shape!r}{_checks.closest(shape, EMBEDDINGS)}")
+        raise InputError(f"--embedding must be circle or line, got {shape!r}{suggestion(shape, EMBEDDINGS)}")
     scale, nu = 0.5 if lengthscale is None else lengthscale, 1.0 if exponent is None else exponent
     if shape == "line":
         if period is not None:

@@ -1,5 +1,6 @@
 """The door for files: reading, blocks by time stamp, leak-proof splits, scaling, writing back."""
 
+from ..settings import FileSource, Reading, Scaling, SplitRule
 from .block_grid import BlockGrid
 from .csv_format import CsvOptions
 from .demo import demo_weather_path
@@ -7,7 +8,7 @@ from .gaps import GappyFile, open_gappy
 from .generated import read_generated, shared_columns
 from .limits import beyond_limits, parse_limits
 from .matching import arrange, match_features
-from .reading import ENDINGS, from_array, read
+from .reading import ENDINGS, from_array, read, read_source
 from .sequences import Container, Coordinate, SequenceSet, Source
 from .splitting import Split, split
 from .tables import column_names
@@ -22,10 +23,14 @@ __all__ = [
     "Container",
     "Coordinate",
     "CsvOptions",
+    "FileSource",
     "GappyFile",
+    "Reading",
+    "Scaling",
     "SequenceSet",
     "Source",
     "Split",
+    "SplitRule",
     "Transform",
     "Windows",
     "arrange",
@@ -42,6 +47,7 @@ __all__ = [
     "parse_limits",
     "read",
     "read_generated",
+    "read_source",
     "shared_columns",
     "split",
     "to_array",

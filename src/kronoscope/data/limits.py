@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._errors import InputError
+from ..settings.reading import Limits
 from .messages import counted, list_names
 from .sequences import Source
 from .time_forms import FloatArray
 
-Limits = Mapping[str, tuple[float | None, float | None]]
 # Without a limit, a value this many interquartile ranges from the median is pointed out and kept.
 OUTLIER_RANGES = 20.0
 _FEATURES_AT_ONCE = 4096

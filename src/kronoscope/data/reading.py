@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,12 @@ from numpy.typing import NDArray
 
 from .. import _checks
 from .._errors import InputError, first_line
+from ..settings import ArrayOptions, FileSource, Reading, ReadingOptions, check_keywords
 from . import grids, multiple_files, regular, tables
 from .block_grid import BlockGrid
 from .blocks import cut, usable
 from .chunks import evenly
-from .csv_format import PLAIN, TEXTS, CsvOptions
+from .csv_format import TEXTS, CsvOptions
 from .limits import Limits, apply_limits
 from .messages import list_names
 from .names import check_names
@@ -42,22 +44,8 @@ ENDINGS = (*TABLES, *ARRAYS, *GRIDS)
 def read(
     path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
-    time: str | None = None,
-    columns: Sequence[str] | None = None,
-    pivot: str | None = None,
-    timezone: str | None = None,
-    frames: int | None = None,
-    calendar: str = "auto",
-    limits: Limits | None = None,
-    missing: str = "drop",
-    step: str | float | pd.Timedelta | None = None,
-    max_sequences: int | None = None,
-    separator: str | None = None,
-    decimal: str | None = None,
-    na_values: Sequence[str] | None = None,
-    encoding: str | None = None,
-    dayfirst: bool | None = None,
     grid: BlockGrid | None = None,
+    **options: Unpack[ReadingOptions],
 ) -> SequenceSet:
     """Sequences from a .csv, .parquet, .npy, .npz, .nc or .zarr file, complete ones only.
 
@@ -100,25 +88,32 @@ def read(
 
     Raises:
         InputError: one line that says what is wrong with the file or an option.
+        TypeError: an unknown keyword.
     """
-    paths = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
+    check_keywords("read", options, [*(field.name for field in fields(Reading)), "grid"])
+    paths = [path] if isinstance(path, str | os.PathLike) else [*path]
+    return read_source(FileSource(tuple(os.fspath(each) for each in paths), Reading(**options)), grid)
+
+
+def read_source(source: FileSource, grid: BlockGrid | None = None) -> SequenceSet:
+    """As :func:`read`, from a record of files and options."""
+    paths, reading = [Path(path) for path in source.paths], source.reading
     multiple_files.check_paths(paths)
-    most = None if max_sequences is None else _checks.count("max_sequences", max_sequences)
-    told: dict[str, Any] = {"time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
-    told["share"] = {"frames": frames, "max_sequences": most}
-    told["text"] = CsvOptions.checked(separator, decimal, na_values, encoding)
-    if dayfirst not in (None, True, False):
-        raise InputError(f"dayfirst must be True or False, got {dayfirst!r}")
-    told["day_first"], told["fill_frames"] = dayfirst, missing == "mask"
+    most = None if reading.max_sequences is None else _checks.count("max_sequences", reading.max_sequences)
+    text = CsvOptions.checked(reading.separator, reading.decimal, reading.na_values, reading.encoding)
+    if reading.dayfirst not in (None, True, False):
+        raise InputError(f"dayfirst must be True or False, got {reading.dayfirst!r}")
     sources: list[Source] = []
-    for one in paths:
-        sources.append(_named(one, partial(_source, one, **told)))
-        told["form"] = sources[0].container.time_form  # the pieces of a record write their times alike
-    cutting = Cutting(frames, calendar, timezone is not None, step, grid)
+    form: TimeForm | None = None
+    for path in paths:
+        sources.append(_named(path, partial(_source, path, reading, text, form)))
+        form = sources[0].container.time_form  # the pieces of a record write their times alike
+    cutting = Cutting(reading.frames, reading.calendar, reading.timezone is not None, reading.step, grid)
+    limits, missing = reading.limits, reading.missing
     if len(paths) == 1:
         return evenly(_named(paths[0], lambda: _finish(sources[0], cutting, limits, missing)), most)
-    if sources[0].values.ndim == 2 and sources[0].times is None and step is None:
-        parts = [_named(p, partial(_finish, one, cutting, limits, missing)) for p, one in zip(paths, sources)]
+    if sources[0].values.ndim == 2 and sources[0].times is None and reading.step is None:
+        parts = [_named(p, partial(_finish, piece, cutting, limits, missing)) for p, piece in zip(paths, sources)]
         return evenly(multiple_files.append(parts, paths), most)
     return evenly(_finish(multiple_files.join(sources, paths), cutting, limits, missing), most)
 
@@ -133,41 +128,37 @@ def _named(path: Path, act: Callable[[], Any]) -> Any:
         raise InputError(f"{path}: a time lies outside the years 1678 to 2261 ({first_line(error)})") from None
 
 
-def _source(
-    path: Path,
-    *,
-    time: str | None,
-    columns: Sequence[str] | None,
-    pivot: str | None,
-    timezone: str | None,
-    share: dict[str, Any],
-    text: CsvOptions = PLAIN,
-    day_first: bool | None = None,
-    fill_frames: bool = False,
-    form: TimeForm | None = None,
-) -> Source:
-    """What one file holds, not yet cut."""
-    ending = known_ending(path)
+def _source(path: Path, reading: Reading, text: CsvOptions, form: TimeForm | None) -> Source:
+    """What one file holds, not yet cut. ``form``: how an earlier piece of the record writes its times."""
+    ending, columns = known_ending(path), reading.columns
     if columns is not None and (isinstance(columns, str) or not all(isinstance(c, str) for c in columns)):
         raise InputError(f"columns must be a list of names, got {columns!r}")
-    if form is None and day_first is not None:
-        form = TimeForm("text", day_first=day_first)
-    container = Container("array", ending, timezone=timezone, time_form=form)
+    if form is None and reading.dayfirst is not None:
+        form = TimeForm("text", day_first=reading.dayfirst)
+    container = Container("array", ending, timezone=reading.timezone, time_form=form)
     given = text.given()
+    named: dict[str, Any] = {
+        "time": reading.time,
+        "columns": columns,
+        "pivot": reading.pivot,
+        "timezone": reading.timezone,
+    }
     if ending in TABLES:
-        loaded = load_table(path, ending, text, time=time, columns=columns, pivot=pivot)
-        container = replace(container, kind="table", time_name=time)
-        named: dict[str, Any] = {"time": time, "columns": columns, "pivot": pivot, "timezone": timezone}
-        source = tables.to_source(loaded.table, container, **named, fill_frames=fill_frames)
+        loaded = load_table(path, ending, text, time=reading.time, columns=columns, pivot=reading.pivot)
+        container = replace(container, kind="table", time_name=reading.time)
+        source = tables.to_source(loaded.table, container, **named, fill_frames=reading.missing == "mask")
         source = loaded.describe(source)
     elif ending in ARRAYS:
-        refuse_options(ending, time=time, columns=columns, pivot=pivot, timezone=timezone, dayfirst=day_first, **given)
+        refuse_options(ending, **named, dayfirst=reading.dayfirst, **given)
         source = numpy_source(*load_numpy(path, ending), ending)
     else:
-        refuse_options(ending, pivot=pivot, **given)
+        refuse_options(ending, pivot=reading.pivot, **given)
         container = replace(container, kind="grid")
+        share = {"frames": reading.frames, "max_sequences": reading.max_sequences}
         with grids.opened(path, ending) as data:
-            source = grids.to_source(data, container, time=time, columns=columns, timezone=timezone, **share)
+            source = grids.to_source(
+                data, container, time=reading.time, columns=columns, timezone=reading.timezone, **share
+            )
     check_names(source)
     return source
 
@@ -180,11 +171,7 @@ def load_table(path: Path, ending: str, text: CsvOptions, **names: Any) -> table
 
 
 def from_array(
-    x: torch.Tensor | np.ndarray | xr.DataArray | xr.Dataset,
-    *,
-    frames: int | None = None,
-    limits: Limits | None = None,
-    missing: str = "drop",
+    x: torch.Tensor | np.ndarray | xr.DataArray | xr.Dataset, **options: Unpack[ArrayOptions]
 ) -> SequenceSet:
     """Sequences from an array in memory, by the rules of :func:`read`.
 
@@ -197,8 +184,10 @@ def from_array(
 
     Raises:
         InputError: for a wrong shape, infinities, or no complete sequence.
-        TypeError: if ``x`` is no array.
+        TypeError: if ``x`` is no array; an unknown keyword.
     """
+    check_keywords("from_array", options, ArrayOptions.__annotations__)
+    reading = Reading(**options)
     if isinstance(x, xr.DataArray | xr.Dataset):
         source = grids.to_source(grids.dataset_of(x), Container("grid"))
         check_names(source, option=None)
@@ -206,7 +195,7 @@ def from_array(
         source = numpy_source(_checks.array("x", x), None, None, "x")
     else:
         raise TypeError(f"x must be a tensor, a numpy array or an xarray object, got {type(x).__name__}")
-    return _finish(source, Cutting(frames), limits, missing)
+    return _finish(source, Cutting(reading.frames), reading.limits, reading.missing)
 
 
 def known_ending(path: Path) -> str:
@@ -273,7 +262,7 @@ class Cutting:
     frames: int | None
     calendar: str = "auto"
     zoned: bool = False
-    step: str | float | pd.Timedelta | None = None
+    step: str | float | timedelta | None = None
     grid: BlockGrid | None = None
 
     def of(self, source: Source) -> tuple[Source, BlockGrid]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -19,14 +20,14 @@ from .time_forms import FloatArray
 _MOST_FRAMES_A_ROW = 1000
 
 
-def parse_step(text: str | float | pd.Timedelta) -> pd.Timedelta | float:
+def parse_step(text: str | float | timedelta) -> pd.Timedelta | float:
     """A step between frames: a span of time such as "10min" or "1h", or a number for times that are numbers.
 
     Raises:
         InputError: It is neither, or not positive.
     """
     try:
-        step: pd.Timedelta | float = float(text) if not isinstance(text, pd.Timedelta) else text
+        step: pd.Timedelta | float = pd.Timedelta(text) if isinstance(text, timedelta) else float(text)
     except ValueError:
         try:
             step = pd.Timedelta(text)
@@ -38,7 +39,7 @@ def parse_step(text: str | float | pd.Timedelta) -> pd.Timedelta | float:
     return step
 
 
-def check_kind(step: str | float | pd.Timedelta, times: Starts) -> pd.Timedelta | float:
+def check_kind(step: str | float | timedelta, times: Starts) -> pd.Timedelta | float:
     """The step, if it fits the kind of times.
 
     Raises:

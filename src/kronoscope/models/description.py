@@ -20,11 +20,11 @@ def facts(
         "frames": num_frames,
         "features": f"{len(feature_names)} ({list_names(feature_names, 6)})",
     }
-    parts, outcome, settings = (record.get(part) for part in ("split", "training", "data"))
+    parts, outcome, settings = (record.get(part) for part in ("split", "training", "fit"))
     if parts:
         facts["trained on"] = f"{len(parts['train'])} of {sum(map(len, parts.values()))} sequences"
     if settings:
-        facts |= {"mean": settings["mean"], "scaling": settings["scaling"]}
+        facts |= {name: settings["scaling"][name] for name in ("mean", "scaling")}
     if outcome:
         kept = next((entry for entry in outcome["history"] if entry["step"] == outcome["best_step"]), None)
         facts["steps"] = f"{outcome['steps']} (kept {outcome['best_step']}, stopped by {outcome['stopped']})"

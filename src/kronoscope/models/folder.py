@@ -32,7 +32,7 @@ from .._errors import InputError
 
 RUN, WEIGHTS, RESULT = "run.json", "weights.safetensors", "result.json"
 RECORDS, PAGE = "report.json", "report.html"
-FORMAT = "kronoscope-run-2"
+FORMAT = "kronoscope-run-3"
 AGAIN = "repeat the fit with --force"
 _FILES, _SEAL = "files", "sha256"
 # Temporary files of earlier versions, and of safetensors, which a kill could leave.
@@ -223,6 +223,64 @@ def save(
         begin(whole, settings)
         finish(whole, settings, result, weights)
     return path
+
+
+@contextmanager
+def opened(path: Path, settings: Mapping[str, Any], resume: bool, force: bool) -> Iterator[None]:
+    """The run folder, new or to be continued, held for this process alone; the first of several sees to it.
+
+    Raises:
+        InputError: It holds something else, is finished, was begun with other settings, is damaged, or another process
+            is training in it.
+    """
+    processes = training.Processes.join()
+    if not processes.is_first:
+        processes.wait()  # until the first has made or checked the folder
+        yield
+        return
+    if resume:
+        read_run(path)
+    else:
+        check_new(path, force)
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    with claimed(path):
+        begun = False
+        try:
+            if resume:
+                _check_same(read_settings(path), settings, path)
+            else:
+                begin(check_new(path, force), settings)
+                begun = True
+            processes.wait()
+            yield
+        except Exception:
+            if begun and not (path / training.CHECKPOINT).exists():  # nothing was learnt that could be continued
+                discard(path)
+            _remove_empty(missing)
+            raise
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders that were made here, from the innermost outwards, as far as they are empty."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
+def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    """Refuse to resume a run with other settings, naming what differs."""
+    if is_finished(before):
+        raise InputError(f"{path} is finished; there is nothing to resume")
+    names = sorted(({*before, *now}) - {"environment", "source", "files"})
+    differ = [name for name in names if json.dumps(before.get(name)) != json.dumps(now.get(name))]
+    if differ:
+        raise InputError(
+            f"{path} was begun with other settings ({', '.join(differ)}); resume it with the same ones, or with "
+            f"--resume --out {path} alone, which takes them from the run"
+        )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .. import _checks, data
 from .._errors import InputError
 from .conditioning import ConditionalSequence
+from .loading import source_of
 from .model import Model
 
 Progress = Callable[[float, str], None]
@@ -28,19 +29,27 @@ def open_like(model: Model, path: Path, on_note: Note | None = None) -> data.Gap
     Raises:
         InputError: The file cannot be read so, lacks a feature of the run, or has one in another unit.
     """
-    source = model.record.get("source") or {}
-    if not source:
+    fitted_to = source_of(model.record)
+    if fitted_to is None:
         raise InputError("the run does not say how its source was read: it was not made by kronoscope fit")
-    options = {name: source.get(name) for name in ("time", "columns", "pivot", "timezone")}
-    text = data.CsvOptions.checked(**{name: source.get(name) for name in data.CsvOptions.names()})
-    if options["columns"] is None:
-        options["columns"] = data.shared_columns(path, model.feature_names, text)
-    if options["columns"] is None and model.container.variable is not None:
-        options["columns"] = data.shared_columns(path, [model.container.variable], text)
-    limits = data.parse_limits(source.get("limits") or [])
-    form = model.container.time_form
-    opened = data.open_gappy(path, limits=limits, text=text, time_form=form, **options)
-    if source.get("step") is not None:
+    reading = fitted_to.reading
+    text = data.CsvOptions.checked(reading.separator, reading.decimal, reading.na_values, reading.encoding)
+    columns = reading.columns
+    if columns is None:
+        columns = data.shared_columns(path, model.feature_names, text)
+    if columns is None and model.container.variable is not None:
+        columns = data.shared_columns(path, [model.container.variable], text)
+    opened = data.open_gappy(
+        path,
+        limits=reading.limits,
+        text=text,
+        time_form=model.container.time_form,
+        time=reading.time,
+        columns=columns,
+        pivot=reading.pivot,
+        timezone=reading.timezone,
+    )
+    if reading.step is not None:
         opened = opened.on_grid(_grid(model))
     opened, notes = _matched(model, path, opened)
     _say((*opened.source.notes, *notes), on_note)

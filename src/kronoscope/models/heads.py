@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .. import _checks, data, training
 from .._errors import InputError
+from ..settings import ScaledFitOptions, check_keywords
 from .fit import fit
 from .model import Model
 
@@ -45,7 +46,7 @@ def choose_heads(
     validation: float = 0.2,
     generator: torch.Generator | None = None,
     network_options: dict[str, Any] | None = None,
-    **training_settings: Any,
+    **options: Unpack[ScaledFitOptions],
 ) -> HeadsChoice:
     """Fit ``network="unrolled"`` with each number of heads; take the smallest that is as good on held-out sequences.
 
@@ -67,7 +68,7 @@ def choose_heads(
         validation: Share of the sequences that the loss is taken on.
         generator: Of everything random; None means seed 0.
         network_options: Of the network, besides ``heads``.
-        **training_settings: As for :func:`kronoscope.fit`.
+        **options: Scaling and training, as for :func:`kronoscope.fit`.
 
     Raises:
         InputError: No candidates, not increasing, or ``heads`` among the options.
@@ -77,20 +78,22 @@ def choose_heads(
     numbers = [_checks.count("candidates", heads) for heads in candidates]
     if not numbers or sorted(set(numbers)) != numbers:
         raise InputError(f"candidates must be increasing numbers of heads, got {list(candidates)}")
-    options = dict(network_options or {})
-    if "heads" in options:
+    own = ("candidates", "validation", "generator", "network_options")
+    check_keywords("choose_heads", options, [*own, *sorted(ScaledFitOptions.__optional_keys__)])
+    of_network = dict(network_options or {})
+    if "heads" in of_network:
         raise InputError("heads is what is chosen; leave it out of network_options")
     seed = int(torch.randint(2**62, (), generator=_checks.generator_or_seed_zero(generator)))
-    drawn = _of_the_draw(data.from_array(x).values.shape, validation, options)
+    drawn = _of_the_draw(data.from_array(x).values.shape, validation, of_network)
     each: dict[int, Tensor] = {}
     for heads in numbers:
         fitted = fit(
             x,
             "unrolled",
             validation=validation,
-            network_options={**options, "heads": heads},
+            network_options={**of_network, "heads": heads},
             generator=torch.Generator().manual_seed(seed),
-            **training_settings,
+            **options,
         )
         each[heads] = _held_out(fitted, x, seed)
         best = min(each, key=lambda number: float(each[number].mean()))

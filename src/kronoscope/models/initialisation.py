@@ -52,7 +52,7 @@ class Start:
 
 def start_from(
     initial: Initial,
-    network: str | nn.Module,
+    network: str | nn.Module | None,
     options: dict[str, Any],
     x: Tensor,
     min_time: float,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
 
 from .. import _checks, data
+from .._codec import from_plain
 from .._errors import InputError, first_line
-from ..training import TrainingConfig, read_tensors
+from ..settings import FitSettings, TrainingConfig
+from ..training import read_tensors
 from . import folder as run_folder
 from .model import Model
 from .networks import build_network
@@ -29,6 +33,29 @@ def load(folder: str | os.PathLike[str], *, network: nn.Module | None = None) ->
             written (every file is compared with the SHA-256 that ``run.json`` holds).
     """
     return load_but_page(folder, network, ())
+
+
+def source_of(settings: Mapping[str, Any]) -> data.FileSource | None:
+    """The files that a run was fitted to, by its settings or its record; None for a fit of sequences in memory.
+
+    Raises:
+        InputError: The settings hold something else.
+    """
+    plain = settings.get("source")
+    return None if plain is None else from_plain(data.FileSource, plain)
+
+
+def begun_with(folder: str | os.PathLike[str]) -> tuple[data.FileSource, FitSettings, TrainingConfig]:
+    """The source and the settings that a run, finished or not, was begun with.
+
+    Raises:
+        InputError: It was not begun by ``kronoscope fit``, or is damaged.
+    """
+    settings = run_folder.read_settings(folder)
+    source = source_of(settings)
+    if source is None or "fit" not in settings:
+        raise InputError(f"{folder} was not begun by kronoscope fit: give SOURCE and its options")
+    return source, from_plain(FitSettings, settings["fit"]), TrainingConfig.from_json(settings["training"])
 
 
 def load_but_page(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -22,10 +21,11 @@ from .._display import Displayed
 from .._errors import InputError
 from .._typing import DiffusionTime
 from ..data.sizes import refuse_draws
-from ..processes import DenseGaussian, GaussianLaw, ScaledScore, require_law
-from ..training import TrainingConfig
+from ..processes import DenseGaussian, GaussianLaw, ScaledScore
+from ..settings import SampleOptions, TrainingConfig, check_keywords
 from . import folder as run_folder
 from .conditioning import Array, ConditionalSequence, SequenceFormat, choose_method, condition, entries, guided
+from .coordinates import coordinates_of, scaled_process
 from .density import log_density
 from .description import facts
 from .figures import draw_model
@@ -97,9 +97,7 @@ class Model(ScaledScore, Displayed):
     @cached_property
     def coordinates(self) -> str | None:
         """A name of the coordinates of :meth:`score`; None where nothing is scaled or subtracted."""
-        if self.transform.is_identity:
-            return None
-        return hashlib.sha256(self.transform.to_json().encode()).hexdigest()
+        return coordinates_of(self.transform)
 
     def scaled(self, process: GaussianLaw, *, start: Any = None) -> GaussianLaw:
         """``process`` in the coordinates of :meth:`score`, so that the two can be compared.
@@ -120,21 +118,7 @@ class Model(ScaledScore, Displayed):
                 scaled already; no start.
             TypeError: ``process`` is not a Gaussian law.
         """
-        require_law("process", process)
-        if process.coordinates is not None:
-            raise InputError("process must be in the units of the data, but it is one that a model scaled already")
-        got, want = (process.num_frames, process.num_features), (self.num_frames, self.num_features)
-        if got != want:
-            raise InputError(f"process must have {want} frames and features, as the model, got {got}")
-        if self.coordinates is None:
-            return process
-        if self.transform.margins is not None:
-            raise InputError(
-                'process cannot be scaled: this model was fitted with margins="normal-scores", a curved map of each '
-                "feature, after which no Gaussian law is Gaussian; fit with margins=None, or compare draws by ks.audit"
-            )
-        shift, scale = self.transform.shift_and_scale(self.transform.clock_times(start, 1))
-        return process.scaled(torch.from_numpy(shift), torch.from_numpy(scale), self.coordinates)
+        return scaled_process(process, self.transform, self.coordinates, lambda: self.transform.clock_times(start, 1))
 
     def sample_values(
         self,
@@ -168,7 +152,7 @@ class Model(ScaledScore, Displayed):
         return self.transform.invert(scaled.cpu().double().numpy(), starts), starts
 
     def sample(
-        self, n: int, *, generator: torch.Generator | None = None, **options: Any
+        self, n: int, *, generator: torch.Generator | None = None, **options: Unpack[SampleOptions]
     ) -> Tensor | np.ndarray | xr.DataArray | xr.Dataset:
         """Draw ``n`` new sequences, in the units and the container of the data.
 
@@ -186,6 +170,7 @@ class Model(ScaledScore, Displayed):
             A tensor, numpy array or xarray object like what :func:`kronoscope.fit` was given. With a seasonal cycle
             each sequence gets the date of a training sequence drawn at random.
         """
+        check_keywords("sample", options, ["generator", *SampleOptions.__annotations__])
         values, starts = self.sample_values(n, generator=generator, **options)
         dated = starts if self.transform.num_harmonics else None
         return self._format.wrap(values, dated)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from .. import _checks, _memory
 from ..nn import MLP, DiT, LinearScore, PositionTransformer, UNet, UnrolledTransformer
+from ..settings.options import check_keywords, suggestion
 from ..training import COPIES_OF_WEIGHTS, TrainingConfig
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -69,7 +70,7 @@ def preset(name: str) -> NetworkPreset:
         known = ", ".join(NETWORKS)
         raise TypeError(f"network must be one of {known}, or a torch module; got {_checks.described(name)}")
     if name not in NETWORKS:
-        hint = _checks.closest(name, NETWORKS)
+        hint = suggestion(name, NETWORKS)
         raise _checks.InputError(f"network must be one of {', '.join(NETWORKS)}, or a torch module; got {name!r}{hint}")
     return NETWORKS[name]
 
@@ -122,7 +123,7 @@ def _check_options(build: Callable[..., nn.Module], name: str, options: dict[str
     known = [option for option in inspect.signature(build).parameters if option not in ("num_frames", "num_features")]
     unknown = next((option for option in options if option not in known), None)
     if unknown is not None:
-        hint = _checks.closest(unknown, known)
+        hint = suggestion(unknown, known)
         raise _checks.InputError(
             f"network options of {name!r}: there is no {unknown!r}{hint}; there are {', '.join(known)}"
         )
@@ -172,19 +173,19 @@ def build_with(build: Callable[[], Module], name: str, generator: torch.Generato
             raise _checks.InputError(f"network options of {name!r}: {error}") from None
 
 
-def training_config(name: str | None, overrides: dict[str, Any], also: Iterable[str] = ()) -> TrainingConfig:
+def training_config(name: str | None, overrides: Mapping[str, Any]) -> TrainingConfig:
     """The preset's training settings with the overrides; None keeps the preset, but for ``patience``: never stop.
 
-    ``also`` are further names that somebody may have meant by an unknown setting.
+    Args:
+        name: Of the network; None for a module of the caller's.
+        overrides: Fields of :class:`TrainingConfig`.
+
+    Raises:
+        TypeError: An unknown setting; names the one that was meant.
+        InputError: A value that a setting cannot have.
     """
+    base = TrainingConfig(patience=10) if name is None else preset(name).training
+    check_keywords("training_config", overrides, [field.name for field in fields(TrainingConfig)])
     if overrides.get("keep") == "last":
         overrides = {"patience": None, **overrides}
-    base = TrainingConfig(patience=10) if name is None else preset(name).training
-    known = set(base.to_json())
-    unknown = sorted(set(overrides) - known)
-    if unknown:
-        hint = _checks.closest(unknown[0], {*known, *also})
-        raise _checks.InputError(
-            f"unknown training settings: {', '.join(unknown)}{hint}; there are {', '.join(sorted(known))}"
-        )
     return replace(base, **{k: v for k, v in overrides.items() if v is not None or k == "patience"})

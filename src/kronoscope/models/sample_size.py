@@ -120,6 +120,11 @@ def undertrained(result: training.TrainingResult, config: training.TrainingConfi
     )
 
 
+def is_undertrained(note: str) -> bool:
+    """Whether a note of a model's record is the warning of :func:`undertrained`."""
+    return note.startswith("undertrained")
+
+
 def _lowest(history: list[dict[str, float]]) -> float:
     """The step of the lowest held-out loss."""
     return min(history, key=lambda record: record["held_out_loss"])["step"]

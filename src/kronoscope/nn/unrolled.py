@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, get_args
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from .. import _checks, iterations
 from .._errors import InputError
 from ..diffusion.schedule import alpha, broadcast, sigma, sigma_squared
+from ..settings import check_keywords
 from .position import MOST_BLOCKS
 from .records import BlockRecord, NetworkRecord
 from .unrolled_blocks import LearnedSteps, UntiedHeads
@@ -217,10 +219,13 @@ class UnrolledTransformer(nn.Module):
             **options: Of the network.
 
         Raises:
+            TypeError: An unknown keyword; names the one that was meant.
             InputError: The law's mean cannot be held by the ``mean`` that was asked for.
 
         Untied blocks all start from the K that tied ones would have.
         """
+        known = [name for name in inspect.signature(cls).parameters if name not in ("num_frames", "num_features")]
+        check_keywords("from_law", options, known)
         mean = law.mean.detach().to("cpu", torch.float64)
         options.setdefault("mean", "free" if bool(mean.any()) else "zero")
         network = cls(*mean.shape, **options)

@@ -53,10 +53,10 @@ def draw_run_page(folder: Path, target: Path) -> Path:
 
 
 def _source(folder: Path, settings: dict[str, Any]) -> data.SequenceSet:
-    reading = settings.get("source")
-    if not reading:
+    source = models.source_of(settings)
+    if source is None:
         raise InputError(f"{folder} was not fitted from a file, so there is nothing to make its page from")
     try:
-        return data.read(**{**reading, "limits": data.parse_limits(reading.get("limits") or [])})
+        return data.read_source(source)
     except InputError as error:
         raise InputError(f"the page of {folder} needs the file that the run was fitted to, but {error}") from None

@@ -150,18 +150,18 @@ def _affordable(training: Tensor) -> tuple[str, ...]:
 def data_section(shown: RunShown) -> Section:
     """What was read, how it was split and scaled, and what was left out and why."""
     record, model = shown.model.record, shown.model
-    settings = record["data"]
+    scaling = record["fit"]["scaling"]
     parts = {name: len(indices) for name, indices in record["split"].items()}
-    season = f", {settings['harmonics']} annual harmonics" if settings["harmonics"] else ""
-    margins = "; then an increasing map of each feature to a normal margin" if settings.get("margins") else ""
+    season = f", {scaling['harmonics']} annual harmonics" if scaling["harmonics"] else ""
+    margins = "; then an increasing map of each feature to a normal margin" if scaling["margins"] else ""
     facts = {
         "features": ", ".join(_few(shown.sequences.feature_names)),
         "train / validation / test": f"{parts['train']} / {parts['validation']} / {parts['test']} sequences",
-        "removed before, put back after": f"mean: {settings['mean']}; scaling: {settings['scaling'] or 'none'}{season}"
+        "removed before, put back after": f"mean: {scaling['mean']}; scaling: {scaling['scaling'] or 'none'}{season}"
         + margins,
         "trained on diffusion times": f"{model.training.min_time:g} to {model.training.max_time:g}",
     }
-    notes = list(settings["notes"]) or ["Nothing was left out."]
+    notes = list(record["data"]["notes"]) or ["Nothing was left out."]
     blocks: list[Block] = [Facts(facts), Text("\n\n".join(notes), "note")]
     lead = "What the model was given. Mean, scale, season and margins were learnt on the training part alone."
     return Section(DATA_TITLE, lead, blocks)

@@ -1,7 +1,8 @@
 """Denoising score matching: loss, loop, moving average, early stopping, checkpoints."""
 
-from .config import TrainingConfig, choose_device
+from ..settings import TrainingConfig, TrainingSettings
 from .cost import COPIES_OF_WEIGHTS, RunCost, check_cost, run_cost
+from .devices import choose_device
 from .loop import Progress, TrainingResult, lr_schedule, train
 from .loss import HeldOutLoss, denoising_loss, draw_times
 from .processes import Processes
@@ -17,6 +18,7 @@ __all__ = [
     "RunCost",
     "TrainingConfig",
     "TrainingResult",
+    "TrainingSettings",
     "TrainingState",
     "check_cost",
     "choose_device",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .. import _memory
 from .._errors import InputError
-from .config import TrainingConfig
+from ..settings import TrainingConfig
 from .loss import chunk_of, denoising_loss
 
 SMALL = 2**22  # numbers that a step handles at least: below it nothing is measured, since nothing can be short

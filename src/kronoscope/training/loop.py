@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from .. import _checks
 from .._display import Displayed
 from .._errors import DivergenceError, InputError
-from .config import TrainingConfig, choose_device
+from ..settings import TrainingConfig
+from .devices import choose_device
 from .loss import FixedNoise, HeldOutLoss, denoised_weights, denoising_loss, draw_times, split_missing
 from .processes import Processes
 from .state import CHECKPOINT, TrainingState

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from .. import _checks
 from .._display import Displayed, Uncertain
 from .._errors import first_line
-from .config import TrainingConfig
+from ..settings import TrainingConfig
 from .tensors import read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"

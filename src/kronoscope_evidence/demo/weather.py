@@ -18,14 +18,14 @@ from .sizes import WeatherSize
 
 NETWORK = "position"
 NETWORK_TRAINING: dict[str, Any] = {"learning_rate": 6e-3, "keep": "last", "patience": None}
-READING: dict[str, Any] = {
-    "time": "time_hour",
-    "columns": ["temp", "dewp", "wind_speed"],
-    "pivot": "origin",
-    "timezone": "America/New_York",
-    "frames": 24,
-    "limits": ["wind_speed=0:253"],
-}
+READING = data.Reading(
+    time="time_hour",
+    columns=("temp", "dewp", "wind_speed"),
+    pivot="origin",
+    timezone="America/New_York",
+    frames=24,
+    limits={"wind_speed": (0.0, 253.0)},
+)
 SPLIT_AND_SCALE: dict[str, Any] = {
     "mean": "free",
     "scaling": "standard",
@@ -170,12 +170,12 @@ def _fit(
     folder: str | os.PathLike[str], size: WeatherSize, seed: int, force: bool, stage: Stage
 ) -> tuple[data.SequenceSet, models.Model]:
     path = data.demo_weather_path()
-    sequences = data.read(path, **{**READING, "limits": data.parse_limits(READING["limits"])})
-    settings = models.FitSettings(network=NETWORK, seed=seed, **SPLIT_AND_SCALE)
+    source = data.FileSource((str(path),), READING)
+    sequences = data.read_source(source)
+    settings = models.FitSettings.for_input("table", NETWORK, seed=seed, **SPLIT_AND_SCALE)
     config = models.training_config(NETWORK, {**NETWORK_TRAINING, **size.training.settings()})
-    source = {"path": str(path), "calendar": "auto", **READING}
     with stage("weather: training") as show:
-        model = models.fit_run(
+        model = models.fit_sequences(
             sequences, settings, config, folder, source=source, force=force, on_progress=training_steps(show)
         )
     return sequences, model

@@ -1,13 +1,36 @@
-"""What a training run is told, frozen and written beside its result."""
+"""What a training run does, frozen and written beside its result."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypedDict
 
-import torch
+from .._errors import InputError
+from .options import Range, described, suggestion
 
-from .. import _checks
+
+class TrainingSettings(TypedDict, total=False):
+    """Keywords, one for each field of :class:`TrainingConfig`."""
+
+    max_steps: int
+    max_seconds: float | None
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    ema_decay: float
+    clip_norm: float
+    min_time: float
+    max_time: float
+    evaluate_every: int
+    keep: str
+    patience: int | None
+    held_out_draws: int
+    precision: str
+    emphasis: tuple[float, float] | None
+    compile: bool
+    antithetic: bool
+    noise_draws: int | None
 
 
 @dataclass(frozen=True)
@@ -45,10 +68,20 @@ class TrainingConfig:
             draws afresh in every step. For experiments on what fresh noise buys.
     """
 
-    max_steps: int = 5000
-    max_seconds: float | None = None
-    batch_size: int = 64
-    learning_rate: float = 2e-3
+    max_steps: int = field(
+        default=5000, metadata=described("Train steps at most.", bounds=Range(0, 10**9), unset="by network")
+    )
+    max_seconds: float | None = field(
+        default=None,
+        metadata=described("Seconds of training at most.", bounds=Range(0, 10**9, is_open=True), unset="no limit"),
+    )
+    batch_size: int = field(
+        default=64, metadata=described("Sequences in a train step.", bounds=Range(1, 10**6), unset="by network")
+    )
+    learning_rate: float = field(
+        default=2e-3,
+        metadata=described("Peak of the cosine schedule.", bounds=Range(0, 1e38, is_open=True), unset="by network"),
+    )
     warmup_steps: int = 100
     weight_decay: float = 0.0
     ema_decay: float = 0.999
@@ -56,16 +89,28 @@ class TrainingConfig:
     min_time: float = 1e-2
     max_time: float = 8.0
     evaluate_every: int = 100
-    keep: str = "best"
+    keep: str = field(
+        default="best",
+        metadata=described(
+            "Parameters to keep: best (by held-out loss) or last.",
+            choices=("best", "last"),
+            unset="by network",
+        ),
+    )
     patience: int | None = None
     held_out_draws: int = 4096
-    precision: str = "float32"
+    precision: str = field(
+        default="float32",
+        metadata=described("Arithmetic of the training.", choices=("float32", "bfloat16")),
+    )
     emphasis: tuple[float, float] | None = None
     compile: bool = False
     antithetic: bool = False
     noise_draws: int | None = None
 
     def __post_init__(self) -> None:
+        from .. import _checks  # loads torch, which the command line's help must not
+
         _checks.count("max_steps", self.max_steps, 0)
         _checks.count("warmup_steps", self.warmup_steps, 0)
         _checks.non_negative("weight_decay", self.weight_decay)
@@ -78,30 +123,26 @@ class TrainingConfig:
         if self.patience is not None:
             _checks.count("patience", self.patience)
         if not 0 <= _checks.real("ema_decay", self.ema_decay) < 1:
-            raise _checks.InputError(f"ema_decay must be at least 0 and less than 1, got {self.ema_decay:g}")
+            raise InputError(f"ema_decay must be at least 0 and less than 1, got {self.ema_decay:g}")
         if self.min_time >= self.max_time:
-            raise _checks.InputError(
-                f"min_time must be less than max_time, got {self.min_time:g} and {self.max_time:g}"
-            )
+            raise InputError(f"min_time must be less than max_time, got {self.min_time:g} and {self.max_time:g}")
         if self.keep not in ("best", "last"):
-            raise _checks.InputError(f'keep must be "best" or "last", got {self.keep!r}')
+            raise InputError(f'keep must be "best" or "last", got {self.keep!r}')
         if self.keep == "last" and self.patience is not None:
-            raise _checks.InputError('patience goes with keep="best", which waits for a better held-out loss')
+            raise InputError('patience goes with keep="best", which waits for a better held-out loss')
         if self.emphasis is not None:
             low, high = (_checks.positive("emphasis", end) for end in self.emphasis)
             if low >= high:
-                raise _checks.InputError(f"emphasis must be (low, high) with low < high, got ({low:g}, {high:g})")
+                raise InputError(f"emphasis must be (low, high) with low < high, got ({low:g}, {high:g})")
             object.__setattr__(self, "emphasis", (low, high))  # a list, as JSON has it, becomes a pair
         if self.antithetic and self.batch_size % 2:
-            raise _checks.InputError(f"batch_size must be even for antithetic pairs, got {self.batch_size}")
+            raise InputError(f"batch_size must be even for antithetic pairs, got {self.batch_size}")
         if self.noise_draws is not None:
             _checks.count("noise_draws", self.noise_draws)
             if self.antithetic or self.emphasis is not None:
-                raise _checks.InputError(
-                    "noise_draws go with neither antithetic nor emphasis, which draw in every step"
-                )
+                raise InputError("noise_draws go with neither antithetic nor emphasis, which draw in every step")
         if self.precision not in ("float32", "bfloat16"):
-            raise _checks.InputError(f'precision must be "float32" or "bfloat16", got {self.precision!r}')
+            raise InputError(f'precision must be "float32" or "bfloat16", got {self.precision!r}')
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as written beside a result."""
@@ -110,27 +151,8 @@ class TrainingConfig:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> TrainingConfig:
         """Inverse of :meth:`to_json`; an unknown setting is refused by name."""
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise _checks.InputError(f"unknown training settings: {', '.join(sorted(unknown))}")
+        known = [each.name for each in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise InputError(f"there is no training setting {name!r}{suggestion(name, known)}")
         return cls(**values)
-
-
-def choose_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for; without one, CUDA where it is there and the CPU otherwise.
-
-    Raises:
-        InputError: There is no such device, or this machine does not have it.
-    """
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        where = torch.device(device)
-        torch.zeros(1, device=where).item()
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError):
-        there = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
-        raise _checks.InputError(
-            f"device must be one that this machine has ({', '.join(there)}), got {_checks.described(device)}; "
-            "leave it out (--device) to take the best one"
-        ) from None
-    return where
