@@ -12,7 +12,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).parent
 BUILD = DOCS / "_build"
-NOISE = re.compile(r"IPKernelApp|INFO traitlets")  # what Jupyter says of each kernel that it starts
+NOISE = re.compile(r"IPKernelApp|traitlets client")  # what Jupyter says of each kernel that it starts
 
 
 def main(arguments: list[str]) -> int:

@@ -29,6 +29,8 @@ extensions = [
     "sphinx_design",
     "api_pages",
     "links",
+    "notebooks",
+    "streams",
     "studies",
 ]
 

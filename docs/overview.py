@@ -65,7 +65,7 @@ def main() -> None:
         {"svg.hashsalt": "kronoscope", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     )
     figure, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(10, 2.7), layout="constrained", width_ratios=(1, 1, 1.4)
+        1, 3, figsize=(10, 2.7), layout="constrained", width_ratios=(1, 1, 1.2)
     )
     real, generated = days()
     left.plot(real.T, color="#0072b2", linewidth=1, alpha=0.8)
@@ -76,9 +76,9 @@ def main() -> None:
     sizes, curves = learning_curves()
     for name, colour in LEARNERS.items():
         means, errors = zip(*curves[name], strict=True)
-        right.errorbar(sizes, means, yerr=errors, color=colour, marker="o", markersize=3, linewidth=1.2)
-        right.annotate(f" {name}", (sizes[-1], means[-1]), color=colour, va="center", fontsize=8)
-    right.set(xscale="log", yscale="log", xlim=(170, 1.3e5), xticks=sizes, xticklabels=[f"{n:,}" for n in sizes])
+        right.errorbar(sizes, means, yerr=errors, color=colour, marker="o", markersize=3, linewidth=1.2, label=name)
+    right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    right.set(xscale="log", yscale="log", xticks=sizes, xticklabels=[f"{n:,}" for n in sizes])
     right.minorticks_off()
     right.set(title="error of learners against the exact score", xlabel="training sequences", ylabel="nats a sequence")
     figure.savefig(DOCS / "_static" / "overview.svg", metadata={"Date": None}, facecolor="white")

@@ -118,3 +118,20 @@ def test_tables_of_stored_results_are_those_of_the_pages():
         for check in results.checks():
             assert studies.cell(check.shown) in table
         assert json.loads(path.read_text())["quick"] is False  # a quick run is no evidence
+
+
+def test_a_page_becomes_a_notebook():
+    import notebooks
+
+    prose = "# A\n\n{func}`ks.fit` and [b](../b.md).\n\n"
+    page = f"{notebooks.HEAD}---\n\n{prose}```{{code-cell}} ipython3\n:tags: [x]\n1 + 1\n```\nend\n"
+    cells = notebooks.notebook_of(page).cells
+    assert [(cell.cell_type, cell.source) for cell in cells] == [
+        ("markdown", "# A\n\n`ks.fit` and b."), ("code", "1 + 1"), ("markdown", "end"),
+    ]  # fmt: skip
+    for path in PAGES:
+        text = text_of(path)
+        assert notebooks.has_cells(text) == ("{code-cell}" in text), path.name
+        if notebooks.has_cells(text):
+            codes = [cell for cell in notebooks.notebook_of(text).cells if cell.cell_type == "code"]
+            assert len(codes) == text.count("```{code-cell}"), path.name

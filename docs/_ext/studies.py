@@ -1,5 +1,6 @@
 """The gallery of studies: claims, checks and figures from stored results, and every stored page in full."""
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -40,7 +41,10 @@ def write_pages(app: Sphinx, error: Exception | None) -> None:
         folder.mkdir(exist_ok=True)
         for entry in entries():
             if entry.stored:
-                report.write(stored(entry.name).page(), folder / f"{entry.name}.html", force=True)
+                page = stored(entry.name).page()
+                report.write(page, folder / f"{entry.name}.html", force=True)
+                for figure in figures_of(page)[:1]:
+                    report.plot(figure).savefig(folder / f"{entry.name}.svg", metadata={"Date": None})
 
 
 class Gallery(SphinxDirective):
@@ -80,13 +84,23 @@ def tables_of(page: report.Report) -> list[report.Table]:
     return [block for part in page.sections for block in part.blocks if isinstance(block, report.Table)]
 
 
+def figures_of(page: report.Report) -> list[report.Figure]:
+    """The figures of a page."""
+    return [block for part in page.sections for block in part.blocks if isinstance(block, report.Figure)]
+
+
 def section(entry: Entry) -> str:
     """Markdown: the claim, what came out or what it costs, and where the page is."""
     command = f"`kronoscope reproduce {entry.name} --out {entry.name}`"
     lines = [f"## {entry.name}", "", entry.claim, ""]
     if entry.stored:
         results = stored(entry.name)
-        lines += [checks_table(results), "", f'<a href="{FOLDER}/{entry.name}.html">Full page</a> · {command}', ""]
+        lines += [":::{div} study-checks", checks_table(results), ":::", ""]
+        for figure in figures_of(results.page())[:1]:
+            alternative = html.escape(figure.caption.split(". ")[0], quote=True)
+            image = f'<img src="{FOLDER}/{entry.name}.svg" alt="{alternative}" loading="lazy">'
+            lines += [f'<a class="study-picture" href="{FOLDER}/{entry.name}.html">{image}</a>', ""]
+        lines += [f'<a href="{FOLDER}/{entry.name}.html">Full page</a> · {command}', ""]
     else:
         lines += [f"Not stored: {command} takes about {minutes(entry.minutes[0])} on two cores.", ""]
     return "\n".join(lines)
