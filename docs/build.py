@@ -21,9 +21,12 @@ def main(arguments: list[str]) -> int:
         shutil.rmtree(BUILD)
     began = time.monotonic()
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-j", "2", "-W", "--keep-going", "-q"]
-    code = subprocess.run(
-        [*command, "-d", str(BUILD / "doctrees"), str(DOCS), str(BUILD / "html")], check=False
-    ).returncode
+    command += ["-d", str(BUILD / "doctrees"), str(DOCS), str(BUILD / "html")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout or ():
+            if line.strip() and not NOISE.search(line):
+                print(line, end="", flush=True)
+    code = process.returncode
     if code == 0:
         print(f"documentation in {time.monotonic() - began:.0f} s: {BUILD / 'html' / 'index.html'}")
     return code
