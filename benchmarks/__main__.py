@@ -28,6 +28,7 @@ NAMES = (
     "weather",
     "wind",
     "audit",
+    "budget",
     "compiler",
     "compiler-speed",
     "forgeries",

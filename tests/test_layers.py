@@ -27,8 +27,8 @@ LAYERS = [
     {"linalg", "kernels", "diffusion", "iterations", "report"},
     {"processes", "nn"},
     {"compiler", "estimators", "sampling", "training", "metrics", "data", "video"},
-    {"models", "probes", "theory"},
-    {"auditing"},
+    {"models", "probes"},
+    {"auditing", "theory"},
     {"pages"},
     {"cli"},
 ]

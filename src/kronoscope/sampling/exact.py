@@ -23,6 +23,7 @@ def law(
     num_features: int,
     *,
     denoise: bool = False,
+    start: GaussianLaw | None = None,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> DenseGaussian:
@@ -38,6 +39,7 @@ def law(
         num_frames: N.
         num_features: d.
         denoise: As for :func:`kronoscope.sampling.sample`.
+        start: The law of the state at the table's first time; None is N(0, I), from which ``sample`` starts.
         dtype: What the score is called with (a float32 network: torch.float32).
         device: Where the score is called.
 
@@ -56,6 +58,11 @@ def law(
     identity, shape = torch.eye(size, dtype=torch.float64), (num_frames, num_features)
     mean, mean_previous = torch.zeros(2, size, dtype=torch.float64)
     cov, cross, cov_previous = identity, torch.zeros_like(identity), torch.zeros_like(identity)
+    if start is not None:
+        require_law("start", start)
+        if (start.num_frames, start.num_features) != shape:
+            raise InputError(f"start must be a law of {shape} (frames, features), got {tuple(start.mean.shape)}")
+        mean, cov = start.mean.reshape(-1).cpu(), start.covariance().cpu()
     rows = zip(table.times, table.from_state, table.from_denoised, table.from_previous, table.noise, strict=True)
     for t, a, b, c, g in rows:
         matrix, denoised_mean = _denoiser_map(score, t, shape, mean, cov, dtype, device)
