@@ -135,3 +135,13 @@ def test_a_page_becomes_a_notebook():
         if notebooks.has_cells(text):
             codes = [cell for cell in notebooks.notebook_of(text).cells if cell.cell_type == "code"]
             assert len(codes) == text.count("```{code-cell}"), path.name
+
+
+def test_a_name_that_two_packages_export_is_documented_once():
+    import api_pages
+
+    import kronoscope as ks
+
+    assert api_pages.home_of(ks.models, "fit", ks.fit) == "kronoscope"
+    assert api_pages.home_of(ks.metrics, "score_kl", ks.metrics.score_kl) == "kronoscope.metrics"
+    assert api_pages.home_of(ks.pages, "score_kl", ks.metrics.score_kl) == "kronoscope.metrics"

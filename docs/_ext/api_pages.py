@@ -56,13 +56,13 @@ def write_pages(app: Sphinx) -> None:
 
 
 def page(module: ModuleType, names: list[str]) -> str:
-    """A page with a table of the names, then every entry in full, unless the first page has it."""
+    """A page with a table of the names, then every entry in full, unless another page has it."""
     listed, entries = [], []
     for name in names:
         member = getattr(module, name)
-        first_page = module is not kronoscope and getattr(kronoscope, name, None) is member
-        listed.append(f"   ~kronoscope.{name}" if first_page else f"   {name}")
-        if not first_page:
+        home = home_of(module, name, member)
+        listed.append(f"   {name}" if home == module.__name__ else f"   ~{home}.{name}")
+        if home == module.__name__:
             entries.append(entry(name, member))
     return PAGE.format(
         title=module.__name__,
@@ -71,6 +71,18 @@ def page(module: ModuleType, names: list[str]) -> str:
         names="\n".join(listed),
         entries="\n".join(entries),
     )
+
+
+def home_of(module: ModuleType, name: str, member: Any) -> str:
+    """The module whose page documents a name that several export: the top level, else the package that defines it."""
+    if getattr(kronoscope, name, None) is member:
+        return kronoscope.__name__
+    parts = (getattr(member, "__module__", None) or module.__name__).split(".")
+    if parts[0] == kronoscope.__name__ and len(parts) > 1 and parts[1] in kronoscope.__all__:
+        home = import_module(".".join(parts[:2]))
+        if name in home.__all__ and getattr(home, name) is member:
+            return home.__name__
+    return module.__name__
 
 
 def entry(name: str, member: Any) -> str:
