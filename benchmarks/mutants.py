@@ -81,6 +81,7 @@ GROUPS = (
         ("sampling/*.py",),
         ("test_sampling", "test_sampling_conditional", "test_sampling_optimised"),
         (
+            "test_sampling::test_order_of_convergence",
             "test_sampling::test_a_corrected_start_removes_what_the_start_from_white_noise_costs",
             "test_sampling_optimised::test_a_fitted_model_samples_on_the_grid_of_its_own_law",
             "test_sampling_optimised::test_sixteen_calls_on_the_yardstick_are_below_a_ten_thousandth_of_a_nat",
@@ -104,6 +105,15 @@ GROUPS = (
         "bounds",
         ("compiler/bounds.py", "compiler/amplification.py", "compiler/certificate.py", "compiler/measuring.py"),
         ("test_compiler", "test_compiler_bounds", "test_compiler_refusals", "test_compiler_folder"),
+        (
+            "test_compiler::test_a_cut_kernel_is_exact_up_to_its_lag_and_zero_beyond",
+            "test_compiler::test_certificates_of_float32_measure_what_samples_measure",
+            "test_compiler::test_every_kind_of_process",
+            "test_compiler::test_heads_of_every_kind_hold_the_same_kernel",
+            "test_compiler::test_long_sequences_in_float32",
+            "test_compiler::test_measured_below_proven_below_tolerance",
+            "test_compiler::test_products_by_relu_layers_stay_below_their_bound",
+        ),
     ),
 )
 
