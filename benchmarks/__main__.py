@@ -34,6 +34,7 @@ NAMES = (
     "forgeries",
     "fuzz",
     "kills",
+    "mixture",
     "theory",
 )
 ON_REQUEST = ("golden", "mutants")  # not part of a run of all: one needs folders, the other an extra and half an hour

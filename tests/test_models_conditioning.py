@@ -117,7 +117,7 @@ def test_nonlinear_scores_take_guidance(plain):
     # 200 draws: five standard errors, and room for the bend
     room = 5 * (want.covariance().diagonal() / 200).sqrt() + 0.05
     assert bool(((got.mean - want.mean)[~MASK].abs() < room).all())
-    with pytest.raises(ValueError, match="needs a score that is affine"):
+    with pytest.raises(ValueError, match="needs a learnt law"):
         model.condition_on(MASK, x, method="exact")
     with pytest.raises(ValueError, match="not affine"):
         model.law()

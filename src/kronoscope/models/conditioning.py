@@ -1,4 +1,4 @@
-"""Sequences given some of their entries: exactly where the learnt score is affine, by guidance elsewhere."""
+"""Sequences given some of their entries: exactly where a law was learnt, by guidance elsewhere."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from scipy.special import ndtr, ndtri
 from torch import Tensor, nn
 
 from .. import _checks, data, report, sampling
 from .._display import Displayed
 from .._errors import InputError
 from .._typing import ScoreFunction
-from ..processes import GaussianLaw
+from ..processes import GaussianLaw, Mixture, MixtureConditional
 from ..processes.conditional import ConditionalLaw
 from ..processes.figures import conditional_figure
 from ..training import TrainingConfig
@@ -24,6 +25,8 @@ from ..training import TrainingConfig
 METHODS = ("exact", *sampling.CONDITIONAL_METHODS)
 SUMMARY_DRAWS = 200
 _NODES = 64
+_BISECTIONS = 60
+_LEAST_WEIGHT = 1e-12  # of a component that counts
 Array = Tensor | np.ndarray | xr.DataArray | xr.Dataset
 
 
@@ -110,9 +113,12 @@ class ConditionalSequence(Displayed):
             return self._summary_draws().mean(axis=0)
         if self._transform.margins is not None:
             nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-            mean, spread = _mean_and_spread(self._law, self.mask)
-            values = self._units(mean + nodes[:, None, None] * spread)
-            return np.where(self.mask, self._values, np.tensordot(weights / weights.sum(), values, axes=1))
+            total = np.zeros(self.mask.shape)
+            for share, part in _parts(self._law):
+                mean, spread = _mean_and_spread(part, self.mask)
+                values = self._units(mean + nodes[:, None, None] * spread)
+                total += share * np.tensordot(weights / weights.sum(), values, axes=1)
+            return np.where(self.mask, self._values, total)
         return self._units(self._law.mean.numpy()[None])[0]
 
     def sample_values(self, n: int, *, generator: torch.Generator | None = None) -> np.ndarray:
@@ -130,9 +136,8 @@ class ConditionalSequence(Displayed):
         if self._law is None:
             lower, upper = np.quantile(self._summary_draws(), [tail, 1 - tail], axis=0)
             return lower, upper
-        mean, spread = _mean_and_spread(self._law, self.mask)
-        reach = float(torch.special.ndtri(torch.tensor(1 - tail, dtype=torch.float64))) * spread
-        return self._units((mean - reach)[None])[0], self._units((mean + reach)[None])[0]
+        lower, upper = (_quantile(self._law, self.mask, share) for share in (tail, 1 - tail))
+        return self._units(lower[None])[0], self._units(upper[None])[0]
 
     def _summary_draws(self) -> np.ndarray:
         return self.sample_values(SUMMARY_DRAWS)
@@ -153,12 +158,36 @@ def _mean_and_spread(law: ConditionalLaw, mask: np.ndarray) -> tuple[np.ndarray,
     return law.mean.numpy(), spread
 
 
+def _parts(law: ConditionalLaw) -> list[tuple[float, ConditionalLaw]]:
+    """Gaussian conditionals with their weights: the law itself, or the components of a mixture."""
+    if not isinstance(law, MixtureConditional):
+        return [(1.0, law)]
+    pairs = zip(law.weights.tolist(), law.components, strict=True)
+    return [(weight, part) for weight, part in pairs if weight > _LEAST_WEIGHT]
+
+
+def _quantile(law: ConditionalLaw, mask: np.ndarray, share: float) -> np.ndarray:
+    """The quantile of each entry in scaled coordinates, (N, d); of a mixture by bisection of its CDF."""
+    parts = [(weight, *_mean_and_spread(part, mask)) for weight, part in _parts(law)]
+    reach = float(ndtri(share))
+    ends = np.stack([mean + reach * spread for _, mean, spread in parts])
+    low, high = ends.min(0), ends.max(0)
+    if len(parts) == 1:
+        return np.asarray(low)
+    total = sum(weight for weight, _, _ in parts)
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        below = sum(w * ndtr((middle - m) / np.maximum(s, 1e-300)) for w, m, s in parts) / total < share
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.where(mask, parts[0][1], 0.5 * (low + high))
+
+
 def condition(
     observed: np.ndarray,
     values: np.ndarray,
     *,
     method: str,
-    law: GaussianLaw | None,
+    law: GaussianLaw | Mixture | None,
     guided: Callable[[Tensor, Tensor, int, torch.Generator], Tensor],
     transform: data.Transform,
     format: SequenceFormat,
@@ -233,11 +262,11 @@ def choose_method(method: str | None, affine: bool, has_law: bool) -> str:
         InputError: An unknown method, or one that does not apply.
     """
     if method is None:
-        method = "exact" if affine else "mmps"
+        method = "exact" if affine or has_law else "mmps"
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if method == "exact" and not affine:
-        raise InputError("method 'exact' needs a score that is affine in x, as of unrolled, position or linear")
+    if method == "exact" and not (affine or has_law):
+        raise InputError("method 'exact' needs a learnt law, as of the networks unrolled, mixture, position or linear")
     if method != "exact" and affine and not has_law:
         raise InputError(
             f"method {method!r} diverges here, because the learnt score is not the gradient of a density: use "

@@ -13,7 +13,7 @@ from torch import Tensor
 from .. import _checks, data, sampling
 from .._errors import InputError
 from .._typing import ScoreFunction
-from .learnt import LearntLaw
+from .learnt import LearntLaw, LearntMixture
 
 
 def log_density(
@@ -22,7 +22,7 @@ def log_density(
     of: str,
     *,
     transform: data.Transform,
-    law: LearntLaw | None,
+    law: LearntLaw | LearntMixture | None,
     score: ScoreFunction,
     times: tuple[float, float],
     device: torch.device,
@@ -35,7 +35,7 @@ def log_density(
     Args:
         x, starts, of, num_steps, num_probes, generator: As for :meth:`Model.log_prob`.
         transform: From the units of the data to scaled coordinates.
-        law: Of an affine score, where it is that of a law.
+        law: Of an affine score, where it is that of a law; or of a mixture network.
         score: In scaled coordinates, float64.
         times: The range in which the score was trained.
         device: Of the network.
@@ -55,7 +55,7 @@ def log_density(
     shrunk = scaled * math.exp(-earliest / 2)
     volume = -0.5 * earliest * frames * features
     if law is not None:
-        values = law.data.log_prob(scaled) if of == "data" else law.noised.log_prob(shrunk) + volume
+        values = law.data.log_prob(scaled) if of == "data" else law.noised_log_prob(shrunk) + volume
         return sampling.FlowLikelihood(values + units, torch.zeros_like(values), "exact", 0.0)
     flow = sampling.flow_log_prob(
         score,

@@ -50,7 +50,8 @@ def fit(
     Args:
         x: Sequences (n, N, d) as tensor, numpy array or xarray object; a 2-D array is one long series and needs
             ``frames``.
-        network: A name in ``models.NETWORKS`` ("unrolled", "position", "dit", "unet", "linear", "mlp"), or any module
+        network: A name in ``models.NETWORKS`` ("unrolled", "mixture", "position", "dit", "unet",
+            "linear", "mlp"), or any module
             (x, t) -> epsilon like x, t of shape (batch,). None: "unrolled" for tensors and arrays.
         initial: What network="unrolled" starts from: None (nothing), a Gaussian law of the data as they are, the name
             of an estimator in ``models.ESTIMATORS`` (fitted to the training part), or a compiled score. How far

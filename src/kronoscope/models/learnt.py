@@ -12,9 +12,11 @@ from .. import diffusion
 from .._display import Displayed
 from .._errors import InputError
 from .._typing import ScoreFunction
-from ..processes import DenseGaussian
+from ..nn import MixtureTransformer
+from ..processes import DenseGaussian, Mixture, SeparableGaussian
 
 PROBES = 3
+SIZES = (0.1, 1.0, 10.0)
 FLOOR = 1e-2
 FAR = 10.0  # standard deviations of the mean from zero, beyond which the map is read again around the mean
 
@@ -43,6 +45,10 @@ class LearntLaw(Displayed):
     lowest: float
     round_off: float = 0.0
 
+    def noised_log_prob(self, x: Tensor) -> Tensor:
+        """log density of the noised data at t0."""
+        return self.noised.log_prob(x)
+
     def _facts(self) -> dict[str, object]:
         return {
             "frames": self.data.num_frames,
@@ -55,10 +61,47 @@ class LearntLaw(Displayed):
         }
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class LearntMixture(Displayed):
+    """The mixture whose score a :class:`kronoscope.nn.MixtureTransformer` computes, in scaled coordinates. Exact.
+
+    Attributes:
+        time: t0, the lowest trained time.
+        data: The law of the data: components :class:`SeparableGaussian`, one for each component and scale.
+    """
+
+    time: float
+    data: Mixture
+
+    def _facts(self) -> dict[str, object]:
+        weights = ", ".join(f"{weight:.3g}" for weight in self.data.weights.tolist()[:8])
+        return {"components": len(self.data.components), "weights": weights, "time": self.time}
+
+    def noised_log_prob(self, x: Tensor) -> Tensor:
+        """log density of the noised data at t0."""
+        return self.data.log_prob(x, self.time)
+
+
+def learnt_mixture(network: MixtureTransformer, t: float) -> LearntMixture:
+    """Read the law off the network's parameters."""
+    gammas, sigmas = (part.detach().cpu() for part in network.covariances())
+    shares = network.log_shares().detach().double().exp().cpu()
+    parts, weights = [], []
+    for k, mean in enumerate(network.means().cpu()):
+        for m, factor in enumerate(network.factors.tolist()):
+            parts.append(SeparableGaussian(factor * gammas[k], sigmas[k], mean))
+            weights.append(float(network.weights[k]) * float(shares[k, m]))
+    return LearntMixture(t, Mixture(parts, weights))
+
+
 def is_affine(score: ScoreFunction, t: float, num_frames: int, num_features: int, device: torch.device) -> bool:
-    """Whether s(x, t) respects random affine combinations, to 1e-8: five sequences in float64, cheap at any size."""
+    """Whether s(x, t) respects random affine combinations, to 1e-8: four sequences in float64, cheap at any size.
+
+    The sequences differ in size, since a mixture is affine where one component has all the probability.
+    """
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(PROBES, num_frames, num_features, dtype=torch.float64, generator=generator).to(device)
+    x = x * torch.tensor(SIZES, dtype=torch.float64, device=device)[:, None, None]
     weights = torch.tensor([1.7, -2.4, 1.7], dtype=torch.float64, device=device)  # they add to 1
     mixed = torch.einsum("k,kij->ij", weights, x)[None]
     with torch.no_grad():

@@ -21,6 +21,7 @@ from .._display import Displayed
 from .._errors import InputError
 from .._typing import DiffusionTime
 from ..data.sizes import refuse_draws
+from ..nn import MixtureTransformer
 from ..processes import DenseGaussian, GaussianLaw, ScaledScore
 from ..settings import SampleOptions, TrainingConfig, check_keywords
 from . import folder as run_folder
@@ -29,7 +30,7 @@ from .coordinates import coordinates_of, scaled_process
 from .density import log_density
 from .description import facts
 from .figures import draw_model
-from .learnt import LearntLaw, is_affine, learnt_law, with_floor
+from .learnt import LearntLaw, LearntMixture, is_affine, learnt_law, learnt_mixture, with_floor
 from .sampler_choice import sampler_table
 
 TRAINED_SLACK = 1e-6  # relative; a time in float32, or one that went through a logarithm and back, is still inside
@@ -137,7 +138,7 @@ class Model(ScaledScore, Displayed):
         _checks.count("n", n)
         refuse_draws(n, self.num_frames, self.num_features)
         times = self.training.min_time, self.training.max_time
-        table = sampler_table(sampler, num_calls, grid, times, lambda: self.law().data if self.has_law else None)
+        table = sampler_table(sampler, num_calls, grid, times, self._gaussian)
         scaled = sampling.sample(
             self.score,
             (n, self.num_frames, self.num_features),
@@ -181,21 +182,26 @@ class Model(ScaledScore, Displayed):
         probe = self.training.min_time, self.num_frames, self.num_features, self._device
         return is_affine(self._double.score, *probe)
 
-    def law(self) -> LearntLaw:
+    def law(self) -> LearntLaw | LearntMixture:
         """The Gaussian law that an affine score learnt, of the noised data and of the data, in scaled coordinates.
 
-        Read off the score at the lowest trained time in float64; computed once.
+        Read off the score at the lowest trained time in float64; computed once. Of network "mixture" it is the mixture
+        that its parameters hold.
 
         Raises:
-            InputError: The score is not affine, is that of no law, or N d is above 4096.
+            InputError: The score is not affine, is not the gradient of a density, or N d is above 4096.
         """
         return self._law
+
+    def _gaussian(self) -> GaussianLaw | None:
+        law = self.law().data if self.has_law else None
+        return law if isinstance(law, GaussianLaw) else None
 
     @cached_property
     def has_law(self) -> bool:
         """Whether :meth:`law` answers: the affine score of a network briefly trained may be that of no law."""
         try:
-            return self.is_affine and self.law() is not None
+            return self.law() is not None
         except InputError:
             return False
 
@@ -217,7 +223,9 @@ class Model(ScaledScore, Displayed):
         return with_floor(law, times[0], features)
 
     @cached_property
-    def _law(self) -> LearntLaw:
+    def _law(self) -> LearntLaw | LearntMixture:
+        if isinstance(self.network, MixtureTransformer):
+            return learnt_mixture(self.network, self.training.min_time)
         if not self.is_affine:
             raise InputError(
                 "the score is not affine in x, so the learnt law is not Gaussian and cannot be read off it"

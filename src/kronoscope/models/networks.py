@@ -12,7 +12,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .. import _checks, _memory
-from ..nn import MLP, DiT, LinearScore, PositionTransformer, UNet, UnrolledTransformer
+from ..nn import MLP, DiT, LinearScore, MixtureTransformer, PositionTransformer, UNet, UnrolledTransformer
 from ..settings.options import check_keywords, suggestion
 from ..training import COPIES_OF_WEIGHTS, TrainingConfig
 
@@ -35,6 +35,13 @@ NETWORKS: dict[str, NetworkPreset] = {
             max_steps=5000, batch_size=512, learning_rate=2e-2, ema_decay=0.998, evaluate_every=500, keep="last"
         ),
         "solver of the score's linear system with a learnt covariance: Gaussian dependence from the fewest sequences",
+    ),
+    "mixture": NetworkPreset(
+        MixtureTransformer,
+        TrainingConfig(
+            max_steps=4000, batch_size=256, learning_rate=1e-2, ema_decay=0.998, evaluate_every=500, keep="last"
+        ),
+        "several unrolled solvers under a softmax: regimes and heavy tails, with a law that stays exact",
     ),
     "position": NetworkPreset(
         PositionTransformer,

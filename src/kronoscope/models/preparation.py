@@ -18,9 +18,11 @@ from .. import _checks, data, training
 from .._codec import to_plain
 from .._errors import InputError
 from ..data.sequences import FloatArray
+from ..nn import MixtureTransformer
 from ..settings import FitSettings
 from . import folder as run_folder
 from .initialisation import Initial, Start, start_from
+from .mixture_start import start_mixture
 from .model import Model
 from .networks import build_network
 from .sample_size import too_few, undertrained
@@ -57,7 +59,10 @@ class Prepared:
         if chosen is None:
             raise InputError("settings with network=None need a module: pass module=")
         frames, features = self.x.shape[1:]
-        return build_network(chosen, frames, features, options, generator), options, None
+        network = build_network(chosen, frames, features, options, generator)
+        if isinstance(network, MixtureTransformer):
+            start_mixture(network, self.x, min_time, options, generator)
+        return network, options, None
 
     def note_too_few(self, network: nn.Module, *, started: bool) -> None:
         """Put into the record that the sequences are few for the network's structure, or refuse far too few."""

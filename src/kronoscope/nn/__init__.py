@@ -2,6 +2,7 @@
 
 from .dit import DiT
 from .linear import LinearScore
+from .mixture import MixtureTransformer
 from .mlp import MLP
 from .position import PositionTransformer
 from .records import BlockRecord, NetworkRecord, TransformerRecord
@@ -19,6 +20,7 @@ __all__ = [
     "LinearScore",
     "MergedOnChange",
     "MergedTransformer",
+    "MixtureTransformer",
     "NetworkRecord",
     "PositionTransformer",
     "ReLUBlock",

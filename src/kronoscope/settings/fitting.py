@@ -58,7 +58,9 @@ class FitSettings:
     scaling: Scaling
     split: SplitRule
     network: str | None = field(
-        metadata=described("Network to train.", choices=("unrolled", "position", "dit", "unet", "linear", "mlp"))
+        metadata=described(
+            "Network to train.", choices=("unrolled", "mixture", "position", "dit", "unet", "linear", "mlp")
+        )
     )
     network_options: dict[str, Any] = field(
         default_factory=dict,
