@@ -376,7 +376,7 @@ def first_command(path: Path, options: list[str], folder: Path) -> tuple[Sequenc
     read, reached = [], []
 
     def remember(*arguments: object, **named: object) -> SequenceSet:
-        read.append(data.reading.read(*arguments, **named))  # type: ignore[arg-type]
+        read.append(data.reading.read_source(*arguments, **named))  # type: ignore[arg-type]
         return read[-1]
 
     def stop(_: object) -> None:
@@ -385,7 +385,7 @@ def first_command(path: Path, options: list[str], folder: Path) -> tuple[Sequenc
 
     out, err, out_folder = io.StringIO(), io.StringIO(), folder / "run"
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.object(data, "read", remember))
+        stack.enter_context(mock.patch.object(data, "read_source", remember))
         stack.enter_context(mock.patch.object(training.loop._Run, "until_done", stop))
         stack.enter_context(contextlib.redirect_stdout(out))
         stack.enter_context(contextlib.redirect_stderr(err))
