@@ -157,7 +157,7 @@ class Mutant:
         return (
             len(old) == len(new)
             and len(changed) == 1
-            and all(isinstance(text, str) and " " in text.strip() for text in changed[0])
+            and all(isinstance(text, str) and " " in text for text in changed[0])
         )
 
 

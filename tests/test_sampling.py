@@ -301,6 +301,52 @@ def test_tables_check_themselves(change, message):
         table.name = "another"
 
 
+@pytest.mark.parametrize("name", sampling.SAMPLERS)
+def test_every_sampler_has_the_same_ends_and_limits(name):
+    table = sampling.SAMPLERS[name](4)
+    assert (table.name, table.num_calls, table.end_time) == (name, 4, 0.01)
+    assert table.times[0] == pytest.approx(8.0, rel=1e-12)
+    assert table.is_deterministic == (name in DETERMINISTIC)
+    with pytest.raises(ValueError, match="num_calls must be at most 10000, got 10002"):
+        sampling.SAMPLERS[name](10_002)
+    assert sampling.SAMPLERS[name](10_000).num_calls == 10_000
+
+
+def test_a_table_shows_its_columns_and_facts():
+    table = sampling.exponential_sde(3)
+    frame = table.to_frame()
+    columns = (table.times, table.from_state, table.from_denoised, table.from_previous, table.noise)
+    assert list(frame.columns) == ["time", "from state", "from denoised", "from previous", "noise"]
+    assert [tuple(frame[name]) for name in frame.columns] == list(columns)
+    for part in ("exponential-sde", "3", "8 to 0.01", "True"):
+        assert part in repr(table)
+    assert "False" in repr(sampling.ddim(3))
+    assert sampling.ddim(3).with_denoising().name == "ddim+denoise"
+    corrected = sampling.ddim(3).with_corrected_start()
+    assert (corrected.name, corrected.num_calls, corrected.is_deterministic) == ("ddim+start", 4, True)
+    x = torch.randn(2, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    score = small().score(x, 8.0)
+    denoised = diffusion.denoised_from_score(score, x, 8.0)
+    moved = corrected.from_state[0] * x + corrected.from_denoised[0] * denoised
+    torch.testing.assert_close(moved, x + (x + score) / 2, rtol=1e-9, atol=1e-9)
+
+
+def test_the_law_starts_where_it_is_said_to():
+    """Started from the exact marginal, many steps of the ODE keep it exact up to their own error."""
+    process, table = small(), sampling.dpm_solver(256, 0.05, 1.0)
+    noised = [math.exp(-t) * process.covariance() - math.expm1(-t) * EYE for t in (1.0, 0.05)]
+    start = DenseGaussian(noised[0], 2, mean=math.exp(-0.5) * process.mean)
+    got = sampling.law(table, process.score, 3, 2, start=start)
+    torch.testing.assert_close(got.covariance(), noised[1], rtol=0, atol=1e-4)
+    torch.testing.assert_close(got.mean, math.exp(-0.025) * process.mean, rtol=0, atol=1e-4)
+    with pytest.raises(ValueError, match=r"start must be a law of \(3, 1\) \(frames, features\), got \(3, 2\)"):
+        sampling.law(table, process.score, 3, 1, start=start)
+    with pytest.raises(TypeError, match=r"^start must be a"):
+        sampling.law(table, process.score, 3, 2, start=3)
+    with pytest.raises(TypeError, match=r"^process must be a"):
+        sampling.law_error(table, 3)
+
+
 def test_a_corrected_start_removes_what_the_start_from_white_noise_costs():
     """At T = 8 the ODE samplers cannot beat KL(p_T | N(0, I)); one more call at T brings them below a tenth of it."""
     process = yardstick()

@@ -6,6 +6,7 @@ import torch
 from kronoscope import diffusion, metrics, models, sampling
 from kronoscope.kernels import Matern, PowerExponential
 from kronoscope.processes import DenseGaussian, GaussianSequence
+from kronoscope.sampling import optimised_grid
 from kronoscope.sampling.optimised_grid import multistep
 from kronoscope_evidence.yardstick import spatial_covariance, yardstick
 
@@ -138,3 +139,24 @@ def test_a_model_without_a_law_says_what_to_do():
         model.sample(2, grid="optimised", sampler="heun")
     with pytest.raises(ValueError, match="grid must be one of"):
         model.sample(2, grid="even")
+
+
+def test_the_divergence_that_is_minimised_is_that_of_the_table():
+    """The sum over eigenvalues against the matrix recursion of ``law_error``, for any clocks and weights."""
+    law = GaussianSequence(PowerExponential(3.0), torch.tensor([[1.0, 0.4], [0.4, 0.7]], dtype=torch.float64), times=5)
+    values, multiplicities = optimised_grid._spectrum(law)
+    torch.testing.assert_close(values, torch.linalg.eigvalsh(law.covariance()), rtol=1e-9, atol=1e-12)
+    assert multiplicities.tolist() == [1.0] * 10
+    dense = optimised_grid._spectrum(DenseGaussian(law.covariance(), 2))
+    torch.testing.assert_close(dense[0], values, rtol=1e-9, atol=1e-12)
+    ends = diffusion.clock(diffusion.times_on_clock(0.05, 5.0, 2))
+    steps = torch.tensor([0.3, -0.2, 0.1, 0.0, 0.4, -0.5], dtype=torch.float64)
+    clocks, shares = optimised_grid._coefficients(steps, 0.3 * steps.flip(0), ends)
+    assert (float(clocks[0]), float(clocks[-1])) == pytest.approx(tuple(ends.tolist()), rel=1e-9)
+    gaps = -clocks.diff()
+    assert float(shares[0]) == 0
+    torch.testing.assert_close(shares[1:], gaps[1:] / gaps[:-1] / 2 * torch.exp(0.3 * steps.flip(0)[1:]))
+    table = optimised_grid.multistep("mine", clocks, shares, 0.05, 5.0)
+    assert (table.name, table.times[0], table.end_time) == ("mine", 5.0, 0.05)
+    kl = float(optimised_grid._kl(clocks, shares, values, multiplicities))
+    assert kl == pytest.approx(sampling.law_error(table, law), rel=1e-7)
