@@ -93,7 +93,7 @@ GROUPS = (
         ("training/state.py", "training/loop.py", "training/tensors.py", "models/folder.py"),
         (
             *("test_training", "test_training_checkpoints", "test_training_divergence", "test_training_noise"),
-            *("test_training_shrinkage", "test_models_folder"),
+            *("test_training_shrinkage", "test_models_folder", "test_models_folder_parts"),
         ),
         (
             "test_models_folder::test_a_killed_process_leaves_a_run_that_resume_finishes",
