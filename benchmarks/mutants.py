@@ -4,7 +4,8 @@
 happens in a copy of the checkout. A seeded sample is drawn from each group, in proportion to files. Two kinds of
 mutants do not count:
 
-- a changed sentence (a string with a blank in it): tests match the words of messages that matter;
+- a changed sentence (a string with a blank in it), because tests match the words of messages that matter; nor does
+  another spelling of an encoding;
 - the mutants in ``mutants_equivalent.json``, each with the reason why it changes nothing that a test should see.
 
 A mutant that no fast test notices may still be noticed by a slow one, so the score is a lower bound.
@@ -13,6 +14,7 @@ A mutant that no fast test notices may still be noticed by a slow one, so the sc
 from __future__ import annotations
 
 import ast
+import codecs
 import contextlib
 import difflib
 import functools
@@ -37,13 +39,23 @@ DEMANDED = 0.85
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.json")
 _COPIED = ("src", "tests", "benchmarks", "examples", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md")
 _NOTICED = ("killed", "timeout", "segfault", "suspicious")
-# mutmut runs the unchanged tests twice, once to see which functions each of them calls; once is enough.
+# mutmut runs the unchanged tests twice, once to see which functions each of them calls; once is enough. What that run
+# left in caches would hide mutants, whose processes are forks of it.
 _MUTMUT = """
+import functools, gc
 from mutmut.__main__ import cli
 from mutmut.workers.isolation import ForkRunner
-ForkRunner.run_clean_tests = lambda self, tests: 0
+
+def forget(runner, tests):
+    for cached in gc.get_objects():
+        if isinstance(cached, functools._lru_cache_wrapper) and str(cached.__module__).startswith("kronoscope"):
+            cached.cache_clear()
+    return 0
+
+ForkRunner.run_clean_tests = forget
 cli()
 """
+_AROUND = 40  # characters of a line that are shown on either side of a change
 _SHOWN = 2000  # characters of mutmut's own output in an error
 _LIBRARY = "src/kronoscope/"
 
@@ -140,25 +152,50 @@ class Mutant:
         return f"{module.removeprefix('kronoscope.')}.{name}"
 
     @functools.cached_property
-    def diff(self) -> str:
-        """``- old line + new line``, whatever the layout of the source."""
+    def changes(self) -> list[str]:
+        """Lines that went (``- line``) and came (``+ line``), whatever the layout of the source."""
         old, new = (ast.unparse(tree).replace(tree.name, "f", 1).splitlines() for tree in (self.before, self.after))
-        lines = difflib.unified_diff(old, new, n=0, lineterm="")
-        return " ".join(f"{line[0]} {line[1:].strip()}" for line in list(lines)[2:] if line[0] in "+-")
+        lines = list(difflib.unified_diff(old, new, n=0, lineterm=""))[2:]
+        return [f"{line[0]} {line[1:].strip()}" for line in lines if line[0] in "+-"]
+
+    @property
+    def diff(self) -> str:
+        return " ".join(self.changes)
+
+    @property
+    def shown(self) -> str:
+        """The diff, without what lies far from the change in a long line."""
+        if len(self.changes) != 2:
+            return self.diff
+        old, new = (line[2:] for line in self.changes)
+        first = max(0, _shared(old, new) - _AROUND)
+        last = max(0, _shared(old[first:][::-1], new[first:][::-1]) - _AROUND)
+        old, new = (f"{'...' * bool(first)}{s[first : len(s) - last]}{'...' * bool(last)}" for s in (old, new))
+        return f"- {old} + {new}"
 
     @functools.cached_property
     def reworded(self) -> bool:
-        """Whether the two differ in one string alone, and the string has a blank in it."""
+        """Whether the two differ in one string alone: a sentence, or an encoding in other letters."""
         old, new = (
             [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
             for tree in (self.before, self.after)
         )
         changed = [(a, b) for a, b in zip(old, new, strict=False) if a is not b and a != b]
-        return (
-            len(old) == len(new)
-            and len(changed) == 1
-            and all(isinstance(text, str) and " " in text for text in changed[0])
-        )
+        if len(old) != len(new) or len(changed) != 1 or not all(isinstance(text, str) for text in changed[0]):
+            return False
+        return all(" " in text for text in changed[0]) or _is_one_encoding(*changed[0])
+
+
+def _shared(old: str, new: str) -> int:
+    """How many characters they begin with in common."""
+    return next((k for k, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+
+
+def _is_one_encoding(old: str, new: str) -> bool:
+    try:
+        return codecs.lookup(old) == codecs.lookup(new)
+    except LookupError:
+        return False
 
 
 def run(per_group: int = SAMPLED, seed: int = 0, only: str = "") -> Iterator[dict[str, Any]]:
@@ -208,10 +245,10 @@ def _rows(group: Group, scratch: Path, size: int, generator: random.Random) -> I
     }
     for mutant in survivors:
         status = verdicts[mutant.name]
-        yield {"name": f"{group.name}: {mutant.function}", "value": status, "note": mutant.diff}
+        yield {"name": f"{group.name}: {mutant.function}", "value": status, "note": mutant.shown}
     for mutant in equivalent:
         reason = reasons[mutant.function, mutant.diff]
-        yield {"name": f"{group.name}: {mutant.function}", "value": "equivalent", "note": f"{mutant.diff}: {reason}"}
+        yield {"name": f"{group.name}: {mutant.function}", "value": "equivalent", "note": f"{mutant.shown}: {reason}"}
 
 
 def _make_scratch(group: Group, scratch: Path) -> dict[str, list[Mutant]]:

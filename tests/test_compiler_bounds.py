@@ -3,12 +3,14 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from compiler_cases import PROCESSES, mean, separable
 from scipy import stats
 
 import kronoscope as ks
+from kronoscope.compiler import amplification as amplification_module
 from kronoscope.compiler import bounds, gates
 from kronoscope.compiler.amplification import amplification, largest_amplification
 
@@ -161,6 +163,9 @@ def test_the_tail_of_the_ranges_is_a_union_bound():
     product, tail = bounds._products(form, ranges)
     assert tail == pytest.approx(math.sqrt(2 * math.sqrt(3 * outside) + 2 * ranges.output**2 * 32 * outside / energy))
     assert tail <= bounds.TAIL_SHARE * 0.05
+    narrower = replace(ranges, output=ranges.output * (1 - 0.25 / deviations))
+    assert deviations > 6
+    assert bounds._products(form, narrower)[1] > bounds.TAIL_SHARE * 0.05
     step = sum(gate * value for gate, value in zip(ranges.gates, ranges.values, strict=True))
     grown = amplification(form.builder, form.num_iterations, bounds.condition_number(form)).last
     assert product == pytest.approx(math.sqrt(32 / energy) * step * 4.0 ** -(ranges.layers + 1) * grown)
@@ -209,3 +214,11 @@ def test_the_largest_growth_is_that_of_the_worst_count(iteration, kappa):
 def test_one_iteration_leaves_its_error_as_it_is(iteration):
     assert amplification(iteration, 1, 9.0).last == pytest.approx(1, abs=0.5)
     assert bounds._growth(replace(lowered(iteration=iteration), num_iterations=1)).last == 1
+
+
+def test_steps_are_judged_on_chebyshev_points():
+    steps = ks.iterations.BUILDERS["chebyshev-steps"](1.0, 9.0, 5).step[0]
+    points = 5 + 4 * torch.from_numpy(np.polynomial.chebyshev.chebpts1(11))
+    factors = amplification_module._step_factors(5, 9.0)
+    torch.testing.assert_close(factors.flip(1), 1 - torch.outer(steps, points), rtol=1e-12, atol=1e-12)
+    assert amplification_module._largest(torch.tensor([0.5, -3.0])) == pytest.approx(3 * math.sqrt(2))

@@ -27,6 +27,14 @@ def test_a_mutant_is_named_by_its_function_and_its_changed_line():
     )
 
 
+def test_a_long_line_is_shown_around_its_change():
+    before, after = (f"def f(): return g({'1, ' * 99}{x}{', 2' * 99})" for x in ("a", "b"))
+    assert mutant(before, after).shown.count("...") == 4
+    assert "1, 1, a, 2, 2" in mutant(before, after).shown
+    assert len(mutant(before, after).shown) < 200 < len(mutant(before, after).diff)
+    assert mutant("def f(): return a", "def f(): return b").shown == "- return a + return b"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "reworded"),
     [
@@ -34,6 +42,8 @@ def test_a_mutant_is_named_by_its_function_and_its_changed_line():
         ("raise E(f'{a} is no file')", "raise E(f'{a} IS NO FILE')", True),
         ("raise E('no such file')", "raise E(None)", False),
         ("return x['name']", "return x['XXnameXX']", False),
+        ("return x.encode('utf-8')", "return x.encode('UTF-8')", True),
+        ("return x.encode('utf-8')", "return x.encode('XXutf-8XX')", False),
         ("return f('two words', 1)", "return f('two words', 2)", False),
         ("return f(1, 2)", "return f(1)", False),
     ],
