@@ -191,17 +191,17 @@ def test_the_flow_is_solved_to_fourth_order():
 def test_flow_densities_say_what_they_are():
     x = PROCESS.sample(4, generator=torch.Generator().manual_seed(2))
     options = {"num_steps": 4, "num_probes": 3}
-    one = sampling.flow_log_prob(PROCESS.score, x, **options)
+    first = sampling.flow_log_prob(PROCESS.score, x, **options)
     again = sampling.flow_log_prob(PROCESS.score, x, **options, generator=torch.Generator().manual_seed(0))
     other = sampling.flow_log_prob(PROCESS.score, x, **options, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(one.values, again.values)
-    assert not torch.equal(one.values, other.values)
-    frame = one.to_frame()
+    assert torch.equal(first.values, again.values)
+    assert not torch.equal(first.values, other.values)
+    frame = first.to_frame()
     assert list(frame.columns) == ["log density", "standard error"]
-    assert frame["log density"].tolist() == one.values.tolist()
-    assert frame["standard error"].tolist() == one.standard_errors.tolist()
+    assert frame["log density"].tolist() == first.values.tolist()
+    assert frame["standard error"].tolist() == first.standard_errors.tolist()
     for part in ("sequences=4", "mean=", "kind=", "Hutchinson", "step_error="):
-        assert part in repr(one).replace("step error", "step_error"), part
+        assert part in repr(first).replace("step error", "step_error"), part
     wide = GaussianSequence(PowerExponential(3.0), SIGMA, times=33)
     assert sampling.flow_log_prob(wide.score, wide.sample(1), num_steps=2).kind == "Hutchinson"  # 66 entries
     defaults = sampling.flow_log_prob(PROCESS.score, x)
