@@ -316,7 +316,7 @@ def grids() -> Iterator[FileCase]:
         ("months since 2001-01-01", "standard"),
     ):
         other = xr.Dataset({"t": ("time", TEMP)}, {"time": ("time", numbers, {"units": units, "calendar": calendar})})
-        noted = f"stay numbers: {units} in the calendar '{calendar}'"
+        noted = f"are read as numbers: {units} in the calendar '{calendar}'"
         yield FileCase(f"{units}, {calendar}", grid(other), "--frames 24", ONE, "0.0", noted=noted)
     plain = xr.Dataset({"t": ("time", TEMP)}, coords)
     bounds = plain.assign(time_bnds=(("time", "bnds"), np.zeros((len(HOURS), 2))))

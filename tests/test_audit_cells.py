@@ -162,7 +162,7 @@ def test_coherency_moves_with_the_weights_as_autograd_says(setting):
         cross = torch.sum(w * (f[:, 0] * f[:, 1].conj()).imag)
         return cross / (torch.sum(w * f[:, 0].abs() ** 2) * torch.sum(w * f[:, 1].abs() ** 2)).sqrt()
 
-    _, psi, _, real, _ = tally.cell("coherency of a with b at a period of 3.5 frames, a quarter of a period apart")
+    _, psi, _, real, _ = tally.cell("coherency of a with b at a period of 3.5 frames, in quadrature")
     assert relative_error(psi - psi.mean(), linear_part(coherency, len(x))) < 1e-9
     first = torch.cat([torch.full((25,), 1 / 25), torch.zeros(15)]).double()
     assert real == pytest.approx(float(coherency(first)), rel=1e-6)
@@ -191,7 +191,7 @@ def test_shares_and_tails_are_counted(setting):
     *_, real, generated = tally.cell("largest value of c in a sequence, on average")
     highest = x[..., 2].amax(dim=1)
     np.testing.assert_allclose([real, generated], [highest[:25].mean(), highest[25:].mean()], rtol=1e-6)
-    assert tally.cell("share of the values of a that repeat the frame before exactly")[3:] == (0.0, 0.0)
+    assert tally.cell("share of the values of a that repeat the previous frame exactly")[3:] == (0.0, 0.0)
 
 
 def test_energy_distance_is_that_of_the_metric_and_of_scipy(setting):
@@ -263,7 +263,7 @@ def test_degrees_are_zero_for_products_and_known_for_one_that_leads():
     separable, direction = Tally(relabelling), Recorder(relabelling)
     structure.separability(pool_of(x), separable)
     structure.asymmetry(pool_of(x), direction)
-    degree = direction.cell("share of the dependence across frames that has a direction")
+    degree = direction.cell("share of the dependence across frames that is asymmetric in time")
     assert degree[3] < 0.01
     assert degree[4] == pytest.approx(1.0, abs=0.05)
     assert separable.largest[0] == separable.largest.max()
@@ -285,7 +285,7 @@ def test_memorisation_counts_nearest_neighbours():
     memory.memorisation(pool, new, tally)
     scaled = [(v - pool.values.mean(dim=0)).div(pool.scale).flatten(1) for v in (pool.values, new)]
     nearest = torch.cdist(scaled[1], scaled[0]).argmin(dim=1)
-    label = "generated sequences whose nearest real one this is, per real sequence"
+    label = "generated sequences whose nearest real neighbour is in this set, per real sequence"
     assert tally.cell(label)[3] == pytest.approx(int((nearest < 12).sum()) / 12, rel=1e-6)
     assert tally.cell(label)[4] == pytest.approx(int((nearest >= 12).sum()) / 20, rel=1e-6)
 

@@ -301,4 +301,4 @@ def test_audit_of_a_run_takes_the_file_that_was_fitted_to(daily_run, tmp_path, c
     other = tmp_path / "other.csv"
     pd.DataFrame({"when": written(times, style), "temp": daily(times)}).to_csv(other, index=False)
     assert run(["audit", str(other), made, *told]) == 2
-    assert "holds other sequences than the file" in capsys.readouterr().err
+    assert "differs from the file that" in capsys.readouterr().err

@@ -27,7 +27,7 @@ def test_the_exit_code_is_the_verdict(files, capsys):
     told = json.loads((files / "bad.json").read_text())
     assert told["passed"] is False
     assert "covariance" in {question["name"] for question in told["questions"] if question["rejected"]}
-    assert "deviates: " in capsys.readouterr().out
+    assert "differs: " in capsys.readouterr().out
     assert "<html" in (files / "bad.html").read_text()
 
 

@@ -35,7 +35,7 @@ def test_a_compiled_folder_verifies_until_a_byte_is_changed(tmp_path, monkeypatc
         (["--iteration", "conjugate-gradients"], "depend on x"),
         (["--max-depth", "2"], "needs"),
         (["--spatial", "no.csv"], "no.csv"),
-        (["--spatial", "text.csv"], "text.csv holds no matrix of numbers"),
+        (["--spatial", "text.csv"], "text.csv cannot be read as a matrix of numbers"),
         (["--spatial", "text.txt"], "the ending must be .npy or .csv"),
         (["--spatial", "text.csv", "--features", "2"], "leave out --features"),
     ],
@@ -50,5 +50,5 @@ def test_bad_wishes_are_refused_and_nothing_is_written(tmp_path, monkeypatch, ca
 
 def test_verify_wants_a_compiled_folder(tmp_path, capsys):
     assert run(["verify", str(tmp_path / "none")]) == 2
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
     assert run(["verify", str(tmp_path)]) == 1

@@ -31,7 +31,7 @@ def test_a_network_that_starts_from_an_estimator_says_how_far_it_moved(series, t
     start = load(tmp_path / "run").record["initial"]
     assert start["from"] == "stationary-separable"
     assert start["kl_moved"] > 0
-    assert f"training moved the law of stationary-separable by {start['kl_moved']:.3g} nats a sequence\n" in out
+    assert f"away from its start, stationary-separable, by {start['kl_moved']:.3g} nats per sequence\n" in out
     assert json.loads((tmp_path / "run" / "run.json").read_text())["fit"]["initial"] == "stationary-separable"
     assert fit(series, tmp_path / "none", "--network", "unrolled", "--max-steps", "1") == 0
     assert "training moved" not in capsys.readouterr().out
@@ -68,7 +68,7 @@ def test_one_that_starts_from_an_estimator_resumes_exactly(series, tmp_path, mon
     ("arguments", "words"),
     [
         (["--network", "unrolled", "--initial", "maximum"], "initial must be one of sample-covariance, separable"),
-        (["--network", "dit", "--initial", "separable"], 'initial goes with network="unrolled"'),
+        (["--network", "dit", "--initial", "separable"], 'initial needs network="unrolled"'),
         (["--initial", "separable"], "got 'position'"),
     ],
 )
@@ -92,7 +92,7 @@ def test_too_few_sequences_for_the_structure_are_told_in_one_line(series, tmp_pa
     assert fit(tmp_path / "x.npy", tmp_path / "run", *few) == 0
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
     assert told == [f"note: {note}" for note in load(tmp_path / "run").record["notes"]]
-    assert "training sequences are fewer than N d = 12 numbers in each" in told[0]
+    assert "training sequences are fewer than N d = 12 values in each" in told[0]
     assert fit(tmp_path / "x.npy", tmp_path / "quiet", *few, "--quiet") == 0
     assert fit(series, tmp_path / "enough", *few) == 0
     assert "note: " not in capsys.readouterr().out
@@ -100,5 +100,5 @@ def test_too_few_sequences_for_the_structure_are_told_in_one_line(series, tmp_pa
     assert fit(tmp_path / "x.npy", tmp_path / "fewest", *few) == 2
     told = capsys.readouterr().err.strip().splitlines()
     assert len(told) == 1
-    assert "values, fewer than the 300 free numbers of the free matrices of network 'linear'" in told[0]
+    assert "values, fewer than the 300 free parameters of the free matrices of network 'linear'" in told[0]
     assert not (tmp_path / "fewest").exists()

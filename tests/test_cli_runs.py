@@ -217,7 +217,7 @@ def test_a_page_cannot_be_made_without_the_file_or_from_another(copy, source, tm
 def test_a_model_saved_from_python_has_no_page_to_make(tmp_path, capsys):
     x = np.random.default_rng(0).normal(size=(40, 4, 2))
     ks.fit(x, "position", max_steps=2).save(tmp_path / "saved")
-    refused(capsys, ["report", tmp_path / "saved"], "was not fitted from a file")
+    refused(capsys, ["report", tmp_path / "saved"], "was not fitted to a file")
 
 
 # --- after a kill
@@ -370,7 +370,7 @@ def test_two_processes_do_not_train_in_one_folder(training, source, capsys):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     step = ks.training.read_tensors(folder / "checkpoint.safetensors")[1]["step"]
-    words = f"kronoscope: interrupted; kronoscope fit --resume --out {folder} continues from step {step}\n"
+    words = f"kronoscope: interrupted at step {step}; run kronoscope fit --resume --out {folder} to continue\n"
     assert err == words
 
 
@@ -403,7 +403,7 @@ def test_an_interruption_while_the_page_is_made_says_how_to_make_it(source, tmp_
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(pages, "write_run_page", interrupted)
-        words = f"training is done: kronoscope report {folder} writes the page"
+        words = f"after the training: run kronoscope report {folder} to write the page"
         refused(capsys, fit_arguments(source, folder), words, code=130)
     assert cli("report", folder, "--quiet") == 0
     assert ks.load(folder).num_frames == 4

@@ -208,7 +208,7 @@ def test_bad_options(tmp_path, options, message):
         (["3020-01-01", "3020-01-02", "3020-01-03", "3020-01-04"], "time"),
         ([True, False, True, False], "true and false"),
         ([0.0, 1.0, 2.0, np.inf], "infinite in row 4"),
-        ([0.0, 1e-300, 2e-300, 1.0], "follow no grid"),
+        ([0.0, 1e-300, 2e-300, 1.0], "do not lie on a regular grid"),
     ],
 )
 def test_bad_times(tmp_path, times, message):

@@ -37,7 +37,7 @@ def test_times_of_other_calendars_stay_numbers_and_are_noted(tmp_path, units, ca
     np.testing.assert_array_equal(read.starts, offsets[::12])
     assert read.step == 1.0
     which = f" in the calendar '{calendar}'" if calendar else ""
-    assert read.notes == (f"The times of 'time' stay numbers: {units}{which}.",)
+    assert read.notes == (f"The times of 'time' are read as numbers: {units}{which}.",)
     data.write(tmp_path / "o.nc", read.values, read.container, read.feature_names, starts=read.starts)
     again = data.read(tmp_path / "o.nc")
     np.testing.assert_array_equal(again.values, read.values)

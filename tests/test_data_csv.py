@@ -72,7 +72,7 @@ def test_a_table_is_read_however_it_is_written(tmp_path, text, noted, how):
 
 def test_blanks_separate_where_the_user_says_so(tmp_path):
     path = write(tmp_path, "  a     b\n1.5    10\n-2.25  20\n1234.5 30\n0      40\n")
-    with pytest.raises(InputError, match="'a     b' is no column of numbers"):
+    with pytest.raises(InputError, match="'a     b' does not hold numbers"):
         data.read(path, frames=1)
     with pytest.raises(InputError, match=r"there is no column 'b'; .*--separator space"):
         data.read(path, frames=1, columns=["b"])
@@ -119,13 +119,13 @@ def test_points_stay_points_where_commas_separate_or_a_number_proves_it(tmp_path
 def test_text_that_is_no_number_in_one_notation_stays_text(tmp_path):
     for column in ("1,5\n2.5", "12,97\n1,234,567", "1,5 m\n2,5 m", "1,,5\n2,5", "1_000\n2,5", "٣\n2,5"):
         one, two = column.split("\n")
-        with pytest.raises(InputError, match="'a' is no column of numbers"):
+        with pytest.raises(InputError, match="'a' does not hold numbers"):
             data.read(write(tmp_path, f'a,b\n"{one}",1\n"{two}",2\n'), frames=1)
 
 
 def test_texts_for_missing_values(tmp_path):
     path = write(tmp_path, "a,b\n1,---\nM,2\n<0.5,3\n4,5\n")
-    with pytest.raises(InputError, match=r"'a' is no column of numbers .'M' in row 2."):
+    with pytest.raises(InputError, match=r"'a' does not hold numbers .'M' in row 2."):
         data.read(path, frames=1)
     got, _ = columns(path, na_values=["---", "M", "<0.5"], missing="mask")
     np.testing.assert_array_equal(got["a"], [1, np.nan, np.nan, 4])
@@ -144,7 +144,7 @@ def test_names_outside_utf8_are_noted_and_can_be_given(tmp_path):
     assert list(got) == ["気温", "b"]
     assert read.notes == ()
     late = "a,b\n" + "1,2\n" * 100_000 + "3,4\n" + "5,\xe9\n"
-    with pytest.raises(InputError, match=r"'b' is no column of numbers .'é' in row 100002."):
+    with pytest.raises(InputError, match=r"'b' does not hold numbers .'é' in row 100002."):
         data.read(write(tmp_path, late, "cp1252"), frames=1)
 
 

@@ -103,7 +103,7 @@ def test_files_that_do_not_belong_together(pieces, tmp_path):
     for paths, words in (
         ([], "path must name at least one file"),
         ([a, b, a], "a.csv is given twice"),
-        ([a, tmp_path / "gone.csv"], "gone.csv: there is no such file"),
+        ([a, tmp_path / "gone.csv"], "gone.csv: the file does not exist"),
         ([a, tmp_path / "p.parquet"], "must have one format, got .csv, .parquet"),
         ([a, tmp_path / "lacks.csv"], "lacks.csv has no feature 'wind', which .*a.csv has"),
         ([a, tmp_path / "more.csv"], "more.csv has a feature 'rain', which .*a.csv lacks"),

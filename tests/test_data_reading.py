@@ -74,7 +74,7 @@ def test_columns_choose_and_order(tmp_path):
     path = csv(tmp_path, "a,b,name\n1,5,x\n2,6,y\n3,7,z\n4,8,w\n")
     got = data.read(path, columns=["b", "a"], frames=2)
     np.testing.assert_array_equal(got.values, [[[5, 1], [6, 2]], [[7, 3], [8, 4]]])
-    refused("'name' is no column of numbers .'x' in row 1.; choose .* columns= .--columns a,b.", path, frames=2)
+    refused("'name' does not hold numbers .'x' in row 1.; choose .* columns= .--columns a,b.", path, frames=2)
     refused("no column 'c'; there are a, b, name", path, columns=["c"], frames=2)
     refused("columns must be a list", path, columns="ab", frames=2)
     refused("'a' occurs more than once", path, columns=["a", "a"], frames=2)
@@ -224,11 +224,11 @@ def test_bad_grids(tmp_path):
         ("a,b\n1,2\n3,4,5\n", "row 2 has 3 fields, but the header has 2 .a, b."),
         ("a,b\n1,2,3\n4,5,6\n", "row 1 has 3 fields"),
         ("a,b\n1,inf\n", "'b' is infinite in row 1"),
-        ("a,b\n1,\n2,\n", "'b' holds no value"),
-        ("a,b\n1,true\n2,false\n", "'b' is no column of numbers"),
-        ("a,b\n1,2j\n2,3j\n", "'b' is no column of numbers"),
-        ("a\n1\n1_000\n3\n", "'a' is no column of numbers .'1_000' in row 2."),
-        (b"a,b\n1,\xff\xfe\n", "'b' is no column of numbers"),
+        ("a,b\n1,\n2,\n", "'b' is empty"),
+        ("a,b\n1,true\n2,false\n", "'b' does not hold numbers"),
+        ("a,b\n1,2j\n2,3j\n", "'b' does not hold numbers"),
+        ("a\n1\n1_000\n3\n", "'a' does not hold numbers .'1_000' in row 2."),
+        (b"a,b\n1,\xff\xfe\n", "'b' does not hold numbers"),
         (b"\x00\x01\x02\x03", "t.csv"),
         ("a\n1\n", "1 row are? too few|too few"),
     ],
@@ -238,7 +238,7 @@ def test_hostile_tables(tmp_path, text, message):
 
 
 def test_hostile_paths_and_arrays(tmp_path):
-    refused("there is no such file", tmp_path / "none.csv")
+    refused("the file does not exist", tmp_path / "none.csv")
     refused(
         "the ending must be one of .csv, .csv.gz, .parquet, .npy, .npz, .nc, .zarr, got '.xlsx'", tmp_path / "a.xlsx"
     )

@@ -189,4 +189,4 @@ def test_columns_of_lists_name_no_rows(entry, name, tmp_path):
 def test_columns_of_bytes_are_no_columns_of_numbers(tmp_path):
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"v": [1.0, 2.0], "raw": pa.array([b"\xff", None])}), path)
-    refused(path, "the column 'raw' is no column of numbers", "--columns v")
+    refused(path, "the column 'raw' does not hold numbers", "--columns v")

@@ -152,8 +152,8 @@ def test_a_stored_result_becomes_a_page_anywhere(tmp_path, monkeypatch, capsys):
     [
         (["video", "--stored"], "kronoscope reproduce video measures it in about 5 minutes"),
         (["astrology", "--stored"], "name must be one of ablation"),
-        (["depth"], "kronoscope report --stored depth draws the stored study"),
-        (["."], ". holds no run, study or demo"),
+        (["depth"], "for the stored study, run kronoscope report --stored depth"),
+        (["."], ". is not the folder of a run, study or demo"),
     ],
 )
 def test_what_has_no_page_is_one_clear_line(tmp_path, monkeypatch, capsys, arguments, words):

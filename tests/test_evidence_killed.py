@@ -188,7 +188,9 @@ def test_an_interrupted_study_says_that_the_same_command_continues(monkeypatch, 
     with monkeypatch.context() as patch:
         patch.setattr(sweeps, "_write", interrupted)
         assert cli.run(command) == 130
-    assert capsys.readouterr().err == f"kronoscope: interrupted; {out} is incomplete: the same command continues\n"
+    assert (
+        capsys.readouterr().err == f"kronoscope: interrupted; {out} is incomplete: run the same command to continue\n"
+    )
     monkeypatch.setattr(running, "fresh_folder", interrupted)
     assert cli.run([*command[:-1], str(tmp_path / "other")]) == 130
     assert capsys.readouterr().err == "kronoscope: interrupted; nothing was written\n"

@@ -141,7 +141,7 @@ def test_years_between_two_campaigns_stay_absent(tmp_path):
     part.to_csv(tmp_path / "a.csv", index=False)
     opened = data.open_gappy(tmp_path / "a.csv", time="when")
     opened = opened.with_absent(data.BlockGrid.of(opened.source.times, 24))
-    assert opened.source.notes == ("396 blocks without any row left absent: they would be most of the file.",)
+    assert opened.source.notes == ("396 blocks without any row not filled in, because they would be most of the file.",)
     opened.write(tmp_path / "b.csv", np.full(opened.source.values.shape, 0.5))
     written = pd.read_csv(tmp_path / "b.csv", parse_dates=["when"])["when"]
     assert written.tolist() == table["when"].drop(index=range(48, 24 * 398)).tolist()
@@ -158,7 +158,7 @@ def test_days_on_which_clocks_change_keep_what_they_have(tmp_path, calendar, lef
     table[~gone].to_csv(tmp_path / "a.csv", index=False)
     opened = data.open_gappy(tmp_path / "a.csv", time="when", timezone="America/New_York")
     opened = opened.with_absent(data.BlockGrid.of(opened.source.times, 24, calendar, True))
-    note = f"{left} times without a row on days on which the clocks change not added."
+    note = f"{left} times without a row not added, because the clocks change on these days."
     assert opened.source.notes[-1] == note
     opened.write(tmp_path / "b.csv", np.full(opened.source.values.shape, 0.5))
     written = pd.read_csv(tmp_path / "b.csv", parse_dates=["when"])["when"]
@@ -308,7 +308,7 @@ def test_impute_fills_all_that_fit_called_missing(fitted, tmp_path, capsys):
     assert run(["impute", str(folder / "run"), str(tmp_path / "gaps.csv"), "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "22 rows added for times that were absent" in said
-    assert "blocks hold no value at all: filled with the mean of the run" in said
+    assert "blocks hold no observed value: filled with the mean of the run" in said
     got = pd.read_csv(out, parse_dates=["when"])
     assert (got["when"] == table["when"]).all()
     changed = np.flatnonzero((got[["x", "n"]] != table[["x", "n"]]).any(axis=1))

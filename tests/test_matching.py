@@ -134,7 +134,7 @@ def test_another_unit_than_the_runs_is_refused_with_both_named(fitted, tmp_path,
     for name in ("celsius", "blanks", "silent"):
         assert run([verb, str(fitted / "run"), str(fitted / f"{name}.nc"), "--out", str(out), "--force"]) == 0
         said = capsys.readouterr().out
-        assert ("d2m in 'degC'" in said and "says none" in said) == (name == "silent")
+        assert ("d2m in 'degC'" in said and "has none" in said) == (name == "silent")
         results.append(pd.read_csv(out) if verb == "forecast" else xr.load_dataset(out, engine="h5netcdf"))
     if verb == "forecast":  # "blanks" has its variables in another order: the run's is written
         assert results[0].equals(results[1])

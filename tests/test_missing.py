@@ -40,7 +40,10 @@ def test_masked_blocks_are_the_reindexed_table(tmp_path, zone):
     starts = pd.DatetimeIndex(times[::8][np.isfinite(full).any(axis=(1, 2))]).tz_localize(zone)
     assert (got.starts == starts).all()
     share = 100 * np.isnan(expected).mean()
-    assert any(f"{share:.2g} % of the values are missing" in note and "learnt around" in note for note in got.notes)
+    assert any(
+        f"{share:.2g} % of the values are missing" in note and "the network is trained on the other values" in note
+        for note in got.notes
+    )
     assert any("1 of 60 blocks left out: no" in note for note in got.notes)
     whole = data.read(tmp_path / "a.csv", **(options | {"missing": "drop"}))
     np.testing.assert_array_equal(whole.values, got.complete().values)
@@ -115,7 +118,7 @@ def test_from_a_file_with_holes_to_pages_and_forecast(tmp_path, capsys):
     model = models.load(folder)
     assert model.record["data"]["sequences"] > 100
     assert json.loads((tmp_path / "run" / "run.json").read_text())["source"]["reading"]["missing"] == "mask"
-    assert "learnt around" in (tmp_path / "run" / "report.html").read_text()
+    assert "the network is trained on the other values" in (tmp_path / "run" / "report.html").read_text()
     filled = str(tmp_path / "filled.csv")
     assert run(["sample", folder, "--out", str(tmp_path / "new.csv"), "-n", "60"]) == 0
     assert run(["forecast", folder, source, "--out", str(tmp_path / "ahead.csv")]) == 0

@@ -249,11 +249,11 @@ def test_a_module_of_ones_own(tmp_path):
     model = fitted(network=Own(), network_options=None)
     assert model.network_name is None
     path = model.save(tmp_path / "run")
-    with pytest.raises(InputError, match="holds a network of your own: pass one of the same shape as network="):
+    with pytest.raises(InputError, match="holds the parameters of a custom network: pass a module of the same"):
         ks.load(path)
     again = ks.load(path, network=Own())
     assert torch.equal(again.sample(3), model.sample(3))
-    with pytest.raises(InputError, match=r"of another network: \w") as error:
+    with pytest.raises(InputError, match=r"belongs to another network: \w") as error:
         ks.load(path, network=nn.Linear(3, 3))
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="network_options go with the name of a network"):

@@ -30,7 +30,9 @@ def test_an_unrolled_network_on_longer_sequences_keeps_its_lags_and_adds_nothing
     assert spectral > 1000 * gap
     with pytest.raises(InputError, match="network must have one head"):
         extended_law(ks.nn.UnrolledTransformer(6, 2, heads=2), 12)
-    with pytest.raises(InputError, match="learnt must be a law Gamma kron Sigma to be extended, got DenseGaussian"):
+    with pytest.raises(
+        InputError, match=r"learnt must be a Gaussian law with a separable covariance .*, got DenseGaussian"
+    ):
         extended_law(ks.processes.DenseGaussian(torch.eye(4), 2), 12)
 
 

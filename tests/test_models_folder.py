@@ -81,14 +81,14 @@ def refused(folder, words):
 
 
 def test_a_missing_or_foreign_folder_is_refused(tmp_path, run):
-    refused(tmp_path / "nowhere", "does not exist; a run folder is what fit writes")
+    refused(tmp_path / "nowhere", "does not exist; give a run folder that fit wrote")
     refused(run / RUN, "does not exist|no run folder")
     (tmp_path / "photos").mkdir()
     refused(tmp_path / "photos", f"is not a run folder: it has no {RUN}")
     (tmp_path / "photos" / RUN).write_text('{"format": "other-run-7"}')
     refused(tmp_path / "photos", "is of the format 'other-run-7'; this version reads 'kronoscope-run-3'")
     (tmp_path / "photos" / RUN).write_text("[1, 2]")
-    refused(tmp_path / "photos", "holds no record")
+    refused(tmp_path / "photos", "is not a JSON object")
     (tmp_path / "photos" / RUN).write_bytes(b"\xff\xfe{")
     refused(tmp_path / "photos", "is damaged")
 
@@ -100,7 +100,7 @@ def test_a_lost_or_truncated_file_is_refused(run, name):
         (run / name).write_bytes(content[:keep])
         refused(run, f"{name} is damaged")
     (run / name).unlink()
-    refused(run, f"it has no {name}")
+    refused(run, f"{name} is missing")
 
 
 @pytest.mark.parametrize("place", [0, 0.1, 0.5, 0.9, -1])
@@ -151,7 +151,7 @@ def test_an_existing_folder_is_not_overwritten(model, run, tmp_path):
         model.save(tmp_path / "thesis", force=True)
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "words"
     (tmp_path / "file").write_text("words")
-    with pytest.raises(InputError, match="is a file; a run needs a folder"):
+    with pytest.raises(InputError, match="is a file; give a folder for the run"):
         model.save(tmp_path / "file", force=True)
     (run / "notes.txt").write_text("mine")
     assert ks.load(model.save(run, force=True)).num_frames == 4
@@ -208,7 +208,7 @@ def test_a_finished_run_loads_and_is_not_resumed(tmp_path):
     )
     with pytest.raises(InputError, match="is finished; there is nothing to resume"):
         fit_run(tmp_path / "run", resume=True)
-    with pytest.raises(InputError, match="exists already; --force replaces a run, --resume continues one"):
+    with pytest.raises(InputError, match="exists already; give --force to replace the run"):
         fit_run(tmp_path / "run")
     fit_run(tmp_path / "run", force=True)
 
@@ -227,7 +227,7 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(tmp_path, step):
     fit_run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         fit_run(tmp_path / "run", on_progress=stop_at(step))
-    refused(tmp_path / "run", "is not finished: continue it with fit --resume")
+    refused(tmp_path / "run", "is not a finished run: continue it with kronoscope fit --resume")
     fit_run(tmp_path / "run", resume=True)
     assert (tmp_path / "run" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
 

@@ -42,7 +42,7 @@ def test_bad_input_is_named():
         models.choose_heads(x, (2, 1))
     with pytest.raises(InputError, match="candidates must be increasing"):
         models.choose_heads(x, ())
-    with pytest.raises(InputError, match="heads is what is chosen"):
+    with pytest.raises(InputError, match="leave heads out of network_options"):
         models.choose_heads(x, network_options={"heads": 2})
 
 

@@ -119,8 +119,8 @@ def test_a_mean_travels_into_the_network_and_the_run_folder(tmp_path):
             "initial goes with network=\"unrolled\", .* got 'dit'",
         ),
         ({"initial": PROCESS, "network": MLP(4, 2)}, InputError, "got 'a module of your own'"),
-        ({"initial": PROCESS, "scaling": "standard"}, InputError, "initial must be the name of an estimator unless"),
-        ({"initial": PROCESS, "mean": "free"}, InputError, "initial must be the name of an estimator unless"),
+        ({"initial": PROCESS, "scaling": "standard"}, InputError, "initial must be the name of an estimator where"),
+        ({"initial": PROCESS, "mean": "free"}, InputError, "initial must be the name of an estimator where"),
         (
             {"initial": DenseGaussian(torch.eye(6), 2)},
             InputError,

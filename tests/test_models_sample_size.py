@@ -27,7 +27,7 @@ def test_free_matrices_are_told_where_the_covariance_of_the_training_part_is_sin
     assert (found is not None) == told
     if told:
         assert f"n = {training} training sequences are fewer than N d = 24" in found[0]
-        assert "'linear' learn its noise; take at least 24, or a network with structure" in found[0]
+        assert "'linear' fit its noise; take at least 24, or a network with structure" in found[0]
 
 
 @pytest.mark.parametrize("heads", [1, 2])
@@ -35,8 +35,9 @@ def test_absolute_positions_are_told_where_sequences_are_fewer_than_frames(heads
     found, training = notes("unrolled", 14, positions="absolute", heads=heads)
     assert training == 11
     assert found == [
-        "n = 11 training sequences are fewer than N = 12 frames: 78 free numbers are in the temporal covariance of "
-        "network 'unrolled' with positions 'absolute', which cost about 78/(2n) = 3.5 nats; take at least 12, or "
+        "n = 11 training sequences are fewer than N = 12 frames: 78 free parameters are in the temporal covariance of "
+        "network 'unrolled' with positions 'absolute', which costs about 78/(2n) = 3.5 nats of score error; "
+        "take at least 12, or "
         "positions 'relative', which have 12"
     ]
     assert notes("unrolled", 15, positions="absolute", heads=heads) == (None, 12)
@@ -46,8 +47,9 @@ def test_a_value_for_every_lag_is_told_where_sequences_are_fewer_than_its_matric
     found, training = notes("unrolled", 20, features=3, values="lag")
     assert training == 16
     assert found == [
-        "n = 16 training sequences are fewer than 2 d^2 = 18: 105 free numbers are in the lag matrices of network "
-        "'unrolled' with values 'lag', which cost about 105/(2n) = 3.3 nats; take at least 18, or values 'head'"
+        "n = 16 training sequences are fewer than 2 d^2 = 18: 105 free parameters are in the lag matrices of network "
+        "'unrolled' with values 'lag', which costs about 105/(2n) = 3.3 nats of score error; take at least 18, "
+        "or values 'head'"
     ]
     assert notes("unrolled", 23, features=3, values="lag") == (None, 18)
     sequences = torch.randn(40, 12, 3, generator=seeded(0))
@@ -61,10 +63,10 @@ def test_a_value_for_every_lag_is_told_where_sequences_are_fewer_than_its_matric
             "linear",
             {},
             13,
-            "10 training sequences hold 240 values, fewer than the 300 free numbers of the free matrices",
+            "10 training sequences hold 240 values, fewer than the 300 free parameters of the free matrices",
         ),
         ("unrolled", {"positions": "absolute"}, 4, "3 training sequences hold 72 values, fewer than the 78 free"),
-        ("unrolled", {"values": "lag"}, 2, "1 training sequences hold 24 values, fewer than the 47 free numbers"),
+        ("unrolled", {"values": "lag"}, 2, "1 training sequences hold 24 values, fewer than the 47 free parameters"),
     ],
 )
 def test_fewer_values_than_free_numbers_are_refused(network, options, least, words):

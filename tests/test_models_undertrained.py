@@ -41,7 +41,7 @@ def test_who_is_warned(steps, losses, stopped, warned):
     note = undertrained(result(steps, losses, stopped), CONFIG)
     assert (note is not None) == warned
     if warned:
-        assert note.startswith(f"undertrained: the time allowed {steps} of 3000 training steps")
+        assert note.startswith(f"undertrained: the time limit allowed {steps} of 3000 training steps")
         assert "--max-seconds" in note
         assert "\n" not in note
 
@@ -56,7 +56,7 @@ def sequences():
 
 
 def test_python_warns_and_the_record_says_so(tmp_path):
-    with pytest.warns(UserWarning, match="undertrained: the time allowed"):
+    with pytest.warns(UserWarning, match="undertrained: the time limit allowed"):
         model = ks.fit(sequences(), "position", max_seconds=0.05)
     assert any(note.startswith("undertrained") for note in model.record["notes"])
     assert ks.load(model.save(tmp_path / "run")).record["notes"] == model.record["notes"]
@@ -72,9 +72,9 @@ def test_a_training_that_ends_by_its_steps_is_not_warned_of():
 def test_the_command_line_and_the_page_say_so(tmp_path, capsys):
     np.save(tmp_path / "x.npy", sequences())
     assert run(["fit", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run"), "--max-seconds", "0.05"]) == 0
-    assert "WARNING: undertrained: the time allowed " in capsys.readouterr().out
+    assert "WARNING: undertrained: the time limit allowed " in capsys.readouterr().out
     page = report.load_records(tmp_path / "run" / "report.json")
     assert page.sections[0].title == "Warnings"
-    assert page.sections[0].blocks[0].text.startswith("Undertrained: the time allowed ")
+    assert page.sections[0].blocks[0].text.startswith("Undertrained: the time limit allowed ")
     numbers = page.verdict.numbers
     assert [number.standing for number in numbers if number.explanation.startswith("undertrained: ")] == ["bad"]

@@ -52,7 +52,7 @@ def test_the_commands_print_what_it_says(first_word, exits, tmp_path, monkeypatc
     assert [cli.run(shlex.split(line)[1:]) for line in commands] == exits
     printed = capsys.readouterr().out.splitlines()
     for line in expected:
-        wanted = MEASURED.sub("#", line) if line.startswith("deviates") else line
+        wanted = MEASURED.sub("#", line) if line.startswith("differs") else line
         assert wanted in ([MEASURED.sub("#", text) for text in printed] if "#" in wanted else printed)
 
 

@@ -133,7 +133,7 @@ def test_a_score_is_no_law():
 def test_a_model_without_a_law_says_what_to_do():
     process = GaussianSequence(PowerExponential(3.0), torch.eye(2, dtype=torch.float64), times=8)
     model = models.fit(process.sample(100), network="dit", max_steps=2, network_options={"width": 16, "num_blocks": 1})
-    with pytest.raises(ValueError, match="needs the learnt law"):
+    with pytest.raises(ValueError, match="needs the covariance of the learnt"):
         model.sample(2, grid="optimised")
     with pytest.raises(ValueError, match="is for sampler='dpm-solver'"):
         model.sample(2, grid="optimised", sampler="heun")

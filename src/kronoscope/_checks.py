@@ -87,7 +87,7 @@ def array(name: str, values: Any, kinds: str = "biuf") -> np.ndarray:
     """``values`` as an array of numbers or truth values (numpy's ``kinds``); NaN where an entry is masked.
 
     Raises:
-        TypeError: They are no numbers.
+        TypeError: They are not numbers.
     """
     if isinstance(values, np.ma.MaskedArray):
         numbers = values.dtype if values.dtype.kind == "f" else np.float64
@@ -110,7 +110,7 @@ def tensor(
 
     Raises:
         InputError: Entries are masked, which a tensor has no place for, or complex.
-        TypeError: They are no numbers.
+        TypeError: They are not numbers.
     """
     masked = getattr(values, "mask", None) if isinstance(values, np.ma.MaskedArray) else None
     if masked is not None and np.any(masked):
@@ -142,7 +142,7 @@ def module(name: str, value: object) -> None:
 
 
 def score(name: str, value: object) -> None:
-    """Refuse what is no function (x, t), and say what of it is one.
+    """Raise TypeError unless ``value`` is a function (x, t); the message names one that is.
 
     Raises:
         TypeError: ``value`` is a class, or cannot be called.
@@ -156,7 +156,7 @@ def score(name: str, value: object) -> None:
 
 
 def floating(name: str, dtype: object) -> None:
-    """Refuse what is no floating dtype of torch.
+    """Raise TypeError unless ``dtype`` is a floating dtype of torch.
 
     Raises:
         TypeError: As said.

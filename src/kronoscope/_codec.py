@@ -68,7 +68,7 @@ def parse_json(text: str | bytes) -> Any:
     """The plain values that a JSON text holds.
 
     Raises:
-        ValueError: It is no JSON, or nested too deep; the message is one line.
+        ValueError: It is not JSON, or nested too deep; the message is one line.
     """
     try:
         return json.loads(text)

@@ -25,7 +25,7 @@ class Header:
     Attributes:
         format: Of the file.
         study: Name of the study.
-        quick: Whether it ran in the quick size, which is no evidence.
+        quick: Whether it ran in the quick size, which is not evidence.
         seed: Of everything random.
         seconds: How long it took.
     """
@@ -56,7 +56,7 @@ class Results:
         numbers = [_number(check, self.header.quick) for check in entry.checks(self.result)]
         facts = [*page.facts, ("seed", self.header.seed), ("seconds", self.header.seconds)]
         if self.header.quick:
-            facts.append(("size", "quick: shows that the study runs; its numbers are no evidence"))
+            facts.append(("size", "quick: shows that the study runs; its numbers are not evidence"))
             page = replace(
                 page,
                 title=f"Smoke run: {page.title}",

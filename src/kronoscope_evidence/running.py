@@ -45,7 +45,7 @@ def reproduce(
     Args:
         name: Of the study.
         folder: New, empty, or one in which a resumable study was interrupted: nothing is measured twice.
-        quick: The small size, which shows that the study runs and is no evidence.
+        quick: The small size, which shows that the study runs and is not evidence.
         seed: Of everything random.
         force: Replace the finished study in the folder. One that was interrupted under the same name, size and seed
             is continued all the same.

@@ -67,7 +67,7 @@ class Study(Generic[S, R]):
 
     Attributes:
         claim: One sentence.
-        full, quick: Records of sizes. A quick run only shows that the study runs; its numbers are no evidence.
+        full, quick: Records of sizes. A quick run only shows that the study runs; its numbers are not evidence.
         minutes: About how long the two take on 2 cores: (full, quick).
         result: Class of the result: a frozen dataclass of plain values that the codec reads and writes.
         measure: Runs the study.

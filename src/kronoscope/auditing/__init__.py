@@ -1,4 +1,4 @@
-"""Real against generated sequences: which dependence is off, where and by how much, with measured error rates.
+"""Audit of real against generated sequences: which dependence differs, where and by how much, with error rates.
 
 ``ks.audit(real, generated)`` is :func:`audit`; its records stand here.
 """

@@ -19,7 +19,7 @@ FEATURE_LAGS = 5
 
 
 def distances(pool: Pool, energy: Tally, diversity: Tally) -> None:
-    """Energy distance between the sets, and whether the sequences of one are more alike than those of the other.
+    """Energy distance between the sets, and the diversity of each set.
 
     Distances are Euclidean between whole sequences, per value: root mean square, in standard deviations of a feature.
     The energy distance is 2 E|X - Y| - E|X - X'| - E|Y - Y'| (Szekely and Rizzo 2013). Diversity compares E|X - X'|
@@ -63,14 +63,14 @@ def _neighbours(distance: Tensor, tally: Tally) -> None:
     real, made = float(shares[0][0]), float(shares[1][0])
     spread = float(gap.std())
     statistic = Found(
-        "share of the nearest neighbours of a set's sequences that are of the same set", "%", real, made, made - real,
+        "share of nearest neighbours that are in the same set", "%", real, made, made - real,
         spread, spread, abs(float(_standard(gap)[0])),
     )  # fmt: skip
     tally.statistic(gap, statistic, toward=0)
 
 
 def kernel_distance(pool: Pool, tally: Tally) -> None:
-    """Squared maximum mean discrepancy of what frames add to the frames before them, features uncorrelated.
+    """Squared maximum mean discrepancy of the innovations, features uncorrelated.
 
     Gaussian kernels of half, once and twice the median distance, averaged (Gretton et al., JMLR 13, 2012, lemma 6).
     """
@@ -91,7 +91,7 @@ def kernel_distance(pool: Pool, tally: Tally) -> None:
 
 
 def classifier(pool: Pool, tally: Tally, generator: torch.Generator) -> None:
-    """Can a classifier tell real from generated sequences that it was not trained on?
+    """Area under the ROC curve of a cross-fitted classifier of real against generated sequences.
 
     Ridge regression on means, products of frames, shares below quantiles and random Fourier features, each fold
     scored by the coefficients of the others. The fit is linear in the labels, so every relabelling is fitted anew for
@@ -117,7 +117,7 @@ def classifier(pool: Pool, tally: Tally, generator: torch.Generator) -> None:
     null = float(gap.std()) * (area - 0.5) / float(gap[0]) if float(gap[0]) else error
     null = min(max(null, error / 2), 2 * error)  # the areas of relabellings are not computed: near chance, about this
     statistic = Found(
-        "probability that a classifier takes the generated one of a pair for generated", "", None, None, area,
+        "area under the ROC curve of the classifier", "", None, None, area,
         error, null, float(_standard(gap)[0]), True,
     )  # fmt: skip
     tally.statistic(gap, statistic)

@@ -1,4 +1,4 @@
-"""Distribution of the values of each feature, dependence left aside: its body and its tails."""
+"""Marginal distribution of each feature: its centre and its tails."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def tails(pool: Pool, tally: Tally) -> None:
         repeats = (values[:, 1:] == values[:, :-1]).double().mean(dim=1)
         tally.add(
             repeats,
-            lambda j: f"share of the values of {pool.names[j]} that repeat the frame before exactly",
+            lambda j: f"share of the values of {pool.names[j]} that repeat the previous frame exactly",
             "%",
             100.0,
         )

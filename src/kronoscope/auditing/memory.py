@@ -1,7 +1,7 @@
-"""Memorisation: do generated sequences lie nearer to those trained on than to those held out?
+"""Memorisation: whether generated sequences lie nearer to training than to held-out sequences.
 
-Given the generated sequences, training and held-out ones are exchangeable unless the generator remembers what it was
-trained on. That holds for any generator, however wrong its law, so this question reacts to memory and to nothing else.
+Given the generated sequences, training and held-out ones are exchangeable unless the generator memorised its training
+set. This holds for any generator, however wrong its distribution: the question responds to memorisation alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROWS = 512
 
 
 def memorisation(pool: Pool, generated: Tensor, tally: Tally) -> None:
-    """Who is nearest to the generated sequences, and how near.
+    """Nearest real neighbours of the generated sequences, and their distances.
 
     Args:
         pool: Held-out (first) and training (second) sequences.
@@ -44,9 +44,9 @@ def memorisation(pool: Pool, generated: Tensor, tally: Tally) -> None:
         close.index_add_(0, index[:, 0], (ratio < 0.5).double())
     total = len(new)
     texts = (
-        "generated sequences whose nearest real one this is, per real sequence",
-        "the same, weighted by how much nearer it is than the second nearest",
-        "the same, where it is nearer than half as far as the second nearest",
+        "generated sequences whose nearest real neighbour is in this set, per real sequence",
+        "the same, weighted by one minus the ratio of the nearest to the second nearest distance",
+        "the same, counted where the nearest distance is below half of the second nearest",
     )
     psi = torch.stack([count, near, close], dim=1) * (len(known) / total)
     tally.add(psi, lambda j: texts[j], "", total / len(known), toward=1)
@@ -56,7 +56,7 @@ def memorisation(pool: Pool, generated: Tensor, tally: Tally) -> None:
     shares = (2, 5, 10, 25, 50)
     tally.add(
         halves,
-        lambda j: f"share among the {shares[j]} % that lie nearest to a generated sequence",
+        lambda j: f"share among the {shares[j]} % of sequences nearest to a generated sequence",
         "%",
         100.0,
         toward=1,

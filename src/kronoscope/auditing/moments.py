@@ -12,11 +12,11 @@ from .resampling import DTYPE
 from .tally import Label, Tally
 
 VALUES = 2**24  # of products held at once
-WHITE_LAGS = 16  # of what frames add: white noise has no more to say at longer lags
+WHITE_LAGS = 16  # of the innovations: they are white in the pool, so longer lags add nothing
 
 
 def mean(pool: Pool, tally: Tally) -> None:
-    """Means by frame and feature, by feature over all frames, and of what a frame adds to the frames before it."""
+    """Means by frame and feature, by feature over all frames, and of the innovations."""
     x, names = pool.x, pool.names
     d = pool.features
     tally.add(
@@ -32,7 +32,7 @@ def mean(pool: Pool, tally: Tally) -> None:
     values = (base + first * pool.scale, base + second * pool.scale)
     tally.add(over, lambda j: f"mean of {names[j]} over all frames", pool.unit, pool.scale, values)
     added = pool.u.mean(dim=1)
-    tally.add(added, lambda j: f"mean of {names[j]}, cleared of what the past and the other features tell", "sd")
+    tally.add(added, lambda j: f"mean innovation of {names[j]} (given its past and the other features)", "sd")
 
 
 def _shifted(pool: Pool, tally: Tally) -> tuple[Tensor, Tensor]:
@@ -88,26 +88,26 @@ def covariances(pool: Pool, covariance: Tally, autocorrelation: Tally, cross: Ta
 
 
 def _white(pool: Pool, tally: Tally) -> None:
-    """What frames add to the frames before them: white in the pool, so that deviations stand alone."""
+    """Covariances of the innovations: white in the pool, so that deviations are uncorrelated."""
     d, names = pool.features, pool.names
     u = pool.u.to(DTYPE)
-    what = "what frames add to the frames before them"
+    what = "covariance of the innovations,"
     lags = list(range(min(pool.frames, WHITE_LAGS)))
     for some in chunks(lags, len(u) * d * d):
         phi = lag_products(u, some)
         for k, lag in enumerate(some):
             once = torch.ones(d, d, dtype=torch.bool) if lag else torch.ones(d, d, dtype=torch.bool).triu()
-            label = _pair(f"covariance, in {what}, of", names, lag)
+            label = _pair(what, names, lag)
             tally.add(phi[:, k].flatten(1), label, "of the variance", keep=once.flatten())
     traces = torch.stack([_trace(u, lag) for lag in lags], dim=1)
-    tally.add(traces, lambda k: _all(f"covariance, in {what},", k), "of the variance")
+    tally.add(traces, lambda k: _all(what, k), "of the variance")
 
 
 def _together(pool: Pool, tally: Tally) -> None:
-    """Autocorrelation of all features together, of the sequences and of what frames add."""
+    """Autocorrelation of all features together, of the sequences and of the innovations."""
     for z, lags, what in (
         (pool.v, pool.frames, "autocorrelation"),
-        (pool.u, min(pool.frames, WHITE_LAGS), "autocorrelation, in what frames add to the frames before them,"),
+        (pool.u, min(pool.frames, WHITE_LAGS), "autocorrelation of the innovations,"),
     ):
         traces = torch.stack([_trace(z, lag) for lag in range(lags)], dim=1)
         if lags < 2:

@@ -63,12 +63,12 @@ def _verdict(questions: Sequence[Question], alpha: float) -> Verdict:
         Number(
             f"{len(rejected)} of {len(questions)}",
             "questions show a difference",
-            "corrected for all cells and all questions",
+            "after the correction for all questions",
             quality,
         ),
     ]
     if rejected:
-        numbers.append(Number(rejected[0].name, "departs most", _brief(rejected[0]), "bad"))
+        numbers.append(Number(rejected[0].name, "largest deviation", _brief(rejected[0]), "bad"))
     return Verdict(numbers)
 
 
@@ -84,9 +84,10 @@ def _overview(questions: Sequence[Question], notes: Sequence[str]) -> Section:
     table = Table(
         ["question", "answer", Column("p", digits=2), Column("p, all questions", digits=2), ""],
         rows,
-        "Every question, worst first. p: how often sequences of one law deviate as much in any cell of this question. "
-        "p, all questions: how often they do in any question that is left; at or below the level the question counts "
-        "as different.",
+        "All questions, largest deviation first. p: how often two sets with the same distribution deviate as "
+        "much in any "
+        "number of this question. p, all questions: the p-value corrected for all questions; at or below the level the "
+        "question counts as a difference.",
         highlight_rows=[i for i, q in enumerate(questions) if q.rejected],
     )
     blocks: list[Block] = [deviation_figure(questions), table]
@@ -96,16 +97,18 @@ def _overview(questions: Sequence[Question], notes: Sequence[str]) -> Section:
 
 
 def deviation_figure(questions: Sequence[Question]) -> Figure:
-    """How far each question deviates, in units of what chance allows one question."""
+    """The largest deviation of each question, relative to its critical value at the level of the audit."""
     roles = {True: "second", False: "learnt"}
     bars = [Bar(q.name, roles[q.rejected], max(0.0, q.excess)) for q in questions]
     return Figure(
-        [BarPanel("", "largest deviation, in units of what chance allows one question", bars)],
-        "How far each question deviates. 1 is what sequences of one law exceed, in a question "
-        "taken by itself, with the "
-        "probability of the level. With so many questions some bar may pass 1 by chance; those that count as "
-        "different stand in the other colour.",
-        "Bars of the largest deviation in each question, in units of what chance allows.",
+        [BarPanel("", "largest deviation / critical value of one question", bars)],
+        "The largest deviation of each question, divided by its critical value. Sequences with the same "
+        "distribution exceed "
+        "1 in a single question with "
+        "the probability of the level. Among so many questions, a bar may exceed 1 by chance. The questions "
+        "that count as a "
+        "difference have the other colour.",
+        "Bars of the largest deviation in each question, relative to its critical value.",
     )
 
 
@@ -117,9 +120,10 @@ def _papers(published: Sequence[PublishedMetric]) -> Section:
     table = Table(
         ["metric", "real against generated", "real against real", "difference, with its spread over splits"],
         rows,
-        "Lower is better, and real against real is as low as it gets with so many sequences: half of the real against "
-        "as many generated, and against the other half. None of these has an error rate, so none decides anything "
-        "here; the experiment metric-trial shows what each can see.",
+        "Lower is better. The baseline is real against real: it compares half of the real sequences with the "
+        "other half, and "
+        "with as many generated ones. These metrics have no error rate, so they do not affect the verdict. "
+        "`kronoscope reproduce metric-trial` shows which defects each of them detects.",
     )
     return Section("The metrics that papers report", "", [table])
 
@@ -139,8 +143,9 @@ def _section(question: Question, alpha: float) -> Section:
             Column("p", digits=2), Column("detectable", digits=2),
         ],
         rows,
-        f"The {len(rows)} numbers of {question.num_cells} that deviate most, measured in what chance allows. From, to: "
-        f"{level:g} % interval of the difference for all numbers of the question at once. Detectable: the smallest "
+        f"The {len(rows)} numbers of {question.num_cells} with the largest standardised deviation. From, to: "
+        f"{level:g} % simultaneous interval of the difference, for all numbers of the question. Detectable: the "
+        "smallest "
         "difference of this number that would have been found with probability 0.9.",
         highlight_rows=[i for i, c in enumerate(question.cells) if c.p_value <= alpha],
     )  # fmt: skip
@@ -150,19 +155,26 @@ def _section(question: Question, alpha: float) -> Section:
 def _method(alpha: float, block: int) -> Section:
     if block == 1:
         how = (
-            "Under equal laws it does not matter which sequences are called real. So the labels are exchanged at "
-            "random, and every number is computed anew: the p-values are exact, whatever the dependence within a "
-            "sequence."
+            "If both sets have the same distribution, the labels real and generated are exchangeable. The labels are "
+            "permuted at random and every number is computed again. This gives the null distribution, and the "
+            "p-values are "
+            "exact for any dependence within a sequence."
         )
     else:
         how = (
             f"The real sequences follow each other in time. They were cut into blocks of {block} neighbours, "
-            "each paired with generated ones, and pairs change sides at random: dependence within a block is kept."
+            "and each block was paired with as many generated sequences. The two sides of a pair are exchanged "
+            "at random, "
+            "which preserves the dependence within a block."
         )
     family = (
-        "Within a question the largest standardised deviation is compared with its own distribution, and over the "
-        "questions the smallest p-value with its own, step by step (Westfall and Young 1993). The chance of any false "
-        f"alarm in the whole audit is {100 * alpha:g} %."
+        "Within a question, the largest standardised deviation is compared with its null distribution. Over the "
+        "questions, the smallest p-value is compared with its null distribution, step by step (Westfall and Young "
+        f"1993). The probability of any false alarm in the whole audit is {100 * alpha:g} %."
     )
-    limit = "No difference found does not mean none: read what could have been detected."
+    limit = (
+        '"No difference found" does not prove that there is none: compare the detectable difference with the '
+        "size that "
+        "matters to you. Innovations are the part of a frame that the earlier frames do not predict (linearly)."
+    )
     return Section("How to read the p-values", "", [Text(f"{how}\n\n{family}\n\n{limit}")])

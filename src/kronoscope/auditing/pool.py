@@ -1,4 +1,4 @@
-"""What an audit is given: sets of sequences that must agree in frames, features and units, and their common scale."""
+"""The input of an audit: sets of sequences that agree in frames, features and units, and their common scale."""
 
 from __future__ import annotations
 
@@ -40,18 +40,20 @@ def check(
     training: Sequences | None,
     consecutive: bool,
 ) -> Inputs:
-    """The sets as float64 tensors, if they are of one kind.
+    """The sets as float64 tensors, after a check that they are comparable.
 
     Raises:
         InputError: Sets that differ in frames, features, units or time step (which, is said), too few sequences, or
             no feature that varies, or both ``held_out`` and ``training``.
-        TypeError: Something that is no array, or ``consecutive`` that is not True or False.
+        TypeError: Something that is not an array, or ``consecutive`` that is not True or False.
     """
     if not isinstance(consecutive, bool):
         raise TypeError(f"consecutive must be True or False, got {consecutive!r}")
     sets = {"real": _set("real", real), "generated": _set("generated", generated)}
     if held_out is not None and training is not None:
-        raise InputError("give held_out (real is what was trained on) or training (real was held out), not both")
+        raise InputError(
+            "give held_out (where real is the training set) or training (where real was held out), not both"
+        )
     for name, other in (("held_out", held_out), ("training", training)):
         if other is not None:
             sets[name] = _set(name, other)
@@ -70,12 +72,12 @@ def check(
         raise InputError(f"values must be below 1e150, got {float(reach.max()):.3g} in {_named(first, reach.argmax())}")
     varies = (both.amax(dim=(0, 1)) - both.amin(dim=(0, 1))) > 1e-12 * reach
     if not bool(varies.any()):
-        raise InputError("no feature varies: there is nothing to audit")
+        raise InputError("real and generated are constant in every feature, so there is nothing to compare")
     kept = varies.nonzero().flatten().tolist()
     constant = [name for j, name in enumerate(first.feature_names) if j not in kept]
     notes = [*matching, *(f"{name}: {note}" for name, sequences in sets.items() for note in sequences.notes)]
     if constant:
-        notes.append(f"Left out, since constant and equal in both sets: {', '.join(constant)}.")
+        notes.append(f"Left out, because constant and equal in both sets: {', '.join(constant)}.")
     units = data.units_of(first.container, first.feature_names)
     pairs = {"held_out": ("held_out", "real"), "training": ("real", "training")}
     unseen, seen = next((pair for name, pair in pairs.items() if name in sets), (None, None))
@@ -106,7 +108,7 @@ def _set(name: str, x: Sequences) -> data.SequenceSet:
     except (InputError, TypeError) as error:
         raise type(error)(f"{name}: {error}") from None
     if name == "generated" and _incomplete(x):
-        raise InputError(f"generated must be complete, but: {' '.join(sequences.notes)}")
+        raise InputError(f"generated must have no missing values, but: {' '.join(sequences.notes)}")
     return sequences
 
 
@@ -126,7 +128,9 @@ def _alike(real: data.SequenceSet, other: data.SequenceSet, name: str) -> tuple[
     """
     frames = real.values.shape[1]
     if other.values.shape[1] != frames:
-        raise InputError(f"real and {name} must have as many frames, got {frames} and {other.values.shape[1]}")
+        raise InputError(
+            f"real and {name} must have the same number of frames, got {frames} and {other.values.shape[1]}"
+        )
     if real.step is not None and other.step is not None and real.step != other.step:
         raise InputError(f"real and {name} must have the same time step, got {real.step} and {other.step}")
     units = data.units_of(real.container, real.feature_names)
@@ -180,7 +184,7 @@ class Pool:
 
     @cached_property
     def u(self) -> Tensor:
-        """What a frame adds to the frames before it, made uncorrelated between features.
+        """The innovations: the part of a frame that the frames before it do not predict, uncorrelated between features.
 
         ``v`` times the inverse Cholesky factor of its covariance between frames (averaged over the features): white
         where the pool is separable. Directions below ``FLOOR`` of the mean variance are not blown up further.

@@ -1,4 +1,4 @@
-"""One question of an audit with its answer, and one number that both sets have."""
+"""The records of one question of an audit, and of one number that is compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._display import Displayed, Tabular, columns_of
 
 @dataclass(frozen=True, repr=False)
 class Cell(Displayed):
-    """One number that both sets have.
+    """One number that is compared between the two sets.
 
     Attributes:
         label, unit: What it is.
@@ -47,15 +47,15 @@ class Cell(Displayed):
 
 @dataclass(frozen=True, repr=False)
 class Question(Tabular):
-    """One question of the audit, told by the cell that deviates most.
+    """One question of the audit, with the number that deviates most.
 
     Attributes:
-        name, title: "covariance"; "Is the covariance right, at every lag and for every pair of features?".
+        name, title: "covariance"; "Is the covariance reproduced, at every lag and for every pair of features?".
         effect, unit, lower, upper, detectable: Of the worst cell; see :class:`Cell`.
         p_value: Of the question alone, corrected for its cells.
         adjusted_p_value: Corrected for the number of questions as well.
         rejected: Whether ``adjusted_p_value`` is at most alpha.
-        verdict: The answer in plain words.
+        verdict: The answer in one or two sentences.
         cells: Those that deviate most, worst first.
         num_cells: How many were looked at.
         excess: Deviation of the worst cell over what alpha allows the question by itself: above 1 it deviates.

@@ -16,7 +16,7 @@ from .questions import Question
 
 @dataclass(frozen=True, repr=False)
 class AuditResult(Tabular):
-    """Real against generated sequences: every question with its answer, worst offenders first.
+    """Result of an audit of real against generated sequences: all questions, largest deviation first.
 
     Attributes:
         questions: See :class:`Question`.
@@ -61,7 +61,7 @@ class AuditResult(Tabular):
         return {**columns_of(self.questions, *names), "worst cell": [_worst_cell(q) for q in self.questions]}
 
     def plot(self) -> report.Plot:
-        """How far each question deviates, in units of what chance allows; a ``matplotlib.figure.Figure``."""
+        """The largest deviation of each question, relative to its critical value; a ``matplotlib.figure.Figure``."""
         return report.plot(page.deviation_figure(self.questions))
 
     @property

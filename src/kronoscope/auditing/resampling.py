@@ -1,4 +1,4 @@
-"""Relabellings under which real and generated sequences are exchangeable: what calibrates every question.
+"""Relabellings under which real and generated sequences are exchangeable: the null distribution of every question.
 
 A statistic of the audit is linear in what it measures on each sequence, or quadratic: ``w @ psi`` or ``w @ K @ w`` with
 ``w`` = 1/n on the real and -1/m on the generated sequences. Relabelling changes ``w`` alone, so a thousand relabellings
@@ -163,9 +163,9 @@ def paired_blocks(n: int, m: int, block: int) -> tuple[Tensor, Tensor]:
     pairs = min(num_blocks, m // block)
     if pairs < FEWEST:
         raise InputError(
-            f"consecutive sequences that depend on each other over about {block} "
+            f"consecutive sequences with dependence over about {block} sequences "
             f"need {FEWEST} blocks of that length in "
-            f"both sets, got {pairs} from {n} and {m} sequences"
+            f"both sets, got {pairs} from {n} and {m} sequences: give more sequences"
         )
     first = torch.arange(pairs) * num_blocks // pairs * block
     return (first[:, None] + torch.arange(block)).flatten(), torch.arange(pairs * block)

@@ -1,4 +1,4 @@
-"""The audit itself: every question over the same relabellings, judged together."""
+"""The audit: all questions over the same relabellings, corrected together."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def audit(
     training: Sequences | None = None,
     published: bool = False,
 ) -> AuditResult:
-    """Do generated sequences have the law of the real ones? Which dependence is off, where, and by how much?
+    """Test whether generated sequences have the distribution of the real ones, and locate the differences.
 
     Every question (means, covariance by lag and pair of features, spectra, coherence, separability, stationarity,
     direction of time, marginals, tails, energy and kernel distance, a cross-fitted classifier, diversity; with
@@ -64,7 +64,7 @@ def audit(
     Raises:
         InputError: Sets that differ in frames, features, units or time step (named), values that are not finite, too
             few sequences or blocks, alpha outside (0, 1).
-        TypeError: Something that is no array.
+        TypeError: Something that is not an array.
 
     Example:
         >>> import torch

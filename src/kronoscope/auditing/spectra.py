@@ -1,4 +1,4 @@
-"""Power by frequency and feature, and how far two features move together at a frequency."""
+"""Power by frequency and feature, and coherency of two features by frequency."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .moments import chunks
 from .pool import Pool
 from .tally import Tally
 
-SHAPES = ("level", "balance between slow and fast", "curvature", "third shape", "fourth shape", "fifth shape")
+SHAPES = ("level", "slope (slow against fast)", "curvature", "third shape", "fourth shape", "fifth shape")
 
 
 def spectrum(pool: Pool, tally: Tally) -> None:
@@ -35,7 +35,7 @@ def spectrum(pool: Pool, tally: Tally) -> None:
     tally.add(
         relative,
         lambda k: f"power of all features together at {period(k, pool.frames)}",
-        "% of the common power",
+        "% of the pooled power",
         100.0,
     )
     places = (torch.arange(frequencies, dtype=torch.float64) + 0.5) / frequencies
@@ -56,7 +56,7 @@ def coherence(pool: Pool, tally: Tally) -> None:
         cross = transform[:, ks][..., a] * transform[:, ks][..., b].conj()
         root = (level[ks][:, a] * level[ks][:, b]).sqrt()
         shares = (power[:, ks] / level[ks])[..., a] + (power[:, ks] / level[ks])[..., b]
-        for part, how in ((cross.real, "in step"), (cross.imag, "a quarter of a period apart")):
+        for part, how in ((cross.real, "in phase"), (cross.imag, "in quadrature")):
             ratio = part.mean(dim=0) / root
             psi = part / root - ratio / 2 * shares
             first, second = (

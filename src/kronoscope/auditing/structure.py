@@ -1,4 +1,4 @@
-"""Separability, stationarity and the direction of time: how far each set departs, and whether they depart alike.
+"""Separability, stationarity and time symmetry: how far each set departs from them, compared between the sets.
 
 A degree is the sum of squares of the departures of a set, as a share. Since
 sum(C_real^2) - sum(C_generated^2) = (C_real - C_generated) . (C_real + C_generated), its difference is, at the pool, a
@@ -20,31 +20,31 @@ THIRD_LAGS = 8
 
 
 def separability(pool: Pool, tally: Tally) -> None:
-    """Is the covariance a product of a temporal and a spatial one, C(l) = gamma(l) Sigma?
+    """Departure from a separable covariance C(l) = gamma(l) Sigma, a temporal times a spatial one.
 
     With the features made uncorrelated within a frame, that is where C(l) is a multiple of the identity at every lag;
     what C(l) has beyond is the departure. The degree is its share of sum_l |C(l)|^2, l >= 1.
     """
     d, lags = pool.features, few_lags(pool.frames)
     names = pool.names
-    for z, where in ((pool.v, ""), (pool.u, ", in what frames add to the frames before them")):
+    for z, where in ((pool.v, ""), (pool.u, ", of the innovations")):
         phi = lag_products(z.to(DTYPE), lags)
         beyond = phi.clone()
         beyond.diagonal(dim1=2, dim2=3).sub_(phi.diagonal(dim1=2, dim2=3).mean(dim=-1, keepdim=True))
 
         def label(j: int, where: str = where) -> str:
             lag, a, b = j // (d * d), j // d % d, j % d
-            return f"departure from a product, {names[a]} with {names[b]}{later(lags[lag])}{where}"
+            return f"departure from a separable covariance, {names[a]} with {names[b]}{later(lags[lag])}{where}"
 
         tally.add(beyond.flatten(1), label, "of the variance")
         if not where:
             _degree(
-                tally, beyond.flatten(1), phi.flatten(1), "share of the dependence across frames that is no product"
+                tally, beyond.flatten(1), phi.flatten(1), "share of the dependence across frames that is not separable"
             )
 
 
 def stationarity(pool: Pool, tally: Tally) -> None:
-    """Do variance and the covariance of neighbouring frames depend on the frame?
+    """Departure from stationarity: how variance and the covariance of neighbouring frames depend on the frame.
 
     The degree is the mean square, over frames and features, of the relative departure of the variance from its mean.
     """
@@ -55,7 +55,7 @@ def stationarity(pool: Pool, tally: Tally) -> None:
         frames = departure.shape[1]
 
         def label(j: int, what: str = what) -> str:
-            return f"{what} of {pool.names[j % d]} in frame {j // d}, less that of all frames"
+            return f"{what} of {pool.names[j % d]} in frame {j // d}, minus the mean over all frames"
 
         tally.add(departure.flatten(1), label, lambda j: _square(pool.units[j % d]), squared.repeat(frames))
         trend = torch.linspace(-1, 1, frames, dtype=torch.float64) * 3**0.5
@@ -71,7 +71,7 @@ def stationarity(pool: Pool, tally: Tally) -> None:
 
 
 def asymmetry(pool: Pool, tally: Tally) -> None:
-    """Would the sequences look different run backwards?
+    """Time asymmetry: how far the sequences differ from the same sequences reversed in time.
 
     Second order: C_ab(l) - C_ba(l), features made uncorrelated within a frame; the degree is
     sum |C - C'|^2 / sum |C + C'|^2 over lags. Third order, of a feature alone: E x_i^2 x_{i+l} - E x_i x_{i+l}^2.
@@ -85,18 +85,18 @@ def asymmetry(pool: Pool, tally: Tally) -> None:
         def label(j: int) -> str:
             lag, pair = divmod(j, len(a))
             first, second = names[int(a[pair])], names[int(b[pair])]
-            return f"lead of {first} over {second} ({first} with {second}{later(lags[lag])}, less the reverse)"
+            return f"lead of {first} over {second} ({first} with {second}{later(lags[lag])}, minus the reverse)"
 
         tally.add(difference.flatten(1), label, "of the variance")
         both = (phi + phi.mT).flatten(1) / 2**0.5
-        _degree(tally, difference.flatten(1), both, "share of the dependence across frames that has a direction")
+        _degree(tally, difference.flatten(1), both, "share of the dependence across frames that is asymmetric in time")
     x = pool.x
     third = range(1, min(THIRD_LAGS, pool.frames - 1) + 1)
     for lag in third:
         early, late = x[:, : pool.frames - lag], x[:, lag:]
 
         def alone(j: int, lag: int = lag) -> str:
-            return f"third-order direction of time of {names[j]}{later(lag)}"
+            return f"third-order time asymmetry of {names[j]}{later(lag)}"
 
         tally.add((early.square() * late - early * late.square()).mean(dim=1), alone, "sd³")
 

@@ -113,7 +113,7 @@ class Tally:
         self._keep(psi[:, chosen], chosen, observed, scale, label, unit, factor, values, bool(toward))
 
     def statistic(self, values: Tensor, cell: Found, toward: int = 1) -> None:
-        """Count one statistic that is no mean: its value under every relabelling, (draws + 1,)."""
+        """Count one statistic other than a mean: its value under every relabelling, (draws + 1,)."""
         centred = values.double() - values.double().mean()
         scale = centred.std()
         if not float(scale) > 0:

@@ -1,31 +1,31 @@
-"""Questions and answers in plain words."""
+"""The questions of an audit and the sentences that answer them."""
 
 from __future__ import annotations
 
 from .questions import Cell
 
 TITLES = {
-    "mean": "Are the means right, in every frame and feature?",
-    "covariance": "Is the covariance right, at every lag and for every pair of features?",
-    "autocorrelation": "Does each feature remember its past as it should?",
-    "cross-correlation": "Do features follow each other as they should?",
-    "spectrum": "Is the power right at every frequency?",
-    "coherence": "Do features move together at every frequency as they should?",
-    "separability": "Is dependence in time and between features interwoven as it should be?",
-    "stationarity": "Does the variance change along the frames as it should?",
+    "mean": "Are the means reproduced, in every frame and feature?",
+    "covariance": "Is the covariance reproduced, at every lag and for every pair of features?",
+    "autocorrelation": "Is the autocorrelation of each feature reproduced?",
+    "cross-correlation": "Are the lagged correlations between features reproduced?",
+    "spectrum": "Is the power spectrum reproduced at every frequency?",
+    "coherence": "Is the coherence between features reproduced at every frequency?",
+    "separability": "Is the departure from a separable covariance reproduced?",
+    "stationarity": "Is the change of the variance along the frames reproduced?",
     "time-asymmetry": "Is the time asymmetry reproduced?",
-    "marginals": "Does each value occur as often as it should?",
-    "tails": "Are extremes as frequent and as far as they should be?",
-    "energy distance": "Are whole sequences distributed alike (energy distance)?",
-    "kernel distance": "Are whole sequences distributed alike (kernel distance)?",
-    "classifier": "Can a classifier tell the sets apart?",
-    "diversity": "Are the generated sequences as different from each other as real ones?",
-    "memorisation": "Do the generated sequences repeat those trained on?",
+    "marginals": "Is the distribution of the values of each feature reproduced?",
+    "tails": "Are extreme values as frequent and as large as in the real sequences?",
+    "energy distance": "Do whole sequences have the same distribution (energy distance)?",
+    "kernel distance": "Do whole sequences have the same distribution (kernel distance)?",
+    "classifier": "Can a classifier distinguish real from generated sequences?",
+    "diversity": "Are the generated sequences as diverse as the real ones?",
+    "memorisation": "Do the generated sequences copy the training sequences?",
 }
 
 
 def verdict(name: str, worst: Cell, rejected: bool, alone: bool, compared: tuple[str, str]) -> str:
-    """One or two sentences: what differs most and by how much, or what would have been found.
+    """One or two sentences: the largest difference, or the smallest difference that would have been found.
 
     Args:
         name: Of the question.
@@ -37,11 +37,11 @@ def verdict(name: str, worst: Cell, rejected: bool, alone: bool, compared: tuple
     if rejected:
         return f"Differs: {_what(worst, compared)}."
     if alone:
-        return f"Not counted as a difference, since so many questions were asked: {_what(worst, compared)}."
+        return f"Not significant after the correction for all questions: {_what(worst, compared)}."
     unit = _unit(worst)
     detectable = f"a difference of {_number(worst.detectable)}{unit}"
     if worst.real is None:
-        detectable = f"{_number(worst.detectable)}{unit} more than equal laws give"
+        detectable = f"{_number(worst.detectable)}{unit} more than under equal distributions"
     return f"No difference found. In the {worst.label}, {detectable} would have been found with probability 0.9."
 
 

@@ -1,4 +1,4 @@
-"""``kronoscope audit``: real against generated, from file to page. Importing this module registers the command."""
+"""``kronoscope audit``: compare real and generated sequences. Importing this module registers the command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def audit(
     out: Annotated[Path, typer.Option(help="HTML page to write.", show_default=False)],
     run: Annotated[
         Path | None,
-        typer.Option(help="Cut REAL as this run did, and use the part that it held out.", show_default=False),
+        typer.Option(
+            help="Read REAL with the settings of this run, and use only the part that it held out.", show_default=False
+        ),
     ] = None,
     record: Annotated[
         Path | None, typer.Option("--json", help="Also write the result as JSON.", show_default=False)
@@ -54,7 +56,7 @@ def audit(
     quiet: Quiet = False,
     **options: Any,
 ) -> None:
-    """Compare the dependence of GENERATED with that of REAL; exit code 1 if it deviates."""
+    """Compare GENERATED with REAL: dependence, distributions, memorisation. The exit code is 1 if they differ."""
     import torch
 
     from .. import auditing, data, report
@@ -68,7 +70,7 @@ def audit(
     else:
         given = sorted(reading.given())
         if given:
-            raise InputError(f"--run says how REAL is read; leave out --{', --'.join(given).replace('_', '-')}")
+            raise InputError(f"--run fixes how REAL is read; leave out --{', --'.join(given).replace('_', '-')}")
         truth, learnt = _parts(run, real)
     made = data.read_generated(generated, truth, _dated(generated, truth.container.time_name))
     dated = truth.starts is not None if consecutive is None else consecutive
@@ -83,7 +85,7 @@ def audit(
         report.write_text(record, result.to_json(), force)
     for question in result.questions:
         if question.rejected:
-            say(f"deviates: {question.verdict}", quiet)
+            say(f"differs: {question.name}: {question.verdict.removeprefix('Differs: ')}", quiet)
     say(f"{'passed' if result.passed else 'FAILED'} at {100 * alpha:g} %\nreport: {out}", quiet)
     if not result.passed:
         raise typer.Exit(1)
@@ -121,14 +123,14 @@ def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
     settings = models.read_settings(run)
     source = models.source_of(settings)
     if source is None:
-        raise InputError(f"{run} was not fitted from a file, so it does not say how to cut {real}; leave out --run")
+        raise InputError(f"{run} was not fitted to a file, so it does not record how to read {real}; leave out --run")
     grid = settings["data"].get("grid")
     blocks = None if grid is None else data.BlockGrid.from_plain(grid)
     sequences = data.read_source(replace(source, paths=_paths(source, run, real)), blocks)
     if len(sequences) != settings["data"]["sequences"]:
         raise InputError(
             f"{real} gives {len(sequences)} sequences, but {run} was fitted to {settings['data']['sequences']}: "
-            "--run takes the file that the run was fitted to"
+            "give REAL as the file that the run was fitted to"
         )
     names = settings["data"]["features"]
     units = settings["data"].get("units") or [None] * len(names)  # runs of before have none
@@ -136,8 +138,8 @@ def _parts(run: Path, real: Path) -> tuple[SequenceSet, SequenceSet | None]:
     sequences = replace(sequences, notes=(*sequences.notes, *notes))
     if models.fingerprint(sequences) != settings["data"].get("fingerprint"):
         raise InputError(
-            f"{real} holds other sequences than the file that {run} was fitted to, so the run does not say which of "
-            "them it held out: give that file, or leave out --run and say how to read this one"
+            f"{real} differs from the file that {run} was fitted to, so the sequences that were held out cannot be "
+            "identified: give that file, or leave out --run and give the reading options of {real}"
         )
     parts = settings["split"]
     trained = sequences.subset(parts["train"]).complete()

@@ -21,7 +21,7 @@ WORTH_SAYING = 20.0  # seconds
 
 @app.command(name="compile")
 def compile_process(
-    out: Annotated[Path, typer.Option(help="Folder to make: weights, process, certificate.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write: weights, process, certificate.", show_default=False)],
     kernel: Annotated[
         str,
         typer.Option(help='Such as "Matern(lengthscale=8, smoothness=1.5) + 0.1 * White()".', rich_help_panel=PROCESS),
@@ -50,10 +50,14 @@ def compile_process(
     heads: Annotated[str, typer.Option(help="affine, arc, trapezoid or table.", rich_help_panel=NETWORK)] = "affine",
     max_lag: Annotated[
         int | None,
-        typer.Option(min=0, help="Lags to keep. [default: as few as the tolerance allows]", rich_help_panel=NETWORK),
+        typer.Option(
+            min=0,
+            help="Number of lags of the kernel. [default: the fewest that the tolerance allows]",
+            rich_help_panel=NETWORK,
+        ),
     ] = None,
-    max_depth: Annotated[int, typer.Option(min=1, help="Most blocks.", rich_help_panel=NETWORK)] = 4096,
-    force: Annotated[bool, typer.Option("--force", help="Replace a compiled score that is there already.")] = False,
+    max_depth: Annotated[int, typer.Option(min=1, help="Largest number of blocks.", rich_help_panel=NETWORK)] = 4096,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing compiled score.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the score of a Gaussian process as the weights of a transformer, with a certificate."""
@@ -63,7 +67,7 @@ def compile_process(
 
     compiler.check_target(out, force)
     if spatial is not None and features is not None:
-        raise InputError("--spatial says how many features there are: leave out --features")
+        raise InputError("--spatial fixes the number of features: leave out --features")
     _say_minutes("decomposing the covariances", compiler.check_matrices(frames, features or 1), quiet)
     sigma = torch.eye(features or 1, dtype=torch.float64) if spatial is None else square_matrix(spatial)
     process = processes.GaussianSequence(kernels.parse(kernel), sigma, times=frames)
@@ -82,8 +86,8 @@ def compile_process(
     worst = certificate.worst
     if worst.value - 4 * worst.standard_error > certificate.bound:
         raise InputError(
-            f"nothing is written: the network's error at t = {worst.time:.3g} is {worst.value:.3g}, above its bound of "
-            f"{certificate.bound:.3g}; a larger --min-time or another --iteration may do"
+            f"nothing was written: the measured error at t = {worst.time:.3g} is {worst.value:.3g}, above the bound "
+            f"{certificate.bound:.3g}; try a larger --min-time or another --iteration"
         )
     compiler.save(compiled, out, force)
     say(
@@ -97,21 +101,24 @@ def compile_process(
 
 @app.command()
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A folder that kronoscope compile made.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="A folder that `kronoscope compile` wrote.", show_default=False)],
     seed: Annotated[
         int | None,
-        typer.Option(help="Of the random sequences, to repeat a check. [default: new each time]"),
+        typer.Option(help="Seed of the random sequences, to repeat a check. [default: a new one each time]"),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Check the seals of FOLDER, compile it again, try its weights on random sequences; exit code 1 if one fails."""
+    """Check a compiled score: its hashes, its weights and its bound. The exit code is 1 if a check fails.
+
+    The score is compiled again and compared, and its network is run on random sequences.
+    """
     from .. import compiler
 
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; verify takes one that kronoscope compile made")
+        raise InputError(f"{folder} is not a folder; verify takes a folder that kronoscope compile wrote")
     wrong = compiler.verify(folder, seed)
     for line in wrong:
-        say(f"disagrees: {line}", quiet)
+        say(f"check failed: {line}", quiet)
     if wrong:
         raise typer.Exit(1)
     say(f"verified: {folder}", quiet)
@@ -136,7 +143,7 @@ def square_matrix(path: Path) -> Tensor:
     if path.suffix.lower() not in (".npy", ".csv"):
         raise InputError(f"{path}: the ending must be .npy or .csv, got {path.suffix!r}")
     if not path.is_file():
-        raise InputError(f"{path} is no file; --spatial takes an .npy or .csv file")
+        raise InputError(f"{path} is not a file; --spatial takes an .npy or .csv file")
     try:
         if path.suffix.lower() == ".npy":
             values = np.load(path, mmap_mode="r", allow_pickle=False)  # the file must be as long as its header says
@@ -149,6 +156,6 @@ def square_matrix(path: Path) -> Tensor:
     except (ValueError, TypeError, EOFError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} holds no matrix of numbers: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path} cannot be read as a matrix of numbers: {str(error).splitlines()[0]}") from None
     compiler.check_matrices(1, len(values))
     return torch.from_numpy(np.array(values, dtype=np.float64))

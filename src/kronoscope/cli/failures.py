@@ -1,4 +1,4 @@
-"""What the command line says of an exception, and its exit code: one line for the person who typed the command."""
+"""The one-line error message and the exit code of an exception on the command line."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def _of_file(error: OSError) -> str:
 
 
 def _defect(error: BaseException) -> str:
-    """For what no check foresaw: not the reader's mistake, and no failed check either."""
+    """The message of an unexpected error: neither bad input nor a failed check."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {frames[-1].name}" if frames else ""
     return (
-        f"internal error: {type(error).__name__}{place}: {error}. This is a defect of kronoscope: please report it "
-        f"with the output of the same command under {SHOW_TRACEBACK}=1"
+        f"internal error: {type(error).__name__}{place}: {error}. This is a bug in kronoscope: please report it "
+        f"with the output of the same command after setting {SHOW_TRACEBACK}=1"
     )
 
 

@@ -1,4 +1,4 @@
-"""``kronoscope forecast`` and ``kronoscope impute``: what a run says of frames to come and of missing values."""
+"""``kronoscope forecast`` and ``kronoscope impute``: future frames and missing values under a fitted model."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from .progress import progress, say
 if TYPE_CHECKING:
     from ..models import Model
 
-Run = Annotated[Path, typer.Argument(help="A run folder of fit.", show_default=False)]
+Run = Annotated[Path, typer.Argument(help="A run folder that `kronoscope fit` wrote.", show_default=False)]
 Method = Annotated[
     str | None,
     typer.Option(
-        help="exact (unrolled, position, linear), mmps, dps or replacement; default: exact where it can.",
+        help="exact (unrolled, position, linear), mmps, dps or replacement; default: exact where possible, else mmps.",
         show_default=False,
     ),
 ]
-Calls = Annotated[int, typer.Option(min=1, help="Score calls of a draw, where the method is not exact.")]
+Calls = Annotated[int, typer.Option(min=1, help="Score calls for each draw, where the method is not exact.")]
 
 
 @app.command()
 def forecast(
     run: Run,
-    source: Annotated[Path, typer.Argument(help="What is known, in the form of the run's source.", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(help="The observed values, in the format of the run's source.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="Table to write (.csv or .parquet).", show_default=False)],
     steps: Annotated[
         int | None,
@@ -40,7 +42,7 @@ def forecast(
     ] = None,
     draws: Annotated[
         int | None,
-        typer.Option("-n", "--draws", min=1, help="Write this many drawn futures instead of mean and interval."),
+        typer.Option("-n", "--draws", min=1, help="Write this many sampled futures instead of mean and interval."),
     ] = None,
     method: Method = None,
     calls: Calls = 64,
@@ -78,10 +80,15 @@ def forecast(
 @app.command()
 def impute(
     run: Run,
-    source: Annotated[Path, typer.Argument(help="A file with missing values, like the run's.", show_default=False)],
+    source: Annotated[
+        Path, typer.Argument(help="A file with missing values, in the format of the run's source.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="File to write, in the format of SOURCE.", show_default=False)],
     draw: Annotated[
-        bool, typer.Option("--draw", help="Fill with one draw, which varies as the data do, instead of the mean.")
+        bool,
+        typer.Option(
+            "--draw", help="Fill with one random draw, which has the variability of the data, instead of the mean."
+        ),
     ] = False,
     method: Method = None,
     calls: Calls = 64,
@@ -89,7 +96,7 @@ def impute(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fill what is missing in SOURCE given the rest: empty cells, values outside --limits, absent times.
+    """Impute the missing values of SOURCE given the rest: empty cells, values outside --limits, absent times.
 
     Nothing else in the file changes.
     """

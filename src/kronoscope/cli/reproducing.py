@@ -18,21 +18,23 @@ __all__ = ["app", "reproduce"]
 
 @app.command()
 def reproduce(
-    name: Annotated[str | None, typer.Argument(help="Which study; --list names them.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the study; --list shows all of them.", show_default=False)
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the page and its numbers. [default: reproduce-NAME]")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A small version that shows that the study runs; it is no evidence.")
+        bool, typer.Option("--quick", help="Run a small version, as a smoke test; its numbers are not evidence.")
     ] = False,
     show: Annotated[
         bool,
-        typer.Option("--list", help="Name the studies, their claims, their minutes, and which results are stored."),
+        typer.Option("--list", help="List the studies with their claims, run times and stored results."),
     ] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
-            help="Processes for the trainings of a study, at least 1. [default: 1, which uses all cores]",
+            help="Processes that train in parallel, at least 1. [default: 1, which uses all cores]",
             min=1,
             show_default=False,
         ),
@@ -41,7 +43,7 @@ def reproduce(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Put a claim of the theory to the test: run a study and write its results and its page.
+    """Test a claim of the theory: run a study, and write its results and its page.
 
     The same command continues a study of many trainings that was interrupted, also with --force. Full results that
     come with kronoscope are shown by: kronoscope report --stored NAME.
@@ -55,7 +57,7 @@ def reproduce(
             say(_listed(key), quiet=False)
         return
     if name is None:
-        raise InputError("NAME is missing: --list shows the studies")
+        raise InputError("NAME is missing: kronoscope reproduce --list shows the studies")
     if name not in evidence.MODULES:
         raise InputError(f"NAME must be one of {', '.join(sorted(evidence.MODULES))}, got {name!r}")
 
@@ -64,7 +66,7 @@ def reproduce(
 
     target = out or Path(f"reproduce-{name}")
     resumable = evidence.study(name).resumable
-    following = "the same command continues" if resumable else "give --force to begin again"
+    following = "run the same command to continue" if resumable else "give --force to start again"
     with naming_next(target, following), joblib.parallel_config(n_jobs=jobs) if jobs else nullcontext():
         page = evidence.reproduce(name, target, quick=quick, seed=seed, force=force, stage=stage)
     say(f"report: {page}", quiet)

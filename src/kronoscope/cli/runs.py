@@ -1,4 +1,4 @@
-"""What ``fit`` and ``report`` do with a run folder, beside their options."""
+"""What ``fit`` and ``report`` do with a run folder, apart from parsing their options."""
 
 from __future__ import annotations
 
@@ -48,19 +48,26 @@ def train(
         say(f"{'WARNING' if note.startswith('undertrained') else 'note'}: {note}", quiet)
     outcome = model.record["training"]
     say(
-        f"trained {outcome['steps']} steps in {outcome['seconds']:.0f} s; kept those of step {outcome['best_step']} "
-        f"({outcome['weights']:,} weights)",
+        f"trained {outcome['steps']} steps in {outcome['seconds']:.0f} s; kept the parameters of step "
+        f"{outcome['best_step']} "
+        f"({outcome['weights']:,} in all)",
         quiet,
     )
     if "initial" in model.record:
         start = model.record["initial"]
-        say(f"training moved the law of {start['from']} by {start['kl_moved']:.3g} nats a sequence", quiet)
+        say(
+            f"training moved the distribution away from its start, {start['from']}, by {start['kl_moved']:.3g} "
+            "nats per sequence",
+            quiet,
+        )
     if not training.Processes.join().is_first:
         return
     try:
         page = pages.write_run_page(out, model, sequences)
     except KeyboardInterrupt:
-        raise InterruptedCommand(f"interrupted; training is done: kronoscope report {out} writes the page") from None
+        raise InterruptedCommand(
+            f"interrupted after the training: run kronoscope report {out} to write the page"
+        ) from None
     say(f"run: {out}\nreport: {page}", quiet)
 
 
@@ -73,7 +80,7 @@ def _interrupted(out: Path, resume: bool) -> InterruptedCommand:
     step = 0
     if (out / training.CHECKPOINT).exists():
         step = training.read_tensors(out / training.CHECKPOINT)[1]["step"]
-    return InterruptedCommand(f"interrupted; kronoscope fit --resume --out {out} continues from step {step}")
+    return InterruptedCommand(f"interrupted at step {step}; run kronoscope fit --resume --out {out} to continue")
 
 
 def complete(out: Path, source: FileSource | None, quiet: bool) -> bool:
@@ -91,7 +98,7 @@ def complete(out: Path, source: FileSource | None, quiet: bool) -> bool:
         return False
     if not training.Processes.join().is_first:
         return True
-    say("training is done; making the page", quiet)
+    say("training is finished; writing the page", quiet)
     sequences = None if source is None else data.read_source(source)
     say(f"run: {out}\nreport: {pages.complete_run(out, sequences)}", quiet)
     return True
@@ -115,9 +122,9 @@ def draw(folder: Path, out: Path | None, force: bool) -> Path:
     from .. import report
 
     if not folder.is_dir():
-        words = f"{folder} is not a folder; report takes the folder that fit, demo or reproduce wrote"
+        words = f"{folder} is not a folder; report takes a folder that fit, demo or reproduce wrote"
         if evidence.is_stored(str(folder)):
-            words += f"; kronoscope report --stored {folder} draws the stored study"
+            words += f"; for the stored study, run kronoscope report --stored {folder}"
         raise InputError(words)
     target = folder / "report.html" if out is None else report.check_target(out, force)
     if evidence.is_study(folder):
@@ -125,12 +132,14 @@ def draw(folder: Path, out: Path | None, force: bool) -> Path:
     if is_demo(folder):
         return render_demo(folder, target)
     if not (folder / "run.json").exists():
-        raise InputError(f"{folder} holds no run, study or demo: it has neither run.json nor results.json")
+        raise InputError(
+            f"{folder} is not the folder of a run, study or demo: it has neither run.json nor results.json"
+        )
     from .. import models, pages  # only now: they are slow to load
 
     settings = models.read_run(folder)
     if not models.is_finished(settings):
-        raise InputError(f"{folder} is not finished: kronoscope fit --resume --out {folder} continues it")
+        raise InputError(f"{folder} is not a finished run: continue it with kronoscope fit --resume --out {folder}")
     has_records = models.RECORDS in settings["files"] and (folder / models.RECORDS).exists()
     if not has_records or (force and out is None):
         pages.complete_run(folder)

@@ -1,4 +1,4 @@
-"""The standard streams of a command: text that their encoding lacks is escaped, and a reader that left is no error."""
+"""The standard streams of a command: text that their encoding lacks is escaped, and a closed pipe is not an error."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def basis_faults(basis: KroneckerTerms, covariance: KroneckerTerms, iteration: s
     if iteration == "spectral" and len(covariance.temporal) > 1:
         return _eigen_faults("eigenvectors", basis.dense(), covariance.dense(), dtype)
     if len(basis.temporal) != 1:
-        return ["its basis is no Kronecker product"]
+        return ["its basis is not a Kronecker product"]
     times, features = basis.temporal[0], basis.spatial[0]
     if iteration == "spectral":
         return [

@@ -12,7 +12,7 @@ values at min_time hold from there on. With a preconditioner r_K has the argumen
 in one interval [a, b] for all t >= min_time (each Rayleigh quotient (p + tau)/(q + tau), tau = expm1(t), moves towards
 1, and 1 is inside because the diagonals agree), and the same norm gives eps(b/a). docs/theory.md, section 4.
 
-Round-off is no theorem here but a model: independent rounding errors of unit size, so that sums of n grow with the root
+Round-off is a model here, not a theorem: independent rounding errors of unit size, so that sums of n grow with the root
 of n (Higham and Mary, SIAM J. Sci. Comput. 41 (2019) A2815), carried through the iteration by its proven amplification.
 """
 

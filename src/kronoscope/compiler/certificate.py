@@ -135,7 +135,7 @@ class Certificate(Tabular):
         """What :meth:`to_json` wrote.
 
         Raises:
-            InputError: It is no certificate.
+            InputError: It is not a certificate.
         """
         try:
             record = json.loads(text)
@@ -164,9 +164,9 @@ class Certificate(Tabular):
         numbers += [number for at in self.measured for number in (at.time, at.value, at.standard_error)]
         numbers += [number for pair in self.condition_numbers for number in pair]
         if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-            raise ValueError("one of its numbers is none, or not finite")
+            raise ValueError("one of its numbers is missing or not finite")
         if not self.measured or "round-off" not in self.bound_parts:
-            raise ValueError("it has no measured errors, or a bound without round-off")
+            raise ValueError("it lacks the measured errors, or the round-off part of its bound")
 
 
 def canonical(record: Any) -> str:

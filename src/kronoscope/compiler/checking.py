@@ -164,8 +164,8 @@ class RangeWatch:
         if float(room.min()) < needed:
             self.faults.setdefault(
                 number,
-                f"block {number}: a unit of a product has its range only {float(room.min()):.2g} standard deviations "
-                f"away, and the proof needs {self.deviations:.2g}",
+                f"block {number}: the range of a product unit ends only {float(room.min()):.2g} standard deviations "
+                f"from the mean; the proof needs {self.deviations:.2g}",
             )
 
 
@@ -182,6 +182,6 @@ def _watched(block: Perceptron) -> _Unit | None:
 
 def _said(number: int, unit: _Unit, where: int, low: Tensor, high: Tensor) -> str:
     return (
-        f"block {number}: a ReLU sees {float(low):.4g} to {float(high):.4g}, and the proof needs "
+        f"block {number}: the input of a ReLU ranges from {float(low):.4g} to {float(high):.4g}, and the proof needs "
         f"{float(unit.low[where]):.4g} to {float(unit.high[where]):.4g}"
     )

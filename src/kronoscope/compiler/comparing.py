@@ -31,7 +31,7 @@ def tensor_differences(compiled: CompiledScore, stored: Mapping[str, Tensor]) ->
     """
     expected = compiled.network.state_dict()
     faults = [f"it has no tensor {name}" for name in expected if name not in stored]
-    faults += [f"it has a tensor {name} that no compilation of this configuration has" for name in stored
+    faults += [f"it has an unexpected tensor {name}" for name in stored
                if name not in expected]  # fmt: skip
     amplified = ROUNDING * torch.finfo(torch.float64).eps * _conditioning(compiled)
     for name in sorted(expected.keys() & stored.keys()):

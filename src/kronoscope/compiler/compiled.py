@@ -108,7 +108,7 @@ def compile_options(process: GaussianLaw, options: Options, basis: KroneckerTerm
             planned, reasons = plan(structure_of(process), lowerable, basis)
             refusals += reasons
         if planned is None or refusals:
-            raise InputError("compile_score cannot do this:\n" + "\n".join(f"- {reason}" for reason in refusals))
+            raise InputError("compile_score does not support this:\n" + "\n".join(f"- {reason}" for reason in refusals))
         dtype = getattr(torch, options.dtype)
         cost.check_network(planned.lowered, options.heads, planned.ranges, dtype)
         network = assemble(planned.lowered, options.heads, planned.ranges, dtype)

@@ -32,7 +32,7 @@ def check_matrices(frames: int, features: int, joint: bool = False) -> float:
     Args:
         frames: N.
         features: d.
-        joint: Whether the covariance is no Kronecker product, so that it has N d rows.
+        joint: Whether the covariance is not a Kronecker product, so that it has N d rows.
 
     Raises:
         InputError: Too much memory, or hours.

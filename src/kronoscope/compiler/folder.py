@@ -44,7 +44,7 @@ def save(compiled: CompiledScore, folder: str | os.PathLike[str], force: bool = 
         force: Replace a compiled score, whole or partial, that is there already.
 
     Raises:
-        InputError: The folder cannot be written, holds something already (with ``force``: something that is no part of
+        InputError: The folder cannot be written, holds something already (with ``force``: something that is not part of
             a compiled score), or a kernel is not one that ``kernels.parse`` reads back.
     """
     check_target(folder, force)
@@ -75,7 +75,7 @@ def check_target(folder: str | os.PathLike[str], force: bool = False) -> None:
     path = Path(folder)
     if not path.is_dir():
         if path.exists() or path.is_symlink():
-            raise InputError(f"{path} cannot be written: it exists and is no folder")
+            raise InputError(f"{path} cannot be written: it exists and is not a folder")
         return
     if path.resolve() in (Path.cwd(), *Path.cwd().parents):
         raise InputError(f"{path} cannot be written: it is the current folder or holds it; name a new one")
@@ -84,7 +84,10 @@ def check_target(folder: str | os.PathLike[str], force: bool = False) -> None:
     if names and not force:
         raise InputError(f"{path} exists and is not empty; --force (in Python force=True) replaces a compiled score")
     if strange:
-        raise InputError(f"{path} holds {strange[0]}, which is no part of a compiled score: it is not replaced")
+        raise InputError(
+            f"{path} holds {strange[0]}, which is not part of a compiled score, so --force does "
+            "not replace it: give another folder"
+        )
 
 
 def load(folder: str | os.PathLike[str]) -> CompiledScore:
@@ -102,7 +105,9 @@ def load(folder: str | os.PathLike[str]) -> CompiledScore:
     expected = compiled.network.state_dict()
     if any(name not in weights or weights[name].shape != tensor.shape or weights[name].dtype != tensor.dtype
            for name, tensor in expected.items()) or len(weights) > len(expected):  # fmt: skip
-        raise InputError(f"{path / WEIGHTS} holds another network: {tensor_differences(compiled, weights)[0]}")
+        raise InputError(
+            f"{path / WEIGHTS} holds the parameters of another network: {tensor_differences(compiled, weights)[0]}"
+        )
     compiled.network.load_state_dict(weights)
     return compiled
 
@@ -115,7 +120,7 @@ def open_folder(path: Path) -> Files:
     """
     missing = [name for name in FILES if not (path / name).is_file()]
     if len(missing) == len(FILES):
-        raise InputError(f"{path} is no compiled score: it has no {', '.join(FILES)}")
+        raise InputError(f"{path} is not a compiled score: it has no {', '.join(FILES)}")
     if missing:
         raise InputError(
             f"{path} is a partial compiled score: it has no {', '.join(missing)}; kronoscope compile ... --out {path} "
@@ -159,7 +164,7 @@ def recompiled(files: Files) -> CompiledScore:
             tensors(WEIGHTS, files[WEIGHTS]), options.iteration, (process.num_frames, process.num_features)
         )
     except InputError as error:
-        raise InputError(f"{WEIGHTS} holds another network: {error}") from None
+        raise InputError(f"{WEIGHTS} holds the parameters of another network: {error}") from None
     return compile_options(process, options, basis)
 
 
@@ -195,7 +200,7 @@ def _seal_broken(files: Files) -> list[str]:
         sealed = _sealed(canonical(_record(CERTIFICATE, files[CERTIFICATE])["certificate"]))
     except (ValueError, KeyError, RecursionError) as error:
         return [f"{CERTIFICATE} is damaged: {error}"]
-    return [] if sealed.encode() == files[CERTIFICATE] else [f"{CERTIFICATE} is not what its own hash says"]
+    return [] if sealed.encode() == files[CERTIFICATE] else [f"{CERTIFICATE} does not match its own hash"]
 
 
 def _hashes_broken(files: Files) -> list[str]:
@@ -206,9 +211,9 @@ def _hashes_broken(files: Files) -> list[str]:
         return [str(error)]
     wrong = []
     if _digest(files[WEIGHTS]) != stored.weights_sha256:
-        wrong.append(f"{WEIGHTS} was changed: its hash is not that of the certificate")
+        wrong.append(f"{WEIGHTS} was changed: it does not match the hash in the certificate")
     if _digest(files[CONFIGURATION] + files[PROCESS]) != stored.configuration_sha256:
-        wrong.append(f"{CONFIGURATION} or {PROCESS} was changed: their hash is not that of the certificate")
+        wrong.append(f"{CONFIGURATION} or {PROCESS} was changed: they do not match the hash in the certificate")
     return wrong
 
 
@@ -219,12 +224,12 @@ def _record(name: str, content: bytes) -> dict[str, Any]:
         reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise InputError(f"{name} is damaged: {reason}") from None
     if not isinstance(record, dict):
-        raise InputError(f"{name} is damaged: it holds no record")
+        raise InputError(f"{name} is damaged: it is not a JSON object")
     return record
 
 
 def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _shown(value: object) -> str:

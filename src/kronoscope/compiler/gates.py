@@ -30,7 +30,7 @@ class Gates(nn.Module):
         builder: A name in ``iterations.BUILDERS``.
         iterations: K.
         ends: Smallest and largest eigenvalue: of K, or with a preconditioner of M^-1 A at every t.
-        diagonal: Of K, (frames, features), for M = alpha^2 diagonal + sigma^2; None is no preconditioner.
+        diagonal: Of K, (frames, features), for M = alpha^2 diagonal + sigma^2; None is not a preconditioner.
         terms: Names from ``SIGNS``.
         scale: (terms,), by which the gates are divided first.
         offset: Subtracted from every gate after that: 1 for modulation, which multiplies by 1 + c.

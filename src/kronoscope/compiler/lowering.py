@@ -155,8 +155,8 @@ def lower(
     if float(ends[0]) + floor <= 0:
         indefinite = (
             f"max_lag={options.max_lag} makes the kernel indefinite: its smallest eigenvalue is {float(ends[0]):.4g}, "
-            f"more than the noise at min_time={options.min_time:g} can lift; a larger max_lag, at most "
-            f"{frames - 1}, keeps it positive definite"
+            f"which the noise at min_time={options.min_time:g} does not compensate; give a larger max_lag, at most "
+            f"{frames - 1}"
         )
         return None, [*refusals, indefinite]
     interpolated = structure.at_lags is None and options.heads != "table"
@@ -193,8 +193,8 @@ def _kept(
         return (operator, distance, num_lags), []
     if structure.times is None:
         return None, [
-            f"heads={options.heads!r} needs a stationary kernel, and this covariance is no function of the lag; "
-            "heads='table' or iteration='spectral' takes any"
+            f"heads={options.heads!r} needs a stationary kernel, and this covariance is not a function of the lag; "
+            "give heads='table' or iteration='spectral'"
         ]
     if options.heads != "affine":
         return None, [

@@ -183,4 +183,4 @@ def _shallower(structure: Structure, options: Options) -> str:
         sized, refusals, _ = _sized(structure, other, None)
         if sized is not None and not (refusals or _too_deep(sized, other) or _out_of_reach(sized, other)):
             offers.append(f"iteration='{iteration}' needs {assembly.depth(sized.lowered, sized.ranges)}")
-    return ", ".join(offers) if offers else "no iteration here would do with so few"
+    return ", ".join(offers) if offers else "no supported iteration needs so few"

@@ -135,7 +135,7 @@ def _moved(score: Tensor, fresh: CompiledScore, at: checking.Probes, x: Tensor) 
     if value - CERTAINTY * deviation <= allowed:
         return []
     return [
-        f"it computes another score than the recompiled network: off by {value:.1e} at t = {at.time:.4g}, more than "
+        f"its score differs from that of the recompiled network by {value:.1e} at t = {at.time:.4g}, more than "
         f"the round-off of {allowed:.1e} in its bound"
     ]
 

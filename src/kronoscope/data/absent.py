@@ -42,7 +42,7 @@ def absent_stamps(source: Source, grid: BlockGrid) -> tuple[Times, list[str]]:
     if bare * grid.frames > len(present):
         frames = (starts[:, None] + grid.unit * np.arange(grid.frames)).ravel()
         frames = frames[(frames > first) & (frames < last)]
-        notes.append(f"{counted(bare, 'block')} without any row left absent: they would be most of the file.")
+        notes.append(f"{counted(bare, 'block')} without any row not filled in, because they would be most of the file.")
     else:
         unit = grid.unit if grid.calendar == "none" else math.gcd(grid.unit, _QUARTER)  # days begin at other phases
         frames = np.arange(first, last + 1, unit, dtype=np.int64)
@@ -59,7 +59,7 @@ def absent_stamps(source: Source, grid: BlockGrid) -> tuple[Times, list[str]]:
         if form.kind != "unix" and not form.zone:
             stamps, left = stamps[is_single], left + int((~is_single).sum())
     if left:
-        notes.append(f"{counted(left, 'time')} without a row on days on which the clocks change not added.")
+        notes.append(f"{counted(left, 'time')} without a row not added, because the clocks change on these days.")
     return stamps, notes
 
 

@@ -142,7 +142,8 @@ class BlockGrid:
         furthest = float(np.abs(steps).max())
         if not furthest <= 2**53:
             raise InputError(
-                f"the times reach {furthest:.3g} steps of {self.step:g} from {self.origin:g}: they follow no grid"
+                f"the times reach {furthest:.3g} steps of {self.step:g} from {self.origin:g}: they do not lie "
+                "on a regular grid"
             )
         whole = np.rint(steps)
         return self._place_whole(whole.astype(np.int64), np.abs(steps - whole) <= ON_GRID)
@@ -266,7 +267,7 @@ class BlockGrid:
         """Inverse of :meth:`to_plain`.
 
         Raises:
-            InputError: this is no such record.
+            InputError: this is not such a record.
         """
         try:
             grid = cls(
@@ -282,7 +283,7 @@ class BlockGrid:
                 check_zone(grid.timezone)
             return grid
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"this is not a record of where blocks begin ({error})") from None
+            raise InputError(f"this is not the record of a block grid ({error})") from None
 
 
 _KINDS = {

@@ -143,8 +143,11 @@ def usable(values: FloatArray, names: tuple[str, ...], noun: str, missing: str) 
         return ~bad, [f"{these} left out: missing values ({causes})."]
     empty = np.asarray(gone.all(axis=(1, 2)))
     if empty.all():
-        return ~empty, [f"{counted(len(bad), noun)} left out: no value at all."]
-    notes = [f"{100 * gone[~empty].mean():.2g} % of the values are missing, in {these} ({causes}): learnt around."]
+        return ~empty, [f"{counted(len(bad), noun)} left out: no observed value."]
+    notes = [
+        f"{100 * gone[~empty].mean():.2g} % of the values are missing, in {these} ({causes}): the network "
+        "is trained on the other values."
+    ]
     if empty.any():
-        notes.append(f"{int(empty.sum())} of {counted(len(bad), noun)} left out: no value at all.")
+        notes.append(f"{int(empty.sum())} of {counted(len(bad), noun)} left out: no observed value.")
     return ~empty, notes

@@ -38,4 +38,4 @@ def numbers_note(coordinate: xr.DataArray) -> str | None:
         return None
     calendar = coordinate.attrs.get("calendar")
     which = f" in the calendar '{calendar}'" if calendar else ""
-    return f"The times of '{coordinate.name}' stay numbers: {units}{which}."
+    return f"The times of '{coordinate.name}' are read as numbers: {units}{which}."

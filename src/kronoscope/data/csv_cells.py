@@ -59,7 +59,7 @@ class Inserted:
 
 @dataclass(frozen=True, eq=False)
 class CsvText:
-    """The text of a file and where its rows stand in it; blank lines are no rows.
+    """The text of a file and where its rows stand in it; blank lines are not rows.
 
     ``separator`` stands between columns; " " is any run of blanks.
     """

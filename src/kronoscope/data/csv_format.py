@@ -132,7 +132,7 @@ def sniff(path: Path, options: CsvOptions, wanted: Sequence[str] = ()) -> CsvFor
     """How the file is written, by its first lines, the user's options and the column names that the user gave.
 
     Raises:
-        InputError: a file that is no text, or that holds no row.
+        InputError: a file that is not text, or that holds no row.
     """
     head = _head(path)
     encoding = options.encoding or _encoding(head)

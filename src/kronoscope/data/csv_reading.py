@@ -48,7 +48,7 @@ def read_csv(path: Path, options: CsvOptions, *, time: str | None, wanted: Seque
         labels: columns of names, in which text such as NA is a name.
 
     Raises:
-        InputError: a file that is no table, repeats a name, or leaves the meaning of its numbers open.
+        InputError: a file that is not a table, repeats a name, or leaves the meaning of its numbers open.
     """
     if path.suffix.lower() == ".gz":
         _check_unpacked(path)

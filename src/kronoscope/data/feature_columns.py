@@ -49,7 +49,7 @@ def to_numbers(
     empty = np.flatnonzero(np.isnan(values).all(axis=0))
     if empty.size:
         others = _leave_out(table, names[int(empty[0])], {*special, *reserved})
-        raise InputError(f"the column '{names[int(empty[0])]}' holds no value; {others}")
+        raise InputError(f"the column '{names[int(empty[0])]}' is empty; {others}")
     infinite = np.argwhere(np.isinf(values))
     if len(infinite):
         row, place = infinite[np.argmin(infinite[:, 1])]
@@ -73,7 +73,7 @@ def _not_numbers(
     readable = (pd.to_numeric(text, errors="coerce").notna() | column.isna()).to_numpy()
     row = int(np.argmin(readable)) if not readable.all() else 0
     example = str(column.iloc[row])[:40]
-    problem = f"the column '{name}' is no column of numbers ({example!r} in row {row + 1})"
+    problem = f"the column '{name}' does not hold numbers ({example!r} in row {row + 1})"
     others = _leave_out(table, name, {*special, *reserved})
     marks = list(dict.fromkeys(text[~readable])) if is_text and 2 * readable.sum() >= len(column) else []
     if 0 < len(marks) <= _MOST_MARKS and all(mark.isprintable() for mark in marks):
@@ -108,4 +108,4 @@ def columns_option(names: Sequence[str]) -> str:
 def leave_out_time(names: Collection[str]) -> str:
     """That rows can count as frames instead of their times."""
     option = columns_option(list(dict.fromkeys(names)))
-    return f"if the rows stand in order of time, leave out time= (--time) and give columns= ({option})"
+    return f"if the rows are in order of time, leave out time= (--time) and give columns= ({option})"

@@ -291,9 +291,7 @@ def _filled_csv(content: bytes, csv: CsvTable, cells: Cells, new: NewRows | None
     text = csv_cells.CsvText.parse(content, form.encoding, form.separator, form.first_row)
     rows = len(csv.table)
     if len(text.rows) != rows:
-        raise InputError(
-            f"cannot tell where the {rows} rows of the table stand in the text: save it as a plain .csv first"
-        )
+        raise InputError(f"the {rows} rows of the table cannot be located in the text: save it as a plain .csv first")
     places = {name: place for place, name in enumerate(form.names)}
     marks = {name: csv.marks.get(name, form.decimal) for name in places}
     columns = [csv_cells.Column(places[name], *cell, marks[name]) for name, cell in cells.items()]

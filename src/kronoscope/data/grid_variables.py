@@ -35,7 +35,9 @@ def choose_variables(data: xr.Dataset, columns: Sequence[str] | None) -> tuple[l
     choose = f"choose variables with columns= ({columns_option(alike)})" if alike else "there is none of real numbers"
     for name in names:
         if name not in real:
-            raise InputError(f"the variable '{name}' is no array of real numbers (dtype {data[name].dtype}); {choose}")
+            raise InputError(
+                f"the variable '{name}' is not an array of real numbers (dtype {data[name].dtype}); {choose}"
+            )
         if data[name].dims != data[names[0]].dims:
             raise InputError(f"the variables '{names[0]}' and '{name}' have different dimensions; {choose}")
     notes = [f"Left out, since they describe other variables: {list_names(left_out)}."] if names != every else []

@@ -126,7 +126,7 @@ def to_source(
     With ``max_sequences`` no more is read of a large record than holds about that many sequences (of ``frames``).
 
     Raises:
-        InputError: for variables that are no numbers or differ in their dimensions, and for names that are not there.
+        InputError: for variables that are not numbers or differ in their dimensions, and for names that are not there.
     """
     if columns is not None and (not columns or len(set(columns)) < len(columns)):
         raise InputError("columns must name at least one column, and none twice")

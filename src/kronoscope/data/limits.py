@@ -70,7 +70,7 @@ def apply_limits(source: Source, limits: Limits | None) -> Source:
     known = [*dict.fromkeys((*source.bases, *source.names))]
     for name in pairs:
         if name not in known:
-            raise InputError(f"limits name '{name}', which is no column of values; these are {list_names(known)}")
+            raise InputError(f"limits name '{name}', which is not a column of values; these are {list_names(known)}")
     values = source.values.copy()
     notes = []
     for name, (low, high) in pairs.items():
@@ -143,8 +143,8 @@ def beyond_limits(values: FloatArray, names: Sequence[str], limits: Limits) -> l
         if outside.any():
             share = f"{counted(int(outside.sum()), 'value')} of {part.size}"
             notes.append(
-                f"{share} of {name} lie beyond its limits {low:g} to {high:g}: limits say which values are learnt "
-                "from, and the learnt law does not know them."
+                f"{share} of {name} lie beyond its limits {low:g} to {high:g}: limits select the values to train "
+                "on; they do not constrain what the model generates."
             )
     return notes
 

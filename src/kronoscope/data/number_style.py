@@ -42,7 +42,7 @@ class NumberStyle:
 
     @classmethod
     def of(cls, cells: Iterable[str], decimal: str = ".") -> NumberStyle:
-        """The style of the raw text of cells, quotation marks and blanks included; what is no number is passed over."""
+        """The style of the raw text of cells, quotation marks and blanks included; other text is skipped."""
         decimals: list[int] = []
         whole, scientific, quoted, number, thousands = True, False, 0, 0, ""
         margins: Counter[str] = Counter()

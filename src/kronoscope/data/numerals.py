@@ -1,4 +1,4 @@
-"""Columns of text that hold numbers with a decimal comma or with marks between thousands."""
+"""Columns of text that hold numbers with a decimal comma or with thousands separators."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def has_open_points(cells: list[str]) -> bool:
 def convert(table: pd.DataFrame, passed_over: set[str], decimal: str | None) -> tuple[pd.DataFrame, dict[str, str]]:
     """The table with numbers in place of such text, and the decimal mark of each column that had it.
 
-    A column is converted if all its cells are numbers with one decimal mark. Text that is no number stays.
+    A column is converted if all its cells are numbers with one decimal mark. Text that is not a number stays.
 
     Args:
         table: as pandas read it.
@@ -49,7 +49,7 @@ def convert(table: pd.DataFrame, passed_over: set[str], decimal: str | None) -> 
         decimal: the mark that decides where both are possible.
 
     Raises:
-        InputError: a column that gives other numbers with a decimal comma than with marks between thousands.
+        InputError: a column that gives other numbers with a decimal comma than with thousands separators.
     """
     kinds = zip(table.columns, table.dtypes, strict=True)
     names = [n for n, dtype in kinds if n not in passed_over and pd.api.types.is_string_dtype(dtype)]
@@ -90,6 +90,6 @@ def _doubt(name: str, column: list[str]) -> str:
     cell = column[row]
     first, second = (f"{_floats([cell], mark)[0]:g}" for mark in (",", "."))
     return (
-        f"the column '{name}' may have a decimal comma or marks between thousands ({cell!r} in row {row + 1} is "
+        f"the column '{name}' may have a decimal comma or thousands separators ({cell!r} in row {row + 1} is "
         f"{first} or {second}): give decimal= (--decimal , for {first} or --decimal . for {second})"
     )

@@ -203,7 +203,7 @@ def known_ending(path: Path) -> str:
     if ending not in ENDINGS:
         raise InputError(f"the ending must be one of {list_names(ENDINGS)}, got '{ending}'")
     if not path.exists():
-        raise InputError("there is no such file")
+        raise InputError("the file does not exist")
     if path.is_dir() != (ending == ".zarr"):
         raise InputError("this is a folder" if path.is_dir() else "a .zarr source must be a folder")
     return ending
@@ -226,7 +226,7 @@ def load_numpy(path: Path, ending: str) -> tuple[np.ndarray, str | None]:
             file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray) != (ending == ".npy"):
-                raise InputError(f"this is no {ending} file but {'an .npy' if ending == '.npz' else 'an .npz'} file")
+                raise InputError(f"this is not {ending} but {'an .npy' if ending == '.npz' else 'an .npz'} file")
             if ending == ".npy":
                 return loaded, None
             keys = list(loaded.keys())

@@ -55,7 +55,7 @@ def refuse_long_table(table: pd.DataFrame, time: str, special: Collection[str | 
     """
     if not len(table) or table[time].duplicated(keep=False).mean() < _SHARED:
         return
-    if _CLOCK.fullmatch(str(table[time].iloc[0])):  # the column of dates is no pivot
+    if _CLOCK.fullmatch(str(table[time].iloc[0])):  # the column of dates is not a pivot
         return
     columns = [name for name in table.columns if name not in special and table[name].dtype.kind != "f"]
     kinds = {name: int(table[name].nunique(dropna=False)) for name in columns}

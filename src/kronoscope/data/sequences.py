@@ -83,7 +83,7 @@ class Container(Displayed):
         """Inverse of :meth:`to_json`.
 
         Raises:
-            InputError: if the text is no such record.
+            InputError: if the text is not such a record.
         """
         try:
             plain = parse_json(text)
@@ -96,7 +96,7 @@ class Container(Displayed):
             plain["coords"] = tuple(Coordinate(**c) for c in coords)
             return cls(**plain)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-            raise InputError(f"this is no record of a data container ({error})") from None
+            raise InputError(f"this is not the record of a data container ({error})") from None
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -66,7 +66,7 @@ def check_columns(number: int) -> None:
     if number > MOST_COLUMNS:
         raise InputError(
             f"it has {number} columns, but at most {MOST_COLUMNS} can be read: store so wide a record as one array "
-            "(.npy, or .nc with the dimensions time, feature), or cut the columns that matter out of it"
+            "(.npy, or .nc with the dimensions time, feature), or write a file with only the columns that matter"
         )
 
 
@@ -95,7 +95,7 @@ def check_store(path: Path, ending: str) -> None:
 def check_array(file: IO[bytes], size: int) -> None:
     """Refuse an .npy stream whose head claims more than memory, or than the stream's ``size`` bytes, holds.
 
-    What is no array at all passes: numpy says better what is wrong with it.
+    What is not an array at all passes: numpy says better what is wrong with it.
 
     Raises:
         InputError: The head claims too much.

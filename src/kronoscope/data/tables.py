@@ -144,7 +144,7 @@ def to_source(
     With ``fill_frames`` sequences may lack rows: they get all frames that some sequence has, without values.
 
     Raises:
-        InputError: for names that are not there, columns that are no numbers, missing or repeated times.
+        InputError: for names that are not there, columns that are not numbers, missing or repeated times.
     """
     for name in (time, pivot, *(columns or ())):
         if name is not None and name not in table.columns:

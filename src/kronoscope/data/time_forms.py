@@ -56,7 +56,7 @@ class TimeForm:
         storage: the column's dtype: "int64", "float64" or "text".
         zone: of text: "" without a zone, a fixed ending such as "Z" or "+01:00", or "%z" or "%:z" where offsets vary.
         decimals: of text: digits of a second's fraction.
-        day_first: of text: whether the day comes before the month; None where that is no question.
+        day_first: of text: whether the day comes before the month; None where it does not apply.
     """
 
     kind: str = "clock"

@@ -245,7 +245,9 @@ def most_common_step(times: Times) -> pd.Timedelta | float:
         step = _numeric_step(times)
         span = (times[-1] - times[0]) / step
         if not span <= 2**53:
-            raise InputError(f"the times span {span:.3g} of their most common step {step:g}: they follow no grid")
+            raise InputError(
+                f"the times span {span:.3g} of their most common step {step:g}: they do not lie on a regular grid"
+            )
         return step
     gaps = np.diff(np.asarray(times.as_unit("ns").asi8))
     refuse_repeats(gaps == 0, times)

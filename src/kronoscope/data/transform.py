@@ -167,7 +167,7 @@ class Transform(Displayed):
             InputError: z is not affine in x, because of margins; harmonics without a start.
         """
         if self.margins is not None:
-            raise InputError("the scaling is not affine: margins put each feature through a curved map")
+            raise InputError("the scaling is not affine: margins='normal-scores' is a nonlinear map of each feature")
         return np.asarray(self.mean + self._season(1, starts)).reshape(self.mean.shape), self.scale
 
     @property
@@ -226,7 +226,7 @@ class Transform(Displayed):
         """Inverse of :meth:`to_json`.
 
         Raises:
-            InputError: if the text is no such record.
+            InputError: if the text is not such a record.
         """
         try:
             plain = parse_json(text)
@@ -240,7 +240,7 @@ class Transform(Displayed):
                 raise ValueError(f"margins of {len(margins)} features, not {features}")
             return cls(frames, features, cycle, mean, scale, step_from_json(plain["step"]), margins)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-            raise InputError(f"this is no record of a transform ({error})") from None
+            raise InputError(f"this is not the record of a transform ({error})") from None
 
     def _check(self, values: ArrayLike) -> FloatArray:
         x = _sequences(values)
@@ -351,7 +351,7 @@ def _scale(centred: FloatArray, x: FloatArray, names: list[str]) -> FloatArray:
         name = names[int(np.argmax(size))]
         raise InputError(f"the feature '{name}' reaches {size.max():g}, too large to be squared; change its unit")
     scale = np.sqrt(np.nanmean(centred**2, axis=(0, 1)))
-    moves = np.minimum(scale, np.nanstd(centred, axis=(0, 1)))  # with mean "zero", a constant is no variation
+    moves = np.minimum(scale, np.nanstd(centred, axis=(0, 1)))  # with mean "zero", a constant does not vary
     constant = moves <= 1e-12 * size
     if constant.any():
         raise InputError(_constant([name for name, same in zip(names, constant) if same], names))

@@ -60,5 +60,5 @@ def compare_units(names: Sequence[str], ours: Units, theirs: Units, whose: tuple
     for unsaid, said, present, absent in ((theirs, ours, *whose), (ours, theirs, *reversed(whose))):
         only = [f"{name} in '{s}'" for name, s, u in zip(names, said, unsaid, strict=True) if s and u is None]
         if only:
-            notes.append(f"Units could not be compared: {present} has {list_names(only, 4)}, {absent} says none.")
+            notes.append(f"Units could not be compared: {present} has {list_names(only, 4)}, {absent} has none.")
     return notes

@@ -78,7 +78,10 @@ def last_window(
     if origin is None:
         seen = places.whole[places.on_grid & np.isfinite(source.values[order]).any(axis=1)]
         if not len(seen):
-            raise InputError("no value stands at a frame of the run's sequences: there is nothing to forecast from")
+            raise InputError(
+                "no value lies on the time grid of the run, so there is nothing to forecast from: "
+                "give times with the run's step"
+            )
         first = int(seen[-1]) + unit
     else:
         first = _origin(grid, origin)
@@ -94,10 +97,12 @@ def last_window(
 def _in_block(grid: BlockGrid, place: Places, ahead: int | None) -> int:
     """How many frames of the block lie before the forecast."""
     if place.odd[0]:
-        raise InputError("the day of the forecast has 23 or 25 hours, of which the run learnt nothing")
+        raise InputError(
+            "the day of the forecast has 23 or 25 hours, on which the run was not trained; give another --origin"
+        )
     past = int(place.frame[0])
     if past < 0:
-        raise InputError("the times of the series are not in step with those of the run's sequences")
+        raise InputError("the times of the series do not lie on the time grid of the run's sequences")
     if past == 0:
         raise InputError(
             "the forecast would begin with a new block, in which nothing is observed, and the mean of the run "

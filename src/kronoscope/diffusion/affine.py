@@ -156,7 +156,7 @@ def call_flat(
 def _misses(values: Tensor, fresh: tuple[Tensor, Tensor], matrix: Tensor, center: Tensor) -> tuple[float, float, float]:
     """Mean squares on fresh sequences: round-off, distance from the map, and what nearly equal sequences share of it.
 
-    What two sequences that differ by round-off share of their distances is no round-off: <r, r'> estimates its square.
+    What two sequences that differ by round-off share of their distances is not round-off: <r, r'> estimates its square.
     """
     x, copy = (part.to(torch.float64) for part in fresh)
     at_x, at_copy = values[-2 * len(x) :].chunk(2)

@@ -51,7 +51,7 @@ class Tapered(Estimator):
 
         w(h) = 1 for h <= k/2,    2 - 2h/k for k/2 < h < k,    0 for h >= k
 
-    w is no covariance, so the product may have negative eigenvalues; they are set to 0, which at most doubles the
+    w is not a covariance, so the product may have negative eigenvalues; they are set to 0, which at most doubles the
     distance to the truth. Where that happens K is singular, and its score exists for t > 0 alone. ``min_time`` changes
     nothing. Parameters: the entries that are kept, N d(d+1)/2 + d^2 sum_{0<h<k} (N - h).
 

@@ -36,7 +36,7 @@ class StationarySeparable(Estimator):
     ``min_time`` > 0 Gamma_ij = sum_w p(w) cos(w (i - j)) with powers p(w) >= 0 at 2N + 1 frequencies, so it is positive
     semi-definite by construction; L-BFGS finds log(p + noise), p >= 0, the frequencies and a factor of Sigma, from
     the periodogram: coordinates in which powers above the noise count relatively and those below can vanish. (Averaging
-    the diagonals of a separable fit is no maximum likelihood, and fails where Gamma is nearly singular.) Nothing is
+    the diagonals of a separable fit is not maximum likelihood, and fails where Gamma is nearly singular.) Nothing is
     assumed about the kernel. A local maximum. Parameters: N + d(d+1)/2 - 1.
     """
 

@@ -31,7 +31,7 @@ def spectrum_optimal(
     with alpha_k and beta_k as usual, step_k = alpha_k and momentum_k = alpha_k beta_{k-1} / alpha_{k-1} (0 once the
     polynomial vanishes on the spectrum). Such a polynomial has single roots at the outlying eigenvalues and is huge
     beside them, so that rounding destroys it after some iterations: on an exponential kernel with kappa = 1767 in
-    float64 after 25 of the 54 iterations that it would take to 1e-3. That is no fault of the form: no polynomial
+    float64 after 25 of the 54 iterations that it would take to 1e-3. That is not a fault of the form: no polynomial
     that is small on lambda (1 +- 1e-14) as well reaches 1e-3 before iteration 75.
 
     So by default the minimum is over copies of the spectrum whose products carry independent relative errors of that

@@ -30,7 +30,7 @@ class Recurrence(Displayed):
         momentum: momentum_k, (times, iterations), float64; momentum_0 = 0.
 
     Raises:
-        TypeError: A column is no float64 tensor.
+        TypeError: A column is not a float64 tensor.
         InputError: The columns differ in shape, are empty or not finite, or start with momentum.
     """
 

@@ -71,7 +71,7 @@ class Kernel(Displayed, ABC):
             InputError: The kernel is not stationary, or is not finite there in float64.
         """
         if not self.is_stationary:
-            raise _checks.InputError(f"{self!r} is not stationary: its covariance is no function of the lag alone")
+            raise _checks.InputError(f"{self!r} is not stationary: its covariance is not a function of the lag alone")
         lag = _checks.tensor("lag", lag, torch.float64)
         return self._finite(self(lag, torch.zeros_like(lag)))
 

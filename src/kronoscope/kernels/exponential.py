@@ -20,7 +20,7 @@ class PowerExponential(StationaryKernel):
 
     Args:
         lengthscale: In the units of ``times``; greater than 0.
-        exponent: nu; above 2 the function is no covariance (Schoenberg 1938) and is refused.
+        exponent: nu; above 2 the function is not a covariance (Schoenberg 1938) and is refused.
 
     Example:
         >>> float(PowerExponential(lengthscale=8.0, exponent=1.0).at_lag(8.0))

@@ -30,7 +30,7 @@ def parse(text: str) -> Kernel:
         text: At most 10 000 characters, nested at most 100 deep (each + and * of a chain counts).
 
     Raises:
-        TypeError: ``text`` is no string.
+        TypeError: ``text`` is not a string.
         InputError: It writes no kernel; the message says why in one line.
 
     Example:

@@ -30,7 +30,7 @@ def maximum_entropy_lags(gamma: Tensor, frames: int) -> Tensor:
         frames: How many lags to return, 1 or more; no more than N leaves nothing to extend.
 
     Raises:
-        InputError: ``frames`` is below 1, ``gamma`` is no vector of at least 2, or its Toeplitz matrix is not positive
+        InputError: ``frames`` is below 1, ``gamma`` is not a vector of at least 2, or its matrix is not positive
             definite.
     """
     _checks.count("frames", frames)
@@ -41,7 +41,7 @@ def maximum_entropy_lags(gamma: Tensor, frames: int) -> Tensor:
     if not bool(np.all(variances > ROUND_OFF * known[0])):
         order = int(np.argmin(variances > ROUND_OFF * known[0]))
         raise InputError(
-            f"gamma must make a positive definite Toeplitz matrix, but frame {order} is no news after those before it: "
+            f"gamma must make a positive definite Toeplitz matrix, but frame {order} is determined by earlier ones: "
             f"prediction variance {variances[order]:.3g} of {known[0]:.3g}"
         )
     weights = solve_toeplitz(known[:-1], known[1:])

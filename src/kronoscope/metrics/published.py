@@ -45,7 +45,7 @@ class PublishedMetric(Displayed):
         name: Key of ``PUBLISHED``.
         value: Mean over splits of metric(half of the real, as many generated).
         reference: Mean over the same splits of metric(that half, the other half of the real).
-        standard_error: Of value less reference over the splits. They share their sequences, so it is no test.
+        standard_error: Of value less reference over the splits. They share their sequences, so it is not a test.
         kind: "two-sample estimate".
     """
 

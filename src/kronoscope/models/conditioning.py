@@ -1,4 +1,4 @@
-"""Sequences given some of their entries: exactly where a law was learnt, by guidance elsewhere."""
+"""Conditional sequences: exact where a law was learnt, guided sampling elsewhere."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class SequenceFormat:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ConditionalSequence(Displayed):
-    """The learnt law of a sequence given some of its entries, in the units and container of the data.
+    """The conditional distribution of a sequence given some of its entries, in the units and container of the data.
 
     Made by :meth:`Model.condition_on`. Observed entries come back as they were given.
 
@@ -266,7 +266,10 @@ def choose_method(method: str | None, affine: bool, has_law: bool) -> str:
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     if method == "exact" and not (affine or has_law):
-        raise InputError("method 'exact' needs a learnt law, as of the networks unrolled, mixture, position or linear")
+        raise InputError(
+            "method 'exact' needs a learnt law, as of the networks unrolled, mixture, position or linear; leave method "
+            "out, or give 'mmps'"
+        )
     if method != "exact" and affine and not has_law:
         raise InputError(
             f"method {method!r} diverges here, because the learnt score is not the gradient of a density: use "

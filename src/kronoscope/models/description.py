@@ -1,4 +1,4 @@
-"""What a fitted model says of itself in one line."""
+"""The facts in the repr of a fitted model."""
 
 from __future__ import annotations
 

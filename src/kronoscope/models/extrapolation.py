@@ -1,4 +1,4 @@
-"""Scores and laws on more frames than a network was trained on: which networks allow it, and how lags are extended."""
+"""Extrapolation to more frames than a network was trained on: which networks allow it, and how lags are extended."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .model import Model
 METHODS = {
     "unrolled": "each further frame depends on the N − 1 frames before it as the last one does (maximum entropy)",
     "stationary-separable": "the same, from the lags that maximum likelihood estimates",
-    "position": "lags beyond those of the training have the weight 0",
-    "unet": "as it is: convolutions do not depend on the length",
+    "position": "lags beyond those of training have weight 0",
+    "unet": "unchanged: convolutions do not depend on the length",
 }
 
 
@@ -82,7 +82,9 @@ def extended_law(learnt: UnrolledTransformer | GaussianLaw, frames: int) -> Sepa
     if isinstance(learnt, UnrolledTransformer):
         learnt = spectral_law(learnt, learnt.num_frames)
     if not isinstance(learnt, SeparableGaussian):
-        raise InputError(f"learnt must be a law Gamma kron Sigma to be extended, got {type(learnt).__name__}")
+        raise InputError(
+            f"learnt must be a Gaussian law with a separable covariance (Gamma kron Sigma), got {type(learnt).__name__}"
+        )
     return _of_lags(maximum_entropy_lags(learnt.temporal_covariance[0], frames), learnt.spatial_covariance)
 
 

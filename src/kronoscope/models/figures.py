@@ -87,7 +87,8 @@ def sequence_figure(
         f"Real sequences on the left, generated ones on the right, in the units of the file, on one scale ({stems}). "
         f"Thin: {min(THIN_LINES, len(real))} single sequences, evenly spaced through the set. Thick: the mean at each "
         "frame; shaded: where 90 % of all sequences lie. Look for the same shape of the mean, the same width of the "
-        "band, and single lines that are as rough and as persistent as the real ones. Sequences are new: none on the "
+        "band, and single lines that are as rough and as persistent as the real ones. Generated sequences are "
+        "new: none on the "
         "right is meant to match one on the left.",
         "Thin curves of single sequences with mean and 90 % band, real and generated side by side.",
         columns=2,
@@ -135,15 +136,19 @@ def training_figure(
         series.insert(0, Line("training (running mean)", "truth", at, loss, thin=True))
     series = [line for line in series if np.isfinite(line.y).all()]
     caption = (
-        "Denoising loss of a sequence in nats, up to a constant that belongs to the data: differences are what counts. "
-        "The parameters are kept where the held-out curve is lowest; where it turns up, the network has begun to learn "
-        "the training sequences by heart."
+        "Denoising loss of a sequence in nats, up to a constant that depends on the data alone: only "
+        "differences matter. "
+        "The checkpoint is taken where the held-out curve is lowest. Where the curve rises again, the network "
+        "overfits: it "
+        "memorises the training sequences."
     )
     y = [value for line in series for value in line.y[len(line.y) // 10 :]]
     room = 0.05 * (max(y) - min(y)) or 1.0
     limits = (min(y) - room, max(y) + room)
     panel = LinePanel("", "train step", "denoising loss (nats a sequence)", series, y_limits=limits)
-    return Figure([panel], caption, "Training loss and held-out loss by train step, with the step that was kept.")
+    return Figure(
+        [panel], caption, "Training loss and held-out loss by training step, with the step of the checkpoint."
+    )
 
 
 class Drawable(Protocol):

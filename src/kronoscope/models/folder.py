@@ -7,7 +7,7 @@ result.json              when done: transform, history, how training ended
 report.json, report.html the page and its records, after fit or report
 
 The **seal** is in run.json: the SHA-256 of every other file that belongs to the run, and of run.json itself. Every
-reader checks it. It finds damage and careless edits; it is no protection against a person who computes it anew.
+reader checks it. It finds damage and careless edits; it is not a protection against a person who computes it anew.
 run.json is replaced in one step, so a run is unfinished until run.json names its result, and finished from then on.
 """
 
@@ -86,15 +86,15 @@ def read_run(path: Path) -> dict[str, Any]:
         raise InputError(f"{file} is of the format {settings.get('format')!r}; this version reads {FORMAT!r}: {AGAIN}")
     settings.pop(_SEAL, None)
     if _sealed(settings) != text or not isinstance(settings.get(_FILES), dict):
-        raise _changed(file, "its own SHA-256 does not fit")
+        raise _changed(file, "its SHA-256 does not match its content")
     return settings
 
 
 def check_files(path: Path, settings: Mapping[str, Any], but: Iterable[str] = ()) -> None:
-    """Refuse a run of whose files one was changed, named by its name. Files ``but`` are not looked at."""
+    """Raise InputError if a file of the run was changed. The files in ``but`` are not checked."""
     for name in (WEIGHTS, RESULT) if is_finished(settings) else ():
         if not (path / name).exists():
-            raise InputError(f"{path} is not a complete run: it has no {name}. Restore it from a copy, or {AGAIN}")
+            raise InputError(f"{path} is not a complete run: {name} is missing. Restore it from a copy, or {AGAIN}")
     for name, digest in settings[_FILES].items():
         if name not in but and (path / name).exists() and _digest(path / name) != digest:
             remedy = {PAGE: f"kronoscope report {path}", RECORDS: f"kronoscope report {path} --force"}.get(name)
@@ -125,7 +125,7 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _changed(file, str(error)) from None
     if not isinstance(values, dict):
-        raise _changed(file, "it holds no record")
+        raise _changed(file, "it is not a JSON object")
     return values
 
 
@@ -146,7 +146,7 @@ def claimed(path: Path) -> Iterator[None]:
     """
     lock = _files.locked(path)
     if lock is None:
-        raise InputError(f"another process is training in {path}; wait until it is done, or take another folder")
+        raise InputError(f"another process is training in {path}; wait until it ends, or give another folder")
     try:
         yield
     finally:
@@ -154,16 +154,17 @@ def claimed(path: Path) -> Iterator[None]:
 
 
 def check_new(folder: str | os.PathLike[str], force: bool = False) -> Path:
-    """Refuse a folder that a new run may not take. It may be absent, empty, or with ``force`` hold a run."""
+    """Check the folder of a new run: it must be absent or empty, or hold a run that ``force`` replaces."""
     path = Path(folder)
     if path.exists() and not path.is_dir():
-        raise InputError(f"{path} exists and is a file; a run needs a folder")
+        raise InputError(f"{path} is a file; give a folder for the run")
     if not is_empty(path):
         if not force:
-            raise InputError(f"{path} exists already; --force replaces a run, --resume continues one")
+            raise InputError(f"{path} exists already; give --force to replace the run, or --resume to continue it")
         if not _holds_run(path):
             raise InputError(
-                f"{path} holds files but is not a run folder (it has no {RUN}), so --force does not touch it"
+                f"{path} holds files but is not a run folder (it has no {RUN}), so --force does not replace it; "
+                "give another folder"
             )
     return path
 

@@ -1,4 +1,4 @@
-"""Frames to come and missing values of a file that is read as a run's source was."""
+"""Forecasts and imputation for a file that is read with the settings of a run's source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def open_like(model: Model, path: Path, on_note: Note | None = None) -> data.Gap
     """
     fitted_to = source_of(model.record)
     if fitted_to is None:
-        raise InputError("the run does not say how its source was read: it was not made by kronoscope fit")
+        raise InputError("the run does not record how its source was read; fit it again with kronoscope fit")
     reading = fitted_to.reading
     text = data.CsvOptions.checked(reading.separator, reading.decimal, reading.na_values, reading.encoding)
     columns = reading.columns
@@ -119,7 +119,10 @@ def forecast(
     source = opened.source
     if source.values.ndim == 3:
         if origin is not None:
-            raise InputError("origin is for one long series; of sequences the last frames are forecast")
+            raise InputError(
+                "origin applies to one long series; for a file of sequences leave it out, and the "
+                "last frames are forecast"
+            )
         ahead = max(1, model.num_frames // 4) if steps is None else steps
         if not 1 <= ahead < model.num_frames:
             raise InputError(f"steps must be at least 1 and less than {model.num_frames}, got {ahead}")
@@ -193,7 +196,7 @@ def impute(
     bare = int((~known.any(axis=(1, 2))).sum())
     if bare:
         what = "a draw from the run" if draw else "the mean of the run"
-        _say([f"{bare} of {len(chosen)} blocks hold no value at all: filled with {what}."], on_note)
+        _say([f"{bare} of {len(chosen)} blocks hold no observed value: filled with {what}."], on_note)
     conditionals = _conditionals(model, known, blocks[chosen], part, method, num_calls, seed, progress)
     for number, given in zip(chosen, conditionals, strict=True):
         filled = given.sample_values(1)[0] if draw else given.mean_values()
@@ -217,7 +220,7 @@ def _conditionals(
 ) -> Iterator[ConditionalSequence]:
     dated = model.transform.num_harmonics > 0
     if dated and not isinstance(starts, pd.DatetimeIndex):
-        raise InputError("the run has a seasonal cycle, so the source must have clock times")
+        raise InputError("the run models a seasonal cycle, so the source must have clock times")
     generator = torch.Generator().manual_seed(seed)
     for number in range(len(values)):
         start = starts[number : number + 1] if dated else None

@@ -82,7 +82,7 @@ def choose_heads(
     check_keywords("choose_heads", options, [*own, *sorted(ScaledFitOptions.__optional_keys__)])
     of_network = dict(network_options or {})
     if "heads" in of_network:
-        raise InputError("heads is what is chosen; leave it out of network_options")
+        raise InputError("choose_heads chooses the number of heads: leave heads out of network_options")
     seed = int(torch.randint(2**62, (), generator=_checks.generator_or_seed_zero(generator)))
     drawn = _of_the_draw(data.from_array(x).values.shape, validation, of_network)
     each: dict[int, Tensor] = {}

@@ -78,12 +78,14 @@ def start_from(
     """
     if network != NETWORK:
         name = network if isinstance(network, str) else "a module of your own"
-        raise InputError(f'initial goes with network="{NETWORK}", which holds a law, got {name!r}')
+        raise InputError(
+            f'initial needs network="{NETWORK}", the only one that can start from a distribution, got {name!r}'
+        )
     law, source = _read(initial, x, min_time)
     if not isinstance(initial, str) and not as_they_are:
         raise InputError(
-            'initial must be the name of an estimator unless mean="zero", scaling=None and margins=None: a law is one '
-            "of the data as they are"
+            "initial must be the name of an estimator where the data are centred or scaled; to start from a law or a "
+            'compiled score, give mean="zero", scaling=None and margins=None'
         )
     shape = law.mean.shape
     if shape != x.shape[1:]:
@@ -94,7 +96,8 @@ def start_from(
         module = build_with(lambda: UnrolledTransformer.from_law(law, **options), NETWORK, generator)
     except torch.linalg.LinAlgError:
         raise InputError(
-            "initial must have a covariance, but what its weights compute is none at t = 0.01; compile it with a "
+            "initial must have a positive definite covariance, but its network computes none at t = 0.01; "
+            "compile it with a "
             "smaller tolerance or min_time"
         ) from None
     return Start(module, options, source, law_of(module))

@@ -1,4 +1,4 @@
-"""The Gaussian law that a score learnt, where it is affine in x."""
+"""The Gaussian distribution that a network learnt, where its score is affine in x."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAR = 10.0  # standard deviations of the mean from zero, beyond which the map is
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LearntLaw(Displayed):
-    """What a score s(x, t0) = -B (x - m) says of the law of the noised data and of the data, in scaled coordinates.
+    """The Gaussian laws of the noised data and of the data with score s(x, t0) = -B (x - m), in scaled coordinates.
 
     Attributes:
         time: t0.
@@ -122,7 +122,7 @@ def learnt_law(
         device: Where the score is called.
 
     Raises:
-        InputError: The score is not affine, or its matrix is not positive definite: then it is the score of no law.
+        InputError: The score is not affine or not the gradient of a log density: its matrix is not positive definite.
     """
     read = diffusion.read_affine_map(score, t, num_frames, num_features, device=device)
     values, vectors, mean = _decomposed(read, t)
@@ -153,8 +153,8 @@ def _decomposed(read: diffusion.AffineMap, t: float) -> tuple[Tensor, Tensor, Te
     values, vectors = torch.linalg.eigh(-0.5 * (read.matrix + read.matrix.T))
     if float(values[0]) <= 0:
         raise InputError(
-            f"the score at t = {t:g} is that of no law: -ds/dx must be positive definite, "
-            f"but has the eigenvalue {float(values[0]):.3g}; train for longer"
+            f"the score at t = {t:g} is not the gradient of a log density: -ds/dx must be positive definite, "
+            f"but has the eigenvalue {float(values[0]):.3g}; train for longer, or use model.generated_law"
         )
     return values, vectors, read.center + vectors @ ((vectors.T @ read.value) / values)
 

@@ -69,18 +69,21 @@ def load_but_page(
         raise TypeError(f"folder must be the path of a run folder, got {_checks.described(folder)}")
     path = Path(folder)
     if not path.is_dir():
-        raise InputError(f"{path} does not exist; a run folder is what fit writes")
+        raise InputError(f"{path} does not exist; give a run folder that fit wrote")
     settings = run_folder.read_run(path)
     run_folder.check_files(path, settings, unchecked)
     if not run_folder.is_finished(settings):
-        raise InputError(f"{path} is not finished: continue it with fit --resume")
+        raise InputError(f"{path} is not a finished run: continue it with kronoscope fit --resume --out {path}")
     weights = read_tensors(path / run_folder.WEIGHTS)[0]
     result = run_folder.read_json(path / run_folder.RESULT)
     try:
         name, options = settings["network"]["name"], settings["network"]["options"]
         if network is None:
             if name is None:
-                raise InputError(f"{path} holds a network of your own: pass one of the same shape as network=")
+                raise InputError(
+                    f"{path} holds the parameters of a custom network: pass a module of the same "
+                    "class and sizes as network="
+                )
             size = settings["num_frames"], settings["num_features"]
             network = build_network(name, *size, options, torch.Generator().manual_seed(0))
         network.load_state_dict(weights)
@@ -102,7 +105,7 @@ def load_but_page(
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, OverflowError) as error:
-        raise InputError(f"{path} is damaged or of another network: {first_line(error)}") from None
+        raise InputError(f"{path} is damaged or belongs to another network: {first_line(error)}") from None
 
 
 def _starts(stamps: list[str] | None, container: data.Container) -> pd.DatetimeIndex | None:

@@ -1,4 +1,4 @@
-"""The fitted model: a network score with the data door that it was fitted behind."""
+"""The fitted model: a network score with the preprocessing that it was fitted with."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Model(ScaledScore, Displayed):
 
     @cached_property
     def coordinates(self) -> str | None:
-        """A name of the coordinates of :meth:`score`; None where nothing is scaled or subtracted."""
+        """A label of the coordinates of :meth:`score`; None where nothing is scaled or subtracted."""
         return coordinates_of(self.transform)
 
     def scaled(self, process: GaussianLaw, *, start: Any = None) -> GaussianLaw:
@@ -199,7 +199,7 @@ class Model(ScaledScore, Displayed):
 
     @cached_property
     def has_law(self) -> bool:
-        """Whether :meth:`law` answers: the affine score of a network briefly trained may be that of no law."""
+        """Whether :meth:`law` exists: the affine score of a briefly trained network may not be a gradient."""
         try:
             return self.law() is not None
         except InputError:
@@ -228,7 +228,8 @@ class Model(ScaledScore, Displayed):
             return learnt_mixture(self.network, self.training.min_time)
         if not self.is_affine:
             raise InputError(
-                "the score is not affine in x, so the learnt law is not Gaussian and cannot be read off it"
+                "the score is not affine in x, so the learnt distribution is not Gaussian and has no closed "
+                "form; use sample"
             )
         return learnt_law(self._double.score, self.training.min_time, self.num_frames, self.num_features, self._device)
 
@@ -369,7 +370,7 @@ class Model(ScaledScore, Displayed):
         return run_folder.save(folder, self.settings(), self.result(), self.network.state_dict(), force)
 
     def settings(self) -> dict[str, Any]:
-        """What the fit was told, as ``run.json`` holds it."""
+        """The settings of the fit, as in ``run.json``."""
         return {
             "format": run_folder.FORMAT,
             "network": {"name": self.network_name, "options": self.network_options},
@@ -380,7 +381,7 @@ class Model(ScaledScore, Displayed):
         }
 
     def result(self) -> dict[str, Any]:
-        """What came out of the fit besides the weights, as ``result.json`` holds it."""
+        """The result of the fit without the parameters, as in ``result.json``."""
         starts = self.training_starts
         return {
             "transform": self.transform.to_json(),

@@ -1,4 +1,4 @@
-"""The networks that go by a name, with the training settings that suit each."""
+"""The named networks, with the default training settings of each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NETWORKS: dict[str, NetworkPreset] = {
         TrainingConfig(
             max_steps=5000, batch_size=512, learning_rate=2e-2, ema_decay=0.998, evaluate_every=500, keep="last"
         ),
-        "solver of the score's linear system with a learnt covariance: Gaussian dependence from the fewest sequences",
+        "unrolled linear solver with a learnt covariance: learns Gaussian dependence from the fewest sequences",
     ),
     "mixture": NetworkPreset(
         MixtureTransformer,
@@ -51,22 +51,22 @@ NETWORKS: dict[str, NetworkPreset] = {
     "dit": NetworkPreset(
         DiT,
         TrainingConfig(max_steps=1500, batch_size=64, learning_rate=3e-3, patience=None),
-        "diffusion transformer, softmax attention and perceptrons beside a linear path: learns other laws too",
+        "diffusion transformer, softmax attention and perceptrons beside a linear path: learns non-Gaussian data too",
     ),
     "unet": NetworkPreset(
         UNet,
         TrainingConfig(max_steps=1500, batch_size=64, learning_rate=1e-2, patience=None),
-        "one-dimensional U-Net of convolutions over the frames: the usual network, to compare with",
+        "one-dimensional U-Net of convolutions over the frames: the usual network, as a baseline",
     ),
     "linear": NetworkPreset(
         LinearScore,
         TrainingConfig(max_steps=3000, batch_size=512, learning_rate=1e-3, patience=None),
-        "a free matrix at every noise level, linear in x: no structure, to compare with",
+        "a free matrix at every noise level, linear in x: no structure, as a baseline",
     ),
     "mlp": NetworkPreset(
         MLP,
         TrainingConfig(max_steps=3000, batch_size=128, learning_rate=1e-2, patience=None),
-        "perceptron on the flattened sequence: no structure, to compare with",
+        "perceptron on the flattened sequence: no structure, as a baseline",
     ),
 }
 
@@ -137,7 +137,7 @@ def _check_options(build: Callable[..., nn.Module], name: str, options: dict[str
 
 
 class _Allocations(TorchFunctionMode):
-    """Looks at the new tensors of a network while it is built, before they are allocated.
+    """Checks the sizes of a network's new tensors while it is built, before they are allocated.
 
     Args:
         refuse: Told the bytes that were asked for as soon as they alone are more than memory holds; it raises. Until

@@ -1,4 +1,4 @@
-"""Whether the sequences are enough for the structure of a network, and the time for its training."""
+"""Warnings for too few sequences and for too short a training."""
 
 from __future__ import annotations
 
@@ -45,9 +45,10 @@ def structure(network: nn.Module, num_frames: int, num_features: int) -> Structu
             "the free matrices of network 'linear'",
             size * (size + 1) // 2,
             size,
-            f"fewer than N d = {size} numbers in each: their covariance is singular, and the free matrices of network "
-            "'linear' learn its noise",
-            "a network with structure, as 'unrolled'",
+            f"fewer than N d = {size} values in each: the sample covariance is singular, and the free matrices "
+            "of network "
+            "'linear' fit its noise",
+            "a network with structure, such as 'unrolled'",
         )
     if not isinstance(network, UnrolledTransformer):
         return None
@@ -66,11 +67,13 @@ def structure(network: nn.Module, num_frames: int, num_features: int) -> Structu
 
 
 def _price(name: str, numbers: int) -> str:
-    return f"{numbers} free numbers are in {name}, which cost about {numbers}/(2n) = {{price:.2g}} nats"
+    return (
+        f"{numbers} free parameters are in {name}, which costs about {numbers}/(2n) = {{price:.2g}} nats of score error"
+    )
 
 
 def too_few(network: nn.Module, n: int, num_frames: int, num_features: int, *, started: bool = False) -> str | None:
-    """What is to be said where few sequences meet a structure of many numbers; None elsewhere.
+    """The warning for too few sequences for the free parameters of a network; None elsewhere.
 
     Args:
         network: As built.
@@ -88,7 +91,7 @@ def too_few(network: nn.Module, n: int, num_frames: int, num_features: int, *, s
     values, size = n * num_frames * num_features, num_frames * num_features
     if values < needed.numbers and not started:
         raise InputError(
-            f"n = {n} training sequences hold {values} values, fewer than the {needed.numbers} free numbers of "
+            f"n = {n} training sequences hold {values} values, fewer than the {needed.numbers} free parameters of "
             f"{needed.name}; take at least {-(-needed.numbers // size)}, or {needed.instead}"
         )
     if n >= needed.fewest:
@@ -114,7 +117,8 @@ def undertrained(result: training.TrainingResult, config: training.TrainingConfi
     if result.steps:
         whole = f" All steps take about {result.seconds * config.max_steps / result.steps:.0f} s on this machine."
     return (
-        f"undertrained: the time allowed {result.steps} of {config.max_steps} training steps, and the held-out loss "
+        f"undertrained: the time limit allowed {result.steps} of {config.max_steps} training steps, and the "
+        "held-out loss "
         "was still falling. Do not trust what this model generates. Give more time (max_seconds, --max-seconds; now "
         f"{config.max_seconds:g} s).{whole}"
     )

@@ -1,4 +1,4 @@
-"""The table of the sampler that a fitted model is asked for."""
+"""The coefficient table of a sampler, by name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def sampler_table(
     law = learnt()
     if law is None:
         raise InputError(
-            "grid='optimised' needs the learnt law, which only a score affine in x has; give grid='uniform', or "
+            "grid='optimised' needs the covariance of the learnt distribution, known only for a score affine in "
+            "x; give grid='uniform', or "
             "build a table with ks.sampling.dpm_solver(..., grid='optimised', law=...) for ks.sampling.sample"
         )
     return sampling.dpm_solver(num_calls, *times, grid="optimised", law=law)

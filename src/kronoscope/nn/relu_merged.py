@@ -27,7 +27,7 @@ def merged(network: ReLUTransformer) -> MergedTransformer:
 
     Raises:
         InputError: Queries or keys of a block read a coordinate that the input, a block or the condition writes, so
-            its attention is no constant. There is no faster way then than the network itself.
+            its attention is not a constant. There is no faster way then than the network itself.
     """
     static = network.static_coordinates()
     for index, block in enumerate(network.unique_blocks()):

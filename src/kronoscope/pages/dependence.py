@@ -1,4 +1,4 @@
-"""Generated against real sequences: which share of the correlations is right, and how far the laws are apart."""
+"""Generated against real sequences: the share of correlations inside the real band, and the energy distance."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROLES = {
 
 @dataclass(frozen=True)
 class Distance:
-    """An energy distance, or a difference of two, with its standard error, which overstates where laws agree."""
+    """An energy distance, or a difference of two, with its standard error (too large where the distributions agree)."""
 
     value: float
     standard_error: float
@@ -170,7 +170,7 @@ def baselines(training: Tensor, names: tuple[str, ...]) -> dict[str, GaussianLaw
 
 
 def independent_frames(training: Tensor) -> DenseGaussian:
-    """The sample covariance of every frame by itself, and none between frames: what a model without memory gives."""
+    """The sample covariance within each frame, and zero between frames: the null of independent frames."""
     n, frames, features = training.shape
     x = training.to(torch.float64)
     blocks = torch.einsum("nia,nib->iab", x, x) / n

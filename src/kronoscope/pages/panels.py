@@ -43,29 +43,31 @@ def spatial_figure(comparison: Comparison, names: Sequence[str]) -> Figure:
 
 
 def difference_figure(comparison: Comparison, names: Sequence[str], axis: Axis) -> Figure:
-    """Generated less real at up to three lags, on a scale of their own."""
+    """Generated minus real correlations at up to three lags, on a common scale."""
     lags = sorted({lag for lag in (0, 1, (len(comparison.band.center) - 1) // 2) if lag < len(comparison.band.center)})
     gap = comparison.correlations[GENERATED] - comparison.band.center
     reach = max(float(gap[lags].abs().max()), 1e-3)
     panels = [
         figures.correlation_panel(
-            f"lag {axis.scale * lag:g} {axis.unit}", gap[lag], names, "generated less real", (-reach, reach)
+            f"lag {axis.scale * lag:g} {axis.unit}", gap[lag], names, "generated minus real", (-reach, reach)
         )
         for lag in lags
     ]
     half = float(((comparison.band.upper - comparison.band.lower) / 2)[comparison.band.counted()].median())
     return Figure(
         panels,
-        "Generated less real correlation of the feature of the row with that of the column some time later. Read the "
-        f"size against the real uncertainty: half the width of the 95 % band is typically {half:.2f}. Stripes or "
-        "blocks of one colour would mean that a feature or a direction of time is missed.",
+        "Generated minus real correlation: the feature of the row with the feature of the column at the later "
+        "time. Compare "
+        "the size with the uncertainty of the real correlations: half the width of their 95 % band is "
+        f"typically {half:.2f}. "
+        "Stripes or blocks of one colour show a feature or a time asymmetry that is not reproduced.",
         "Matrices of the difference between generated and real correlations at three lags.",
         columns=len(panels),
     )
 
 
 def worst_table(comparison: Comparison, names: Sequence[str], axis: Axis) -> Table:
-    """The correlations that the generator misses most, in half-widths of the band."""
+    """The correlations with the largest errors, in half-widths of the band."""
     band, got = comparison.band, comparison.correlations[GENERATED]
     half = ((band.upper - band.lower) / 2).clamp_min(1e-12)
     miss = (got - (band.upper + band.lower) / 2).abs() / half
@@ -77,7 +79,7 @@ def worst_table(comparison: Comparison, names: Sequence[str], axis: Axis) -> Tab
         rows.append([f"{names[a]} → {names[b]}", _plain(axis.scale * lag), *values, float(miss[lag, a, b])])
     return Table(
         [
-            "pair (the later one second)",
+            "pair (second at the later time)",
             Column("lag", axis.unit, digits=4),
             Column("real", decimals=3),
             Column("band from", decimals=3),
@@ -86,8 +88,9 @@ def worst_table(comparison: Comparison, names: Sequence[str], axis: Axis) -> Tab
             Column("distance", "half-widths", decimals=2),
         ],
         rows,
-        f"The {len(rows)} correlations that the generated sequences miss most: distance from the middle of the band in "
-        "half-widths, so that above 1 is outside. One in twenty of a perfect generator's entries lies outside too.",
+        f"The {len(rows)} generated correlations with the largest errors. Distance: from the middle of the real "
+        "band, in "
+        "half-widths; above 1 is outside the band. Of a perfect generator, one correlation in twenty lies outside.",
     )
 
 
@@ -107,18 +110,20 @@ def dependence_table(comparison: Comparison) -> Table:
             Column("number", digits=6),
             Column("inside the band", "%", decimals=0),
             Column("energy distance", "to held-out"),
-            Column("generated less this", "paired"),
+            Column("generated minus this", "paired"),
             Column("parameters", digits=7),
         ],
         rows,
-        "How much of the dependence each set of sequences holds. Inside the band: share of the correlations (every "
-        "pair of features at every lag) within the 95 % bootstrap band of the training sequences; more is better. "
-        "Energy distance between whole sequences and those held out, in scaled coordinates; less is better, 0 is the "
-        "same law. Generated less this: difference of two energy distances over the same held-out sequences; below 0, "
-        "by more than about twice the error, the generated ones are nearer.",
+        "How well each set of sequences reproduces the dependence. Inside the band: share of the correlations (every "
+        "pair of features at every lag) within the 95 % bootstrap band of the training sequences; higher is better. "
+        "Energy distance: between whole sequences and the held-out ones, in scaled coordinates; lower is "
+        "better, 0 means the "
+        "same distribution. Generated minus this: the paired difference of two energy distances. Where it is "
+        "below 0 by more "
+        "than about twice the error, the generated sequences are nearer.",
         note=f"± one standard error. Bands: {figures.resampled(comparison.band)}. Energy: jackknife over "
         f"{comparison.held_out_blocks} blocks of held-out sequences, and the finite number of draws. The training "
-        "row is what the band was made of.",
+        "row is the set that the band was computed from.",
         row_roles=[ROLES[row.name] for row in comparison.rows],
         highlight_rows=[0],
     )

@@ -37,7 +37,10 @@ def complete_run(folder: Path, sequences: data.SequenceSet | None = None) -> Pat
     if sequences is None:
         sequences = _source(folder, settings)
     if models.fingerprint(sequences) != settings["data"].get("fingerprint"):
-        raise InputError(f"the source of {folder} has changed since the fit, so its page cannot be made from it")
+        raise InputError(
+            f"the source of {folder} has changed since the fit, so the page cannot be made: "
+            "restore the file or fit again"
+        )
     return write_run_page(folder, model, sequences)
 
 
@@ -55,7 +58,7 @@ def draw_run_page(folder: Path, target: Path) -> Path:
 def _source(folder: Path, settings: dict[str, Any]) -> data.SequenceSet:
     source = models.source_of(settings)
     if source is None:
-        raise InputError(f"{folder} was not fitted from a file, so there is nothing to make its page from")
+        raise InputError(f"{folder} was not fitted to a file, so there are no data to make its page from")
     try:
         return data.read_source(source)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""The report of any fitted run: what it was, what it generates, and how that compares with the real sequences."""
+"""The page of a fitted run: its data, its training, and its samples compared with the real sequences."""
 
 from __future__ import annotations
 
@@ -80,12 +80,13 @@ def report_of(shown: RunShown) -> Report:
         "frames": model.num_frames,
         "features": model.num_features,
         "network": name,
-        "weights": model.record["training"]["weights"],
+        "parameters": model.record["training"]["weights"],
         "generated for this page": len(shown.generated),
     }
     return Report(
         "Sequences, real and generated",
-        f"A diffusion model ({name}) learnt {number} sequences of {model.num_frames} frames with {model.num_features} "
+        f"A diffusion model ({name}) was trained on {number} sequences of {model.num_frames} frames with "
+        f"{model.num_features} "
         "features.",
         facts,
         [*_warnings(model), data_section(shown), *generated_sections(shown), training_section(shown)],
@@ -94,10 +95,10 @@ def report_of(shown: RunShown) -> Report:
 
 
 def _warnings(model: models.Model) -> list[Section]:
-    """What the fit warned of, before anything else."""
+    """The warnings of the fit, as the first section."""
     notes = model.record.get("notes", [])
     blocks: list[Block] = [Text(note[0].upper() + note[1:], "note") for note in notes]
-    return [Section("Warnings", "Read these before the rest of the page.", blocks)] if blocks else []
+    return [Section("Warnings", "Read these first.", blocks)] if blocks else []
 
 
 def show_run(
@@ -157,13 +158,13 @@ def data_section(shown: RunShown) -> Section:
     facts = {
         "features": ", ".join(_few(shown.sequences.feature_names)),
         "train / validation / test": f"{parts['train']} / {parts['validation']} / {parts['test']} sequences",
-        "removed before, put back after": f"mean: {scaling['mean']}; scaling: {scaling['scaling'] or 'none'}{season}"
-        + margins,
+        "preprocessing (undone after sampling)": f"mean: {scaling['mean']}; scaling: "
+        f"{scaling['scaling'] or 'none'}{season}" + margins,
         "trained on diffusion times": f"{model.training.min_time:g} to {model.training.max_time:g}",
     }
     notes = list(record["data"]["notes"]) or ["Nothing was left out."]
     blocks: list[Block] = [Facts(facts), Text("\n\n".join(notes), "note")]
-    lead = "What the model was given. Mean, scale, season and margins were learnt on the training part alone."
+    lead = "The input of the fit. Mean, scale, season and margins were estimated on the training part alone."
     return Section(DATA_TITLE, lead, blocks)
 
 
@@ -172,16 +173,27 @@ def generated_sections(shown: RunShown) -> list[Section]:
     names, axis, comparison = shown.names, panels.Axis.of(shown.sequences), shown.comparison
     chosen = list(shown.features)
     if not len(shown.real):
-        return [Section("Dependence", "", [Text(f"Nothing is compared: {shown.why_not}.", "note")]), _marginals(shown)]
+        return [
+            Section(
+                "Dependence",
+                "",
+                [Text(f"Real and generated sequences are not compared, because {shown.why_not}.", "note")],
+            ),
+            _marginals(shown),
+        ]
     real, generated = shown.real[..., chosen], shown.generated[..., chosen]
     figure = panels.sequence_figure(real, generated, names, dict(shown.units), axis)
     left = shown.model.num_features - len(names)
-    more = f" {counted(left, 'more feature')} modelled, too many or too constant to show." if left else ""
-    sections = [Section("Real and generated sequences", f"Does a generated sequence look real?{more}", [figure])]
+    more = (
+        f" {counted(left, 'more feature')} in the model but not shown (constant, or too many to show)." if left else ""
+    )
+    sections = [
+        Section("Real and generated sequences", f"Single sequences, their mean and their spread.{more}", [figure])
+    ]
     if comparison is None:
-        text = Text(f"Correlations could not be compared: {shown.why_not}.", "note")
+        text = Text(f"Correlations are not compared, because {shown.why_not}.", "note")
         return [*sections, Section("Dependence", "", [text]), _marginals(shown)]
-    lead = "What the frames and the features have to do with each other, in scaled coordinates."
+    lead = "Correlations between frames and between features, in scaled coordinates."
     blocks: list[Block] = [
         panels.dependence_table(comparison),
         panels.lag_figure(comparison, names, axis),
@@ -193,13 +205,13 @@ def generated_sections(shown: RunShown) -> list[Section]:
 
 
 def training_section(shown: RunShown) -> Section:
-    """The loss by step and the step that was kept."""
+    """The loss by step and the step of the checkpoint."""
     outcome, config = shown.model.record["training"], shown.model.training
     facts = {
         "network": shown.model.network_name or type(shown.model.network).__name__,
-        "weights": outcome["weights"],
-        "train steps": outcome["steps"],
-        "kept those of step": outcome["best_step"],
+        "parameters": outcome["weights"],
+        "training steps": outcome["steps"],
+        "checkpoint of step": outcome["best_step"],
         "seconds": float(outcome["seconds"]),
         "stopped by": outcome["stopped"].replace("_", " "),
         "batch size": config.batch_size,
@@ -221,15 +233,15 @@ def _marginals(shown: RunShown) -> Section:
             rows.append([label, kind, *(float(v) for v in np.nanquantile(values[..., j], quantiles))])
     number = f"{len(real)} real and {len(shown.generated)} generated sequences"
     table = Table(
-        ["feature", "", "least", "1 %", "median", "99 %", "greatest"],
+        ["feature", "", "minimum", "1 %", "median", "99 %", "maximum"],
         rows,
         "Values of each feature over all frames, in the units of the file. The 1 %, 50 % and 99 % quantiles should "
-        "agree; the extremes reach further the more sequences there are. Values that cannot be, such as a negative "
-        "speed, are shown as they are generated.",
+        "agree. The extremes grow with the number of sequences. Impossible values, such as a negative "
+        "speed, are shown as generated.",
         note=number,
         row_roles=["truth", "learnt"] * len(shown.names),
     )
-    return Section("Values", "How often each value occurs, dependence left aside.", [table])
+    return Section("Values", "The marginal distribution of each feature.", [table])
 
 
 def _verdict(shown: RunShown) -> Verdict | None:
@@ -248,12 +260,16 @@ def _verdict(shown: RunShown) -> Verdict | None:
 
 
 def share_number(comparison: Comparison) -> Number:
-    """The headline of the band, with its yardsticks."""
+    """The headline of the band, with its baselines."""
     share = comparison.row(GENERATED).share_inside
     names = {row.name: row.share_inside for row in comparison.rows}
     yardsticks = [
         f"{label} {100 * names[name]:.0f} %"
-        for name, label in ((HELD_OUT, "held-out real"), ("separable", "separable"), (INDEPENDENT, "no memory"))
+        for name, label in (
+            (HELD_OUT, "held-out real"),
+            ("separable", "separable"),
+            (INDEPENDENT, "independent frames"),
+        )
         if name in names
     ]
     against = "; ".join(yardsticks) or "a perfect generator reaches about 95 %"
@@ -268,7 +284,7 @@ def energy_number(comparison: Comparison) -> Number:
     value, label = f"{energy.value:.3f}".replace("-", "\N{MINUS SIGN}"), "energy distance to held-out sequences"
     rival = next((row for row in comparison.rows if row.name in ("sample covariance", INDEPENDENT)), None)
     if rival is None or rival.energy is None or rival.difference is None:
-        return Number(value, label, "0 is the same law")
+        return Number(value, label, "0 means the same distribution")
     gap = rival.difference
     clear = abs(gap.value) > student_reach(max(comparison.held_out_blocks - 1, 1)) * gap.standard_error
     standing = "neutral" if not clear else "good" if gap.value < 0 else "bad"

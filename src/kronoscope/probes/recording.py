@@ -21,7 +21,7 @@ def attention_maps(network: nn.Module, call: Callable[[Tensor, Tensor], Any]) ->
     tensor a call, in the order of the calls. Nothing in the network is replaced, so what it returns is the same to the
     last bit, with any processor (rotary embeddings, normed queries, grouped heads) that calls that function. Attention
     that is given ``encoder_hidden_states`` (cross and joint attention) is left out; weights are those before dropout.
-    Tokens that are no frames, such as a global one put first, are in the maps: cut them off, as in
+    Tokens that are not frames, such as a global one put first, are in the maps: cut them off, as in
     ``lambda x, t: [w[..., 1:, 1:] for w in maps(x, t)]``.
 
     Args:

@@ -33,7 +33,7 @@ class ChangePoint(SequenceLaw):
         weights: (N,), P(frame c is the first that follows ``after``), or (N + 1,), the last for no change.
 
     Raises:
-        InputError: Laws of different shapes, N d above 2^12, or weights that are no probabilities.
+        InputError: Laws of different shapes, N d above 2^12, or weights that are not probabilities.
         TypeError: A law is not Gaussian.
     """
 

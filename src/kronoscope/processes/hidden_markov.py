@@ -36,7 +36,7 @@ class HiddenMarkov(SequenceLaw):
         initial: (K,), distribution of the first frame's state; None means the chain's stationary distribution.
 
     Raises:
-        InputError: Rows or ``initial`` are no probabilities, a matrix is no covariance, shapes disagree, or the
+        InputError: Rows or ``initial`` are not probabilities, a matrix is not a covariance, shapes disagree, or the
             stationary distribution is not unique.
 
     Example:

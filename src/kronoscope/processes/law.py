@@ -24,7 +24,7 @@ MOST_ERROR = 1e-4  # relative, of a score by round-off
 
 
 def require_law(name: str, value: object) -> None:
-    """Refuse what is no Gaussian law.
+    """Raise TypeError unless ``value`` is a Gaussian law.
 
     Raises:
         TypeError: As said, with the argument that ``value`` was given for.
@@ -34,7 +34,7 @@ def require_law(name: str, value: object) -> None:
 
 
 def require_score_and_law(score: object, process: object) -> None:
-    """Refuse a pair that is no score with a law, swapped arguments and scores of another shape by name.
+    """Check that the pair is a score and a law of the same shape; swapped arguments are named.
 
     Raises:
         TypeError: An argument is of another kind, or both are swapped.

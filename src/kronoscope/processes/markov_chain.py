@@ -267,7 +267,7 @@ class StochasticVolatility(GridLaw):
         mean: (N, d); None means zero.
 
     Raises:
-        InputError: An argument is out of its range, Sigma is no covariance, or the grid needs more than 4096 nodes.
+        InputError: An argument is out of its range, Sigma is not a covariance, or the grid needs more than 4096 nodes.
 
     Source: Taylor, Modelling financial time series (1986).
     """

@@ -66,7 +66,7 @@ class DenseGaussian(FlatGaussian):
         num_parameters: How many parameters were fitted, if any.
 
     Raises:
-        InputError: ``covariance`` is no covariance, or its size is not a multiple of ``num_features``.
+        InputError: ``covariance`` is not a covariance, or its size is not a multiple of ``num_features``.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class SeparableGaussian(GaussianLaw):
         num_parameters: How many parameters were fitted, if any.
 
     Raises:
-        InputError: A matrix is no covariance.
+        InputError: A matrix is not a covariance.
     """
 
     def __init__(

@@ -28,8 +28,8 @@ class Mixture(SequenceLaw):
         weights: K probabilities that add up to 1.
 
     Raises:
-        InputError: No component, components of different shapes, or weights that are no probabilities.
-        TypeError: A component is no law.
+        InputError: No component, components of different shapes, or weights that are not probabilities.
+        TypeError: A component is not a law.
 
     Example:
         >>> from kronoscope.kernels import PowerExponential

@@ -1,4 +1,4 @@
-"""Gaussian laws whose covariance is no single Kronecker product, kept as the parts that they are made of."""
+"""Gaussian laws whose covariance is not a single Kronecker product, kept as the parts that they are made of."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class KroneckerSum(FlatGaussian):
 
     Raises:
         InputError: The terms make no covariance, the times do not increase, shapes disagree, or N d is above 2^14.
-        TypeError: ``terms`` are no pairs of a kernel and a matrix.
+        TypeError: ``terms`` are not pairs of a kernel and a matrix.
 
     Example:
         >>> from kronoscope.kernels import Cosine, PowerExponential

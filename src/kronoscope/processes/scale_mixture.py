@@ -125,7 +125,7 @@ class ScaleMixture(_Elliptical):
         weights: Their probabilities, which add up to 1.
 
     Raises:
-        InputError: A scale is not positive, weights are no probabilities, or the process is too long to decompose.
+        InputError: A scale is not positive, weights are not probabilities, or the process is too long to decompose.
 
     Example:
         >>> from kronoscope.kernels import PowerExponential

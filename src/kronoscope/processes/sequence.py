@@ -39,7 +39,7 @@ class GaussianSequence(GaussianLaw):
             those of up to 2^14 frames where it misses this tolerance.
 
     Raises:
-        InputError: ``spatial_covariance`` is no covariance, ``times`` are not finite and strictly increasing, or
+        InputError: ``spatial_covariance`` is not a covariance, ``times`` are not finite and strictly increasing, or
             shapes disagree.
 
     Example:

@@ -180,7 +180,7 @@ class SequenceLaw(Displayed, ABC):
 
         Raises:
             InputError: A wrong shape, or values that are not finite.
-            TypeError: ``x`` is no floating tensor.
+            TypeError: ``x`` is not a floating tensor.
         """
         _checks.finite("x", _checks.sequences("x", x, *self._shape).detach())
         time = _checks.diffusion_time(t, x.shape[0], self.mean)

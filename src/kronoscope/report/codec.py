@@ -26,7 +26,7 @@ def to_json(record: object) -> str:
     """JSON of a record: each record is an object whose "type" is the name of its class.
 
     Raises:
-        TypeError: ``record`` holds something that is no record of this package.
+        TypeError: ``record`` holds something that is not a record of this package.
     """
     return json.dumps(_plain(record), ensure_ascii=False, allow_nan=False, indent=1)
 
@@ -71,7 +71,7 @@ def load_records(path: str | Path) -> Report:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path} is no text file") from None
+        raise InputError(f"{path} is not a text file") from None
     report = from_json(text)
     if not isinstance(report, Report):
         raise InputError(f"{path} must hold a Report, got {type(report).__name__}")
@@ -85,7 +85,7 @@ def _plain(value: object) -> object:
         return [_plain(v) for v in value]
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
-    raise TypeError(f"{type(value).__name__} is no record of a report")
+    raise TypeError(f"{type(value).__name__} is not a record of a report")
 
 
 def _record(plain: object) -> Any:

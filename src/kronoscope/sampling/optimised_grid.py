@@ -45,7 +45,7 @@ def optimised(
         extrapolation: Whether to optimise the weights, too; else they are those of second order.
 
     Raises:
-        TypeError: ``law`` is no Gaussian law.
+        TypeError: ``law`` is not a Gaussian law.
         InputError: A number is out of its range, or the law is too large to decompose.
     """
     count = _checks.count("num_calls", num_calls, 2, 256)

@@ -137,7 +137,7 @@ class SamplerTable(Tabular):
 
 
 def require_table(table: object) -> None:
-    """Refuse what is no sampler table.
+    """Raise TypeError unless ``table`` is a sampler table.
 
     Raises:
         TypeError: As said.

@@ -113,7 +113,7 @@ class Statement(ABC):
             return notes
         return [
             *notes,
-            "Not every condition is met: the values are the formulas evaluated, and are no bounds here.",
+            "Not every condition is met: the values are the formulas evaluated, and are not bounds here.",
         ]
 
     def __repr__(self) -> str:

@@ -32,8 +32,8 @@ def separable(process: GaussianLaw) -> Factors:
     """The factors of ``process``.
 
     Raises:
-        TypeError: It is no Gaussian law.
-        InputError: Its covariance is no Kronecker product, is zero, or has more than 2048 frames.
+        TypeError: It is not a Gaussian law.
+        InputError: Its covariance is not a Kronecker product, is zero, or has more than 2048 frames.
     """
     require_law("process", process)
     if not isinstance(process, (GaussianSequence, SeparableGaussian)):

@@ -214,7 +214,7 @@ def _method(result: Result) -> str:
         f"Agreement with another kernel (lengthscale {OTHER_LENGTHSCALE:g}) shows how well the test tells kernels "
         "apart. Heads may share Gamma among them, so one head need not look like it. The Jacobian (`kronoscope "
         "reproduce jacobian`) is the sharper probe.\n\n"
-        "Free means along the lags are no null map here. Gamma of a stationary process is a function of the lag, so "
+        "Free means along the lags are not a null map here. Gamma of a stationary process is a function of the lag, so "
         "such means would absorb it. What is left of a head beyond its own means is agreement that is not stationary, "
         f"of which this truth has none: the largest over all heads is {rest:.0e}, which should be round-off."
     )

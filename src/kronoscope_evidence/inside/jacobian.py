@@ -77,7 +77,7 @@ def probe(
 
 
 def _kernel(jacobian: probes.JacobianProbe) -> tuple[Measured | None, Measured | None]:
-    """Lengthscale and exponent of the fitted kernel; None where the network's matrix is no covariance."""
+    """Lengthscale and exponent of the fitted kernel; None where the network's matrix is not a covariance."""
     try:
         fit = jacobian.fit_kernel(MAX_LAG)
     except (InputError, ValueError):

@@ -37,7 +37,7 @@ class Probed:
         relative_error: Of the mean Jacobian, in the Frobenius norm.
         profile, profile_error: gamma by lag, and standard errors.
         gap: Largest |entry - truth| of gamma, with the standard error of that entry.
-        lengthscale, exponent: Of the fitted kernel; None where the matrix is no covariance.
+        lengthscale, exponent: Of the fitted kernel; None where the matrix is not a covariance.
         sigma, sigma_error: Spatial covariance, (d, d), and standard errors.
         sigma_gap: The same of Sigma.
         modes, modes_error: Precision by mode, (N, d), and standard errors.
@@ -227,7 +227,7 @@ def _table(result: Result) -> Table:
         "A powered exponential fitted to each curve. Little noise (small t) shows small eigenvalues, which a network "
         f"learns last; much noise hides the difference between lags. t = {TIME:g} is the probe's default.",
         note="± one standard error by the jackknife. A fit at an end of its range (0.001 frames, exponent 0.05 or 2) "
-        "means nothing: such a curve is no powered exponential.",
+        "means nothing: such a curve is not a powered exponential.",
         row_roles=[LOOKS[each.kind] for each in result.probed],
     )
 
@@ -242,7 +242,7 @@ def _sigma(result: Result) -> Figure:
     ]
     caption = (
         "Covariance between features in each network's Jacobian. Shuffled frames keep it, so the network trained on "
-        "shuffled frames should show it and is no null here. White noise does not have it."
+        "shuffled frames should show it and is not a null here. White noise does not have it."
     )
     return Figure(panels, caption, "Spatial covariance: truth, trained, shuffled, white.", columns=4)
 

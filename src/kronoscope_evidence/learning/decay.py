@@ -228,7 +228,7 @@ def _smoothness(summaries: Sequence[Curve]) -> Table:
     caption = (
         "Mean score errors. The last column is the change of the error from the first ν to the last, and that of the "
         "floor of the class. In Theorem 1 of Fu et al. (docs/paper.md), at a fixed accuracy ε, heads grow "
-        "like (ℓ log 1/ε)^(1/ν). A larger ν needs fewer heads, but the error is no power of ν, so none is fitted."
+        "like (ℓ log 1/ε)^(1/ν). A larger ν needs fewer heads, but the error is not a power of ν, so none is fitted."
     )
     if slopes:
         caption += f" For reference, the log-log slope of the floor itself against ν: {', '.join(slopes)}."

@@ -107,7 +107,7 @@ def run(
 
     Raises:
         InputError: The folder holds something else, another sweep (what differs is named) or a damaged row; or
-            ``measure`` returned something that is no such row.
+            ``measure`` returned something that is not such a row.
     """
     import joblib  # type: ignore[import-untyped]
 
