@@ -170,7 +170,7 @@ def test_what_exists_is_kept_unless_forced(finished, table, tmp_path, capsys):
 
 def test_divergence_exits_with_1(table, tmp_path, capsys):
     arguments = ["fit", table, "--out", tmp_path / "r", "--frames", "24", "--time", "when", "--quiet"]
-    kept = "no checkpoint was kept; try a learning_rate below"
+    kept = "no checkpoint was written; try a learning_rate below"
     wild = ["--learning-rate", "1e30", "--max-steps", "300"]
     refused(capsys, [*arguments, *wild], "training diverged at step ", ": the loss is ", kept, code=1)
     assert not (tmp_path / "r").exists()

@@ -138,5 +138,5 @@ def test_band_refuses_other_shapes_and_nothing_to_count():
     with pytest.raises(ValueError, match="correlation must have shape"):
         band.share_inside(band.center[:2])
     alone = metrics.correlation_band(torch.randn(10, 1, 1), block=1, num_draws=10)
-    with pytest.raises(ValueError, match="no correlation to count"):
+    with pytest.raises(ValueError, match="has no correlations"):
         alone.share_inside(alone.center)

@@ -103,7 +103,7 @@ def test_bad_input_is_named():
         probes.ablate(network, PROCESS, patch="noise")
     with pytest.raises(InputError, match="num_samples must be at least 2"):
         probes.ablate(network, PROCESS, num_samples=1)
-    with pytest.raises(InputError, match=r"heads can be taken from .* Linear is none of them"):
+    with pytest.raises(InputError, match=r"heads can be removed from .* got Linear"):
         probes.ablate(torch.nn.Linear(2, 2), PROCESS)
     unrolled = nn.UnrolledTransformer(6, 2)
     with pytest.raises(InputError, match='UnrolledTransformer has the patch "zero" only'):

@@ -135,7 +135,7 @@ def test_bad_input_is_named():
     probe = probes.AttentionProbe(torch.rand(1, 6, 6), torch.zeros(1, 6, 6), ((0, 0),), 0.2)
     with pytest.raises(InputError, match=r"covariance must have shape \(6, 6\), got \(5, 5\)"):
         probe.association(torch.eye(5))
-    with pytest.raises(InputError, match="does not vary beyond the null maps"):
+    with pytest.raises(InputError, match="the null maps explain covariance completely"):
         probe.association(torch.ones(6, 6))
     with pytest.raises(InputError, match="permutations must be at least 19"):
         probe.association(torch.rand(6, 6), permutations=5)

@@ -169,7 +169,7 @@ def test_data_in_place_of_a_process():
     torch.testing.assert_close(found.covariance(), p.covariance(), rtol=0, atol=1e-9)
     measured, truth = found.by_mode(p)
     torch.testing.assert_close(measured.value, truth, rtol=1e-9, atol=1e-9)
-    with pytest.raises(InputError, match="the truth is known of a process only"):
+    with pytest.raises(InputError, match="the truth is known for a process only"):
         found.relative_error  # noqa: B018
 
     seen = []

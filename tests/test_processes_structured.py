@@ -137,7 +137,7 @@ def test_kernels_that_need_another_way_to_be_drawn(kernel, monkeypatch):
 
 
 def test_draws_that_are_out_of_reach_are_refused():
-    with pytest.raises(InputError, match="sampling 16385 frames of this kernel is out of reach"):
+    with pytest.raises(InputError, match="sampling 16385 frames of this kernel is not possible"):
         GaussianSequence(Cosine(17.3), torch.eye(1), times=2**14 + 1).sample(1)
 
 

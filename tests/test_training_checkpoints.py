@@ -131,7 +131,7 @@ def test_one_changed_byte_in_a_checkpoint_is_refused(interrupted, place):
     content = bytearray(path.read_bytes())
     content[int(place * len(content)) if isinstance(place, float) else place] ^= 0x10
     path.write_bytes(content)
-    refuses(interrupted, "checkpoint.safetensors is damaged.* begin again with --force")
+    refuses(interrupted, "checkpoint.safetensors is damaged.* start again with --force")
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])

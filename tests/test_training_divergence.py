@@ -48,7 +48,9 @@ def kept(folder):
 
 
 def test_the_train_loss_names_its_step_and_the_last_checkpoint(tmp_path, monkeypatch):
-    assert "; no checkpoint was kept; try" in diverges(WILD, checkpoint=tmp_path)  # of step 0 nothing is worth keeping
+    assert "; no checkpoint was written; try" in diverges(
+        WILD, checkpoint=tmp_path
+    )  # of step 0 nothing is worth keeping
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     words = diverges(WILD, checkpoint=tmp_path)
@@ -61,7 +63,7 @@ def test_the_held_out_loss_names_them_too(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     words = diverges(network=LostWhenLookedAt(2), checkpoint=tmp_path)
     assert words == (
-        "training diverged by step 20: the held-out loss is nan. The best weights so far are those of step 10; the "
+        "training diverged by step 20: the held-out loss is nan. The best parameters so far are those of step 10; the "
         f"last checkpoint, of step 19, is {tmp_path / CHECKPOINT}; try a learning_rate below 0.002"
     )
     assert kept(tmp_path) == 19
@@ -69,7 +71,7 @@ def test_the_held_out_loss_names_them_too(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("told", [{"config": WILD}, {"network": LostWhenLookedAt(1)}])
 def test_without_a_folder_there_is_none(told):
-    assert "; no checkpoint was kept; try a learning_rate below" in diverges(**told)
+    assert "; no checkpoint was written; try a learning_rate below" in diverges(**told)
 
 
 def test_a_resumed_one_names_the_checkpoint_that_it_came_from(tmp_path):

@@ -38,7 +38,7 @@ class Uncertain:
 
 
 class Displayed:
-    """An object that says what it is, in a terminal and in a notebook.
+    """An object with a short repr, in a terminal and in a notebook.
 
     A dataclass needs ``repr=False``, as it would write a repr of its own otherwise.
     """

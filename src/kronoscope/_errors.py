@@ -1,4 +1,4 @@
-"""Exceptions that carry one clear line for the person who gave the input."""
+"""Exceptions with a one-line message for the user."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Reporter(Protocol):
 
 
 class TrainingProgress(Protocol):
-    """What a training loop tells about itself."""
+    """Progress of a training loop."""
 
     @property
     def step(self) -> int: ...

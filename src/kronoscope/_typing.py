@@ -19,8 +19,8 @@ DiffusionTime = float | Tensor  # one time for all sequences, or one for each: s
 class ScoreFunction(Protocol):
     """Any callable ``score(x, t)`` that returns grad log p_t(x), a tensor like ``x``.
 
-    Exact, compiled and trained scores, and adapted strangers, are interchangeable: samplers, metrics and
-    probes know nothing else about them.
+    Exact, compiled and trained scores, and wrapped external networks, are interchangeable. Samplers, metrics and
+    probes use this interface alone.
     """
 
     def __call__(self, x: Tensor, t: DiffusionTime, /) -> Tensor: ...

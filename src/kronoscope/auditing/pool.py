@@ -21,7 +21,7 @@ FLOOR = 1e-3  # share of the mean variance below which a direction is not blown 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Sequences in their own units, and their features; ``unseen`` and ``seen``: by the generator, if that is told."""
+    """Sequences in their own units, with features; ``unseen`` and ``seen``: held out and trained on, where given."""
 
     real: Tensor
     generated: Tensor

@@ -26,7 +26,7 @@ class AuditResult(Tabular):
         block: Neighbouring sequences that were kept together; 1 for independent sequences.
         num_draws: Relabellings.
         notes: What was left out, and why.
-        num_training: Sequences that the generator has seen; 0 where that was not given.
+        num_training: Sequences of the training set; 0 where it was not given.
         published: Metrics of papers, where asked for. They decide nothing.
     """
 

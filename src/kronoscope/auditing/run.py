@@ -49,7 +49,7 @@ def audit(
     Args:
         real: (n, N, d) tensor, numpy array, xarray object, or what ``data.read`` gave; n >= 10.
         generated: (m, N, d), the same features and units, m >= 10.
-        held_out: (h, N, d) real sequences that the generator has not seen, while it has seen ``real``; switches the
+        held_out: (h, N, d) real sequences outside the training set, where ``real`` is the training set; switches the
             question of memorisation on, which takes both for draws of one law.
         consecutive: The real sequences follow each other in time and depend on their neighbours: blocks of them, whose
             length is read off the data, are kept together and compared with as many generated ones: generate as

@@ -1,4 +1,4 @@
-"""What interrupts a command, and what an interrupted one says: what it had written before."""
+"""Interruptions of a command, and the message that names the files written before."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Commands(TyperGroup):
 
 
 def interruption() -> InterruptedCommand:
-    """Says what an interrupted command had written."""
+    """The message of an interrupted command, with the files that it had written."""
     done = [str(path) for path in _files.written]
     more = f"written before that: {', '.join(done[-3:])}" if done else "nothing was written"
     return InterruptedCommand(f"interrupted; {more}")

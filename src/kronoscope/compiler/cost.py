@@ -1,4 +1,4 @@
-"""What a compilation takes in memory and time, estimated before it begins: what cannot end is refused in one line.
+"""Memory and time of a compilation, estimated before it begins: what cannot end is refused in one line.
 
 The figures are those of one core of 2024, within a factor of three; they decide between seconds and hours only.
 """

@@ -104,7 +104,7 @@ class Lowered(Displayed):
         return BUILDERS[self.builder](low, high, self.num_iterations)
 
     def score(self, x: Tensor, t: DiffusionTime) -> Tensor:
-        """What the iteration computes, by the iterations' own runner and in float64: the network's yardstick."""
+        """What the iteration computes, by the iterations' own runner and in float64: the reference for the network."""
         time = torch.as_tensor(t, dtype=torch.float64).reshape(-1).expand(len(x))
         scale, noise = (c.reshape(-1, 1, 1) for c in (torch.exp(-time), diffusion.sigma_squared(time)))
         right_side = -x.double() if self.basis is None else -self.basis.transpose.product(x.double())

@@ -1,4 +1,4 @@
-"""What a compilation is asked for, and which wishes cannot be met whatever the process."""
+"""The options of a compilation, and the combinations that are refused for every process."""
 
 from __future__ import annotations
 

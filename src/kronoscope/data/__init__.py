@@ -1,4 +1,4 @@
-"""The door for files: reading, blocks by time stamp, leak-proof splits, scaling, writing back."""
+"""Files and arrays: reading, blocks by time stamp, leak-proof splits, scaling, writing back."""
 
 from ..settings import FileSource, Reading, Scaling, SplitRule
 from .block_grid import BlockGrid

@@ -49,7 +49,7 @@ def read(
 ) -> SequenceSet:
     """Sequences from a .csv, .parquet, .npy, .npz, .nc or .zarr file, complete ones only.
 
-    Arrays (n, N, d), grids with a sequence dimension and tables with a ``sequence`` column are taken as they are.
+    Arrays (n, N, d), grids with a sequence dimension and tables with a ``sequence`` column are read as sequences.
     Anything else is one long series, which is cut into blocks of ``frames`` by time stamp: with the most common time
     difference as step, a block whose stamps are not all there, or that has a missing value, is left out. What was
     left out stands in ``notes``, with counts.

@@ -1,4 +1,4 @@
-"""What the data door hands over: sequences, where they came from, and how to write such a file again."""
+"""The result of reading data: sequences, their source, and how to write such a file again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seasonal cycle, mean and scale: learnt from training values, removed before and put back after."""
+"""Seasonal cycle, mean and scale: learnt from training values, removed before training and restored after sampling."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A stranger's network as a score: its prediction, its noise schedule, its steps, its order of axes.
+"""External networks as score functions: prediction, noise schedule, steps, order of axes.
 
-A stranger noises x~ = a x_0 + b eps by a schedule (a, b) of its own time tau. At the tau where a/b = alpha_t/sigma_t
+The network's process is x~ = a x_0 + b eps, with a schedule (a, b) of its time tau. At a/b = alpha_t/sigma_t
 its input is x~ = sqrt(a^2 + b^2) x, as alpha^2 + sigma^2 = 1, and what it predicts is p x_0 + q eps for a known (p, q):
 together with x~ two equations, so eps = (a y - p x~) / (a q - b p), and the score is -eps / sigma_t.
 """
@@ -39,7 +39,7 @@ PREDICTIONS = MappingProxyType(
 
 
 class _Clock(Protocol):
-    """Where a stranger's schedule stands at our diffusion time: (weight, tau, a, b), a term a network call."""
+    """The external schedule at our diffusion time: (weight, tau, a, b), a term a network call."""
 
     def __call__(self, t: Tensor) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]: ...
 
@@ -54,7 +54,7 @@ def score_from(
     steps: str = "interpolated",
     dtype: torch.dtype | None = None,
 ) -> ScoreFunction:
-    """The score that a stranger's network stands for.
+    """Wrap an external network as a score function.
 
     docs/howto/outside-networks.md has the lines for diffusers and azula.
 

@@ -29,7 +29,7 @@ class Moments(Displayed):
         roots: R, (rank, frames, features), with sum_r vec(R_r) vec(R_r)' = S, the second moment about ``mean``.
         min_time: t0; the likelihood is that of x at t0, with the noise integrated out exactly: its second moment
             is alpha^2 S + sigma^2 I (docs/theory.md, section 5).
-        centred: The sequences themselves less ``mean``, (n, frames, features), for who needs more than ``S``.
+        centred: The sequences themselves less ``mean``, (n, frames, features), where ``S`` is not enough.
     """
 
     mean: Tensor

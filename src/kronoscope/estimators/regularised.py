@@ -1,4 +1,4 @@
-"""Sample covariances that are tapered in the lag, or shrunk: for more entries than sequences can tell."""
+"""Sample covariances that are tapered in the lag, or shrunk: for few sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Linear iterations as data: frozen tables of coefficients, one runner, proven rates, and the floor under them all."""
+"""Linear iterations as data: tables of coefficients, one runner, proven rates, and a lower bound for every method."""
 
 from .builders import BUILDERS, chebyshev, chebyshev_steps, gradient_descent, heavy_ball
 from .rates import iterations_needed, residual_bound

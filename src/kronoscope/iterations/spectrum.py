@@ -1,4 +1,4 @@
-"""The best that products with a known spectrum can do: the optimal table, and the floor under every other.
+"""The optimal iteration for a known spectrum, and the lower bound for every other one.
 
 Conjugate gradients on diag(lambda) with right side sqrt(m) minimise sum_i m_i lambda_i (1/lambda_i - p(lambda_i))^2
 over polynomials p of degree K - 1, for every K at once. Their coefficients depend on the spectrum and not on x, so

@@ -18,7 +18,7 @@ from .._display import Displayed
 
 @dataclass(frozen=True)
 class Decay:
-    """How fast a kernel forgets: the *decay pattern* of the theory.
+    """How fast a kernel decays with the lag: the *decay pattern* of the theory.
 
     Attributes:
         kind: "none", "polynomial", "stretched-exponential" (exponent below 1), "exponential", "super-exponential"

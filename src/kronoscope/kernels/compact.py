@@ -56,7 +56,7 @@ class Wendland(StationaryKernel):
 
 @dataclass(frozen=True, repr=False)
 class White(StationaryKernel):
-    """k(h) = 1 at h = 0 and 0 elsewhere: frames that know nothing of each other (a nugget, in a sum).
+    """k(h) = 1 at h = 0 and 0 elsewhere: independent frames (a nugget, in a sum).
 
     Example:
         >>> White().at_lag(torch.tensor([0.0, 1e-9])).tolist()

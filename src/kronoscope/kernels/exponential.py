@@ -1,4 +1,4 @@
-"""The powered exponential kernel: the decay pattern of the theory in its purest form."""
+"""The powered exponential kernel: the decay pattern of the theory."""
 
 from __future__ import annotations
 

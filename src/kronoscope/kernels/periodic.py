@@ -1,4 +1,4 @@
-"""Kernels that never forget: periodic, circular, cosine and constant."""
+"""Kernels that do not decay: periodic, circular, cosine and constant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Eigendecompositions of covariance matrices, with the refusals that keep them honest."""
+"""Eigendecompositions of covariance matrices, with checks of their accuracy."""
 
 from __future__ import annotations
 

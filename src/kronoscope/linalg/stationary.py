@@ -28,7 +28,7 @@ class ToeplitzKroneckerCovariance(Covariance):
 
     In Sigma's eigenvectors scale K + noise I falls apart into one Toeplitz system for each feature,
     scale sig_j Gamma + noise I, solved by conjugate gradients with the T. Chan circulant as preconditioner. Kernels
-    that never forget can be out of its reach at small noise: there, up to 2^14 frames, Gamma is eigendecomposed.
+    that do not decay can be too ill-conditioned at small noise: there, up to 2^14 frames, Gamma is eigendecomposed.
 
     Args:
         temporal: Gamma.
@@ -96,7 +96,7 @@ class ToeplitzKroneckerCovariance(Covariance):
         frames = self.shape[0]
         if frames > _DENSE_FRAMES:
             raise InputError(
-                f"sampling {frames} frames of this kernel is out of reach: no circulant of up to "
+                f"sampling {frames} frames of this kernel is not possible: no circulant of up to "
                 f"{LARGEST_ENLARGEMENT} times its length is positive semi-definite, and the eigendecomposition "
                 f"needs num_frames of at most {_DENSE_FRAMES}"
             )

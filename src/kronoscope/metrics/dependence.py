@@ -1,4 +1,4 @@
-"""Which dependence a set of sequences holds: correlations by lag and feature pair, with a bootstrap band."""
+"""Correlations of a set of sequences by lag and feature pair, with a bootstrap band."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class CorrelationBand(Tabular):
         """
         counted = self.counted()
         if not bool(counted.any()):
-            raise InputError("one feature in one frame has no correlation to count")
+            raise InputError("one feature in one frame has no correlations")
         return float(self.inside(correlation)[counted].double().mean())
 
 

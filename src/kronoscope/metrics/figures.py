@@ -53,8 +53,9 @@ def lag_figure(
     return Figure(
         panels,
         "Correlation of each feature with itself, by lag, after removing the mean of every frame; averaged over the "
-        "frames. The generated curve should stay within the band, which says how far the real curve could move if "
-        f"the training sequences were drawn again ({resampled(band)}). A generator without memory would drop to 0 "
+        "frames. The generated curve should stay within the band, which shows the sampling uncertainty of the "
+        "real curve "
+        f"({resampled(band)}). Independent frames would drop to 0 "
         "at the first lag.",
         "Correlation by lag of each feature, real with its band and generated.",
         columns=3,
@@ -75,8 +76,8 @@ def feature_figure(correlations: Mapping[str, Tensor], names: Sequence[str]) -> 
     ]
     return Figure(
         panels,
-        "Correlation between the features within a frame, averaged over the frames. The pictures should look the same; "
-        "how much the held-out one differs from the real one shows what chance alone does.",
+        "Correlation between the features within a frame, averaged over the frames. The generated matrix should agree "
+        "with the real one as well as the held-out one does; the held-out one differs by chance alone.",
         "Correlation matrices of the features: real, generated, and held-out where there is one.",
         columns=len(panels),
     )

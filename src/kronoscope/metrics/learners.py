@@ -116,7 +116,7 @@ class _Recurrent(nn.Module):
 
 
 def _forecaster(x: Tensor, generator: torch.Generator) -> _Recurrent:
-    """Trained to tell the next frame of ``x``."""
+    """Train a network to predict the next frame of ``x``."""
     values = x.float()
     network = _Recurrent(x.shape[2], x.shape[2], generator)
 

@@ -1,4 +1,4 @@
-"""The error of a score in nats: what the generated law loses by it (docs/theory.md, section 2)."""
+"""The error of a score in nats: the Kullback-Leibler divergence that it causes (docs/theory.md, section 2)."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class ScoreKL(Tabular):
         return self.by_time._columns()
 
     def plot(self) -> report.Plot:
-        """Where on the way from data to noise the error sits: its integrand by diffusion time."""
+        """The integrand of the error by diffusion time."""
         return self.by_time.plot()
 
     def __str__(self) -> str:

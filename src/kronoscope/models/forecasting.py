@@ -103,8 +103,8 @@ def forecast(
         draws: Give that many drawn futures instead of mean and interval.
         method, num_calls: As for :meth:`Model.condition_on`.
         seed: Of the draws.
-        progress: Told the fraction done.
-        on_note: Told what should be known of how the file was read, sentence by sentence.
+        progress: Called with the fraction done.
+        on_note: Called with each note on how the file was read.
 
     Returns:
         Rows by time and feature with mean, lower, upper in the units of the file; by time, feature and draw with

@@ -1,4 +1,4 @@
-"""What a forward pass can tell about itself: no hooks, no globals."""
+"""Records of a forward pass, returned by it: no hooks, no globals."""
 
 from __future__ import annotations
 

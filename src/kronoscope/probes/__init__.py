@@ -1,4 +1,4 @@
-"""What a network learnt, read off the network: Jacobians, attention, values, ablations, each beside a null."""
+"""Probes of a trained network: Jacobians, attention, values and ablations, each with a null distribution."""
 
 from .ablation import Ablation, Damage, ablate, swap_kernel
 from .alignment import Alignment, Spectrum, alignment, spectrum

@@ -1,4 +1,4 @@
-"""Interventions: what a network loses in nats without one attention head, and kernels swapped between networks."""
+"""Interventions: the score error without one attention head, and with the kernel of another network."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Ablation(Tabular):
         return {"score kl": score_kl, "heads": len(self.damages), "worst": self.worst}
 
     def plot(self) -> report.Plot:
-        """What each head is worth in nats, with two standard errors on either side."""
+        """The rise of the score error without each head, in nats, ± two standard errors."""
         rows = [(f"{d.path} block {d.block} head {d.head}".strip(), d.nats, d.standard_error) for d in self.damages]
         return report.plot(ablation_figure(rows))
 
@@ -210,8 +210,8 @@ def _check_kind(network: Any, patch: Patch) -> None:
     name = type(network).__name__
     if not isinstance(network, (DiT, PositionTransformer, UnrolledTransformer, ReLUTransformer)):
         raise InputError(
-            "heads can be taken from DiT, PositionTransformer, UnrolledTransformer and ReLUTransformer, and "
-            f"{name} is none of them; name those of another network as heads=[(projection, slice), ...]"
+            "heads can be removed from DiT, PositionTransformer, UnrolledTransformer and ReLUTransformer, "
+            f"got {name}; name the heads of another network as heads=[(projection, slice), ...]"
         )
     if patch != "zero" and isinstance(network, (UnrolledTransformer, ReLUTransformer)):
         raise InputError(f'{name} has the patch "zero" only, since its heads are linear in x')
@@ -229,7 +229,7 @@ def _without_each(network: nn.Module, patch: Patch) -> Iterator[tuple[str, int, 
     if isinstance(network, UnrolledTransformer):
         real = getattr(network.heads, "real", None)
         if real is None or real.ndim != 3:
-            raise InputError("the heads of this network cannot be told apart")
+            raise InputError("the heads of this network cannot be separated")
         for head in range(len(real)):
             yield "", 0, head, lambda measured, head=head: measured(_silenced(network, head))  # type: ignore[misc]
         return
@@ -334,7 +334,7 @@ def _silenced(network: UnrolledTransformer, head: int) -> UnrolledTransformer:
 def swap_kernel(network: UnrolledTransformer, donor: UnrolledTransformer) -> UnrolledTransformer:
     """A copy of ``network`` with the lag table of ``donor``: Gamma of the one, Sigma of the other.
 
-    The theory's reading of attention and values, put to the test: what the copy believes in must be
+    The theory's reading of attention and values, put to the test: the covariance that follows from the copy must be
     Gamma_donor kron Sigma_network, with the correlations that follow.
 
     Args:

@@ -193,7 +193,9 @@ def _direction(name: str, matrix: Tensor) -> Tensor:
     even = even - even.diagonal().mean() * torch.eye(len(even), dtype=torch.float64)
     norm = even.norm()
     if float(norm) <= 1e-10 * float(matrix.double().norm()):
-        raise InputError(f"{name} is a multiple of the identity, which has no directions to compare")
+        raise InputError(
+            f"{name} is a multiple of the identity, so its eigenvectors are not unique and cannot be compared"
+        )
     return even / norm
 
 

@@ -1,4 +1,4 @@
-"""Attention maps of any network, and whether they hold more of a covariance than positions alone would give."""
+"""Attention maps of any network, and their partial correlation with a covariance beyond null maps."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ class AttentionProbe(Tabular):
     def _check(self, covariance: Tensor, nulls: Sequence[Tensor]) -> None:
         frames = self.weights.shape[-1]
         if frames < 4:
-            raise InputError(f"pairs of frames say nothing with fewer than 4 frames, got {frames}")
+            raise InputError(f"a test on pairs of frames needs at least 4 frames, got {frames}")
         _checks.finite("weights", self.weights)
         for name, value in [("covariance", covariance), *((f"nulls[{k}]", m) for k, m in enumerate(nulls))]:
             if value.shape != (frames, frames):
@@ -298,7 +298,7 @@ def _parts(weights: Tensor, covariance: Tensor, nulls: Sequence[Tensor]) -> tupl
     maps = torch.where(explained[:, None, None], 0, maps)
     target = _without(_symmetric(covariance.double())[None], against)[0]
     if float(target.norm()) < 1e-9 * float(covariance.double().norm()):
-        raise InputError("covariance does not vary beyond the null maps, so no head can agree with it beyond them")
+        raise InputError("the null maps explain covariance completely, so the partial correlation is not defined")
     return maps, target / target.norm()
 
 

@@ -70,7 +70,7 @@ def circuits(network: nn.Module, block: int = 0) -> Circuits:
         if isinstance(network, ReLUTransformer):
             return _of_relu(network, number)
     raise InputError(
-        f"circuits are those of attention that sees positions alone, and {type(network).__name__} is none of "
+        f"circuits need attention on positions alone, as in {type(network).__name__} is none of "
         "ReLUTransformer, UnrolledTransformer, PositionTransformer"
     )
 

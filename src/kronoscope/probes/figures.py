@@ -44,7 +44,7 @@ def jacobian_figure(
     return Figure(
         panels,
         f"Minus the mean Jacobian of the score at t = {t:g}, which is the precision of the noised law for an exact "
-        f"score, and the correlation by lag of the covariance that it stands for.{cut}",
+        f"score, and the correlation by lag of the implied covariance.{cut}",
         "Precision matrices and correlation by lag of a score.",
         columns=len(panels),
     )
@@ -67,9 +67,10 @@ def attention_figure(weights: Tensor, labels: Sequence[tuple[int, int]], t: floa
     left = len(weights) - len(panels)
     return Figure(
         panels,
-        f"Attention weights of each head at t = {t:g}, averaged over the inputs: how much each frame (row) takes from "
-        f"each other one (column).{f' {left} more heads are not shown.' if left else ''}",
-        "Attention maps, one matrix a head.",
+        f"Attention weights of each head at t = {t:g}, averaged over the inputs: the weight of each other frame "
+        "(column) in "
+        f"each frame (row).{f' {left} more heads are not shown.' if left else ''}",
+        "Attention maps, one matrix per head.",
         columns=min(4, len(panels)),
     )
 
@@ -85,7 +86,7 @@ def association_figure(correlation: Tensor, p_value: Tensor) -> Figure:
     return Figure(
         [BarPanel("", "partial correlation with the covariance", bars)],
         "Partial correlation of each head's map with the temporal covariance, beyond the null maps. p is corrected for "
-        "the number of heads; heads with p above 0.05 stand in grey.",
+        "the number of heads; heads with p above 0.05 are grey.",
         "Bars of the partial correlation of each head.",
     )
 
@@ -115,7 +116,8 @@ def spectrum_figure(shares: Sequence[float], truth: Sequence[float]) -> Figure:
     ]
     return Figure(
         [LinePanel("", "mode", "share of the spectrum", lines, x_ticks=_marks(modes))],
-        "Eigenvalues by falling size over the sum of their absolute values: a value matrix that is proportional to "
+        "Eigenvalues in decreasing order, over the sum of their absolute values: a value matrix that is "
+        "proportional to "
         "Sigma has the same shares.",
         "Shares of the eigenvalues of the value matrix and of Sigma.",
     )
@@ -133,7 +135,7 @@ def ablation_figure(damages: Sequence[tuple[str, float, float]]) -> Figure:
     left = len(rows) - len(bars)
     return Figure(
         [BarPanel("", "rise of the score error without the head (nats)", bars)],
-        "What each head is worth: how much the score error rises when it is taken away, ± 2 standard errors."
-        f"{f' {left} heads that cost less are not shown.' if left else ''}",
+        "Rise of the score error when each head is removed, ± 2 standard errors."
+        f"{f' {left} heads with smaller effects are not shown.' if left else ''}",
         "Bars of the damage by head.",
     )

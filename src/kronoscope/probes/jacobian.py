@@ -1,4 +1,4 @@
-"""The score microscope: what covariance a score believes in, read off its Jacobian (docs/theory.md, section 8)."""
+"""The mean Jacobian of a score, and the covariance that it implies (docs/theory.md, section 8)."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class JacobianProbe(Tabular):
         return columns if self.law is None else {**columns, "truth": self.true_profile().tolist()}
 
     def plot(self) -> report.Plot:
-        """The precision that the score stands for beside the truth, and the correlation by lag with 95 % intervals."""
+        """The precision implied by the score beside the truth, and the correlation by lag with 95 % intervals."""
         matrices, profile = {"score": self.value}, self.lag_profile()
         profiles = {"score": profile.value}
         if self.law is not None:
@@ -137,7 +137,10 @@ class JacobianProbe(Tabular):
             InputError: The probe was taken on data, whose law is not known.
         """
         if self.law is None:
-            raise InputError("the truth is known of a process only, and this Jacobian was taken on data")
+            raise InputError(
+                "the truth is known for a process only, and this Jacobian was measured on data: "
+                "give process= to jacobian"
+            )
         shape = (self.num_frames, self.num_features) * 2
         return _profile(self.law.covariance().cpu().double().reshape(shape), self.num_frames - 1)
 
@@ -149,7 +152,10 @@ class JacobianProbe(Tabular):
             InputError: The probe was taken on data, whose law is not known.
         """
         if self.law is None:
-            raise InputError("the truth is known of a process only, and this Jacobian was taken on data")
+            raise InputError(
+                "the truth is known for a process only, and this Jacobian was measured on data: "
+                "give process= to jacobian"
+            )
         alpha, variance = float(diffusion.alpha(self.t)), float(diffusion.sigma_squared(self.t))
         covariance = self.law.covariance().cpu().double()
         return torch.linalg.inv(alpha**2 * covariance + variance * torch.eye(len(covariance), dtype=torch.float64))
@@ -161,7 +167,7 @@ class JacobianProbe(Tabular):
 
     @property
     def asymmetry(self) -> float:
-        """||A - A'||_F / ||A + A'||_F: 0 for every gradient, so above 0 the score is none."""
+        """||A - A'||_F / ||A + A'||_F: 0 for every gradient; above 0 the score is not a gradient."""
         return float((self.value - self.value.T).norm() / (self.value + self.value.T).norm())
 
     def covariance(self) -> Tensor:
@@ -217,7 +223,9 @@ class JacobianProbe(Tabular):
         alpha, variance = float(diffusion.alpha(self.t)), float(diffusion.sigma_squared(self.t))
         inverse, info = torch.linalg.inv_ex((value + value.T) / 2)
         if int(info):
-            raise InputError("the Jacobian is singular, so there is no covariance that it would come from")
+            raise InputError(
+                "the Jacobian is singular, so it implies no covariance; train for longer or take another t"
+            )
         return (inverse - variance * torch.eye(len(value), dtype=value.dtype)) / alpha**2
 
     def _frames(self, value: Tensor) -> Tensor:
@@ -247,7 +255,7 @@ def jacobian(
     """Mean Jacobian of any score under the noised law: A = -E_{x ~ p_t}[ds(x, t)/dx].
 
     For a Gaussian law ds/dx = -C_t^{-1} everywhere, so the exact score gives C_t^{-1}, and a network's A can be turned
-    back into the covariance that it believes in. By Stein's identity A = -E[s(x) (x - mean)'] C_t^{-1}: it is the
+    back into the covariance that it implies. By Stein's identity A = -E[s(x) (x - mean)'] C_t^{-1}: it is the
     linear part of the score, whatever else the score holds.
 
     Args:
@@ -336,7 +344,7 @@ def _by_autograd(score: ScoreFunction, x: Tensor, t: float) -> Tensor:
         raise _not_differentiable("it returns a tensor without a graph")
     jacobians = torch.stack(rows, dim=1).detach()
     if not bool(jacobians.any()):
-        raise _not_differentiable("its derivative is 0 everywhere, as that of a rounded score is")
+        raise _not_differentiable("its derivative is 0 everywhere, as for a rounded score")
     return jacobians
 
 

@@ -81,7 +81,7 @@ class _Visit:
 
 
 class _Recorder(TorchFunctionMode):
-    """Listens to torch's attention function, and knows by the layers' hooks whose attention it is."""
+    """Records calls of torch's attention function, and assigns them to layers by hooks."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from .law import GaussianLaw
 
 
 class FlatGaussian(GaussianLaw):
-    """What laws share that know nothing better to do with K than to decompose it.
+    """Shared code of laws whose covariance K is decomposed densely.
 
     Args:
         name: What to call K in error messages.

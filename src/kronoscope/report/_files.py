@@ -18,7 +18,7 @@ def check_target(path: str | Path, force: bool) -> Path:
     if target.is_dir():
         raise InputError(f"{target} is a folder, not a file")
     if target.exists() and not force:
-        raise InputError(f"{target} exists; it is replaced only with force")
+        raise InputError(f"{target} exists already; give force=True (--force) to replace it")
     if not target.parent.is_dir():
         raise InputError(f"the folder {target.parent} does not exist")
     return target

@@ -39,8 +39,8 @@ ROLES: dict[str, Look] = {
     "floor": Look("#6a6f78", "#a4a9b2", (10.0, 3.0), "*"),
     "null": Look("#84899a", "#8d92a3", (1.0, 2.5), "x"),
 }
-"""truth: exact or real. held-out: real, not learnt from. learnt, second: learners. floor: no learner can do better.
-null: what chance or independence gives."""
+"""truth: exact or real. held-out: real, not trained on. learnt, second: learners. floor: bound for every learner.
+null: chance or independence."""
 
 PAGE = {"light": "#fdfcf9", "dark": "#16181c"}
 INK = {"light": "#22262c", "dark": "#e8e6e1"}

@@ -101,7 +101,7 @@ class Verdict(Displayed):
     def __post_init__(self) -> None:
         _fields.settle(self, numbers=_fields.records("numbers", self.numbers, Number, least=1))
         if len(self.numbers) > 5:
-            raise InputError(f"numbers must be at most 5, got {len(self.numbers)}: a strip of more is not a headline")
+            raise InputError(f"numbers must be at most 5, got {len(self.numbers)}: show fewer")
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,9 @@ class SamplerTable(Tabular):
         variance v keeps it up to sigma_t0^4 / v (without the noise up to sigma_t0^2).
         """
         if self.end_time == 0:
-            raise InputError(f"{self.name} ends at diffusion time 0 already: there is nothing left to denoise")
+            raise InputError(
+                f"{self.name} ends at diffusion time 0 already, so there is no noise to remove: leave denoise out"
+            )
         again = -math.expm1(-self.end_time)
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""What a training run does, frozen and written beside its result."""
+"""The settings of a training run: a frozen record, written beside its result."""
 
 from __future__ import annotations
 

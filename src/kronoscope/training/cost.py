@@ -1,4 +1,4 @@
-"""What a train step costs in memory and time, measured on two small batches before a run begins."""
+"""Memory and time of a training step, measured on two small batches before a run begins."""
 
 from __future__ import annotations
 

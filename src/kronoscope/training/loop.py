@@ -161,7 +161,7 @@ def _check_missing(network: nn.Module, name: str, x: Tensor) -> None:
         raise InputError(f"{name} must have a value in every sequence, but {empty} of {len(x)} have none")
     if "mask" not in inspect.signature(network.forward).parameters:
         raise InputError(
-            f"{name} has missing values, which only a network whose forward takes a mask can learn around, as "
+            f"{name} has missing values, which need a network whose forward takes a mask, such as "
             f"'unrolled'; {type(network).__name__} needs complete sequences"
         )
 
@@ -314,13 +314,13 @@ class _Run:
     def divergence(self, what: str) -> DivergenceError:
         """The error that says where training was lost, and what is left of it."""
         if self.checkpoint is None or not self.saved_step:
-            kept = "no checkpoint was kept"
+            kept = "no checkpoint was written"
         else:
             kept = f"the last checkpoint, of step {self.saved_step}, is {Path(self.checkpoint) / CHECKPOINT}"
         if not self.processes.is_first:
-            kept = "the first process names the checkpoint"
+            kept = "see the message of the first process for the checkpoint"
         return DivergenceError(
-            f"training diverged {what}. The best weights so far are those of step {self.state.best_step}; {kept}; "
+            f"training diverged {what}. The best parameters so far are those of step {self.state.best_step}; {kept}; "
             f"try a learning_rate below {self.config.learning_rate:g}"
         )
 

@@ -1,4 +1,4 @@
-"""Several processes that train one network: what torchrun says of them, and who writes."""
+"""Several processes that train one network under torchrun."""
 
 from __future__ import annotations
 

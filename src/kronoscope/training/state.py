@@ -129,7 +129,7 @@ class TrainingState(Displayed):
         except FileNotFoundError:
             raise _checks.InputError(f"{path} does not exist: there is nothing to resume") from None
         except _checks.InputError as error:
-            raise _checks.InputError(f"{error}; restore it from a copy, or begin again with --force") from None
+            raise _checks.InputError(f"{error}; restore it from a copy, or start again with --force") from None
         try:
             self._restore(tensors, numbers)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

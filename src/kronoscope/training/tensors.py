@@ -46,12 +46,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             record = parse_json((file.metadata() or {})["record"])
         text = record["numbers"]
         if record["sha256"] != _digest(tensors, text):
-            raise ValueError("its checksum does not fit")
+            raise ValueError("its checksum does not match")
         return tensors, parse_json(text)
     except FileNotFoundError:
         raise
     except KeyError as error:
-        raise InputError(f"{path} is damaged or foreign: it has no {error}") from None
+        raise InputError(f"{path} is damaged or not a kronoscope file: it has no {error}") from None
     except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged: {first_line(error)}") from None
 

@@ -68,14 +68,14 @@ class Validation:
     def refusal(self, most: float = MOST_ERROR, fewest: float = FEWEST_SEEN) -> str | None:
         """Why nothing may be concluded from what this decoder reads, or None where it may."""
         on = "true frames" + (f" with noise of {self.noise:.2g} added" if self.noise else "")
-        advice = "so kernels read off decoded frames would mean nothing"
+        advice = "so kernels estimated from decoded frames would be wrong"
         if not self.noise:
             advice += "; use less noise or background, or a larger ball"
         if not self.error <= most:
             return f"the decoder is off by {self.error:.2g} pixels on {on} (at most {most:g} allowed), {advice}"
         if not self.one_ball >= fewest:
             return (
-                f"the decoder sees exactly one ball in {100 * self.one_ball:.1f} % of {on}, each of which holds "
+                f"the decoder finds exactly one ball in {100 * self.one_ball:.1f} % of {on}, each of which holds "
                 f"one (at least {100 * fewest:g} % needed), {advice}"
             )
         return None
