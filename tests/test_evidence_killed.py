@@ -101,7 +101,7 @@ def test_a_kill_at_any_write_loses_nothing(whole, monkeypatch, tmp_path, moment,
     before = measured(out)
     assert len(before) == (3 if moment == "store" else 6)
     if moment == "after":
-        with pytest.raises(InputError, match="exists already; --force replaces the study"):
+        with pytest.raises(InputError, match="exists already; give --force to replace the study"):
             study(out)
     else:
         if moment != "store":
@@ -127,7 +127,7 @@ def killed_on_call(number, function):
 def test_a_finished_study_is_replaced_by_force_alone(whole, tmp_path):
     out = shutil.copytree(whole, tmp_path / "out")
     page = (out / "report.html").read_bytes()
-    with pytest.raises(InputError, match="exists already; --force replaces the study"):
+    with pytest.raises(InputError, match="exists already; give --force to replace the study"):
         study(out, seed=1)
     assert (out / "report.html").read_bytes() == page
     study(out, seed=1, force=True)
@@ -137,7 +137,7 @@ def test_a_finished_study_is_replaced_by_force_alone(whole, tmp_path):
 
 def test_a_study_that_is_not_resumable_is_never_continued(tmp_path):
     (tmp_path / "out" / "store").mkdir(parents=True)
-    with pytest.raises(InputError, match="exists already; --force replaces the study"):
+    with pytest.raises(InputError, match="exists already; give --force to replace the study"):
         evidence.reproduce("krylov", tmp_path / "out", quick=True)
 
 
@@ -154,7 +154,7 @@ def test_an_interrupted_study_with_other_settings_is_refused_and_replaced_by_for
     interrupt(out, monkeypatch)
     before = measured(out)
     for options, words in (({"seed": 1}, "seed 0 instead of 1"), ({"quick": False}, "quick True instead of False")):
-        with pytest.raises(InputError, match=f"that was begun with {words}.*; --force deletes") as error:
+        with pytest.raises(InputError, match=f"that was started with {words}.*; --force deletes") as error:
             study(out, **options)
         assert "\n" not in str(error.value)
     assert measured(out) == before
@@ -218,7 +218,7 @@ def test_a_kill_while_force_deletes_leaves_what_force_can_replace(whole, monkeyp
         with pytest.raises(Killed):
             study(out, force=True)
     assert measured(out)
-    with pytest.raises(InputError, match="exists already; --force replaces"):
+    with pytest.raises(InputError, match="exists already; give --force to replace"):
         study(out)
     study(out, force=True)
     assert names(out) == DONE

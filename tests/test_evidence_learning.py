@@ -114,7 +114,7 @@ EXPECTED = {
 ADVICE = {
     "decay": "If the smoothness of your data is unknown, trust",
     "dimension": "look for structure before you collect more data",
-    "length": "Do not cut long series short",
+    "length": "Do not shorten long series",
     "complexity": "Choose the kind of network before its size",
 }
 

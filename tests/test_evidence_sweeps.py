@@ -118,7 +118,7 @@ def test_a_folder_that_is_no_sweeps_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("all of it")
     with pytest.raises(InputError, match=r"holds thesis\.tex and no sweep\.json"):
         run(SWEEP, measure, Row, tmp_path)
-    with pytest.raises(InputError, match="exists and is a file"):
+    with pytest.raises(InputError, match="is a file; give a folder for the sweep"):
         run(SWEEP, measure, Row, tmp_path / "thesis.tex")
 
 

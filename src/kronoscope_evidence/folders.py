@@ -30,13 +30,13 @@ def fresh_folder(path: Path, own: Collection[str], force: bool, what: str) -> Pa
         InputError: It is a file, holds something that may not be replaced, or cannot be made.
     """
     if path.exists() and not path.is_dir():
-        raise InputError(f"{path} exists and is a file; the {what} needs a folder")
+        raise InputError(f"{path} is a file; give a folder for the {what}")
     if path.is_dir() and not all(map(is_temporary, os.listdir(path))):
         foreign = foreign_files(path, own)
         if foreign:
             raise InputError(f"{path} holds files that are no {what}'s ({foreign[0]}), so --force does not replace it")
         if not force:
-            raise InputError(f"{path} exists already; --force replaces the {what} in it")
+            raise InputError(f"{path} exists already; give --force to replace the {what} in it")
         for name in own:
             remove(path / name)
     try:

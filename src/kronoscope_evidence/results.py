@@ -56,7 +56,7 @@ class Results:
         numbers = [_number(check, self.header.quick) for check in entry.checks(self.result)]
         facts = [*page.facts, ("seed", self.header.seed), ("seconds", self.header.seconds)]
         if self.header.quick:
-            facts.append(("size", "quick: shows that the study runs; its numbers are not evidence"))
+            facts.append(("size", "quick: a smoke run; its numbers are not evidence"))
             page = replace(
                 page,
                 title=f"Smoke run: {page.title}",

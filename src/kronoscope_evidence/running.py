@@ -102,7 +102,7 @@ def _is_interrupted(path: Path, request: Request, force: bool) -> bool:
     differences = [f"{key} {before} instead of {now}" for key, before, now in pairs if before != now]
     if differences and not force:
         raise InputError(
-            f"{path} holds an interrupted study that was begun with {', '.join(differences)}. Choose another folder, "
+            f"{path} holds an interrupted study that was started with {', '.join(differences)}. Choose another folder, "
             "or repeat the first command to continue; --force deletes what was measured"
         )
     return not differences

@@ -1,4 +1,4 @@
-"""How an experiment tells how far it is."""
+"""Progress of a study, stage by stage."""
 
 from __future__ import annotations
 

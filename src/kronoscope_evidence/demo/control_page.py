@@ -53,10 +53,12 @@ def learners_section(result: ControlResult) -> Section:
         "score error": f"over diffusion times {MIN_TIME:g} to {MAX_TIME:g}",
     }
     lead = (
-        "The data are drawn from a known Gaussian process, so the exact score is known. What a network lost is a "
-        "number in nats, and theory says how small it can be."
+        "The data are drawn from a known Gaussian process, so the exact score is known. The error of each "
+        "network is a number in nats, and the theory gives a lower bound."
     )
-    return Section("Control: how much of a known law was learnt", lead, [Facts(facts), _table(result), _bars(result)])
+    return Section(
+        "Control: the score error on a known distribution", lead, [Facts(facts), _table(result), _bars(result)]
+    )
 
 
 def _table(result: ControlResult) -> Table:
@@ -90,7 +92,7 @@ def _table(result: ControlResult) -> Table:
     )
     note = (
         "dit: Monte Carlo, ± one standard error. All others: by quadrature of an affine map, known to more digits than "
-        "are shown. position lives in the block-Toeplitz class, whose floor is given; no class is known for dit. "
+        "are shown. position belongs to the block-Toeplitz class, whose floor is given; no class is known for dit. "
         "Estimators: maximum likelihood on the noised data."
     )
     return Table(columns, rows, caption, note, [ROLES[learner.name] for learner in ordered])

@@ -15,8 +15,8 @@ from .weather import COMMAND, WeatherResult
 
 MOST_POSITION_ERROR = 0.40
 REHEARSAL = (
-    "This is a rehearsal (--quick): the networks were trained for a few steps and learnt next to nothing. It shows "
-    "that everything runs; its numbers mean nothing. Run `kronoscope demo` without --quick for the real figures."
+    "This is a rehearsal (--quick): the networks were trained for a few steps only. It shows "
+    "that everything runs; its numbers are not evidence. Run `kronoscope demo` without --quick for the real figures."
 )
 
 
@@ -48,9 +48,9 @@ def demo_report(
     if quick:
         sections.insert(0, Section("A rehearsal", "", [Text(REHEARSAL, "note")]))
     return Report(
-        "Rehearsal of the demo" if quick else "Weather learnt by diffusion, with the exact truth beside it",
+        "Rehearsal of the demo" if quick else "A diffusion model of weather, and a control with a known truth",
         "A year of hourly weather at New York's three airports and new days like it; then a control on Gaussian "
-        "process data, where what was learnt is a number in nats.",
+        "process data, where the score error is known in nats.",
         facts,
         sections,
         _verdict(control, run_page),
@@ -102,7 +102,7 @@ def _winds(weather: WeatherResult) -> Section:
         ["wind speeds", Column("below 0 mph", "%", decimals=2)],
         [[name, 100 * share] for name, share in shares.items()],
         "Share of all wind speeds that are negative, which no real wind is. The sample covariance is Gaussian, and so "
-        "is a network that is linear in x: such a generator cannot know that speeds stop at 0. The negative values are "
+        "is a network that is linear in x: such a generator has no lower limit at 0. The negative values are "
         "counted here and stay in the file of generated days.",
         row_roles=["truth", "learnt", "baseline"],
     )

@@ -191,7 +191,8 @@ def _swap(
 
 GENERATED = 4000
 STUDY = Study(
-    claim="Heads of a trained network cost nats; those of one trained on white noise do not.",
+    claim="Removing a head of a trained network raises the score error; in a network trained on white noise it "
+    "does not.",
     full=Size(256, 16, GENERATED, FULL),
     quick=Size(FEWEST_SAMPLES, 8, GENERATED, QUICK),
     minutes=(8, 1.5),

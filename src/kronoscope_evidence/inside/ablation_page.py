@@ -19,7 +19,7 @@ FEWEST_SAMPLES = 64  # sequences that a head's damage is averaged over
 GROUPS = 20  # of generated sequences, for the jackknife
 REACH, GENERATED_REACH = student_reach(FEWEST_SAMPLES - 1), student_reach(GROUPS - 1)
 PATHS = {"linear": "linear path", "softmax": "softmax blocks"}
-KINDS = {"trained": "trained on the yardstick", "white": "trained on white noise"}
+KINDS = {"trained": "trained on the reference process", "white": "trained on white noise"}
 PATCHES: tuple[Patch, ...] = ("zero", "mean")
 MOST_GAP = {"compiled": 1e-2, "learnt": 0.05}
 MOST_GENERATED_GAP = 0.05
@@ -193,7 +193,7 @@ def label(head: Damage) -> str:
 def page(result: Result) -> Report:
     """The damage by every head beside the null, then the swaps."""
     return Report(
-        "Which heads carry the dependence?",
+        "Which attention heads matter for the dependence?",
         "Each attention head of a trained DiT is removed in turn. The study compares what the network loses, in nats, "
         "with what a DiT loses that was trained on white noise. That network is the null: it had no dependence to "
         "learn.",

@@ -184,7 +184,7 @@ def _rank(
 
 
 STUDY = Study(
-    claim="Attention holds the dependence where it passes the maps of networks that had none.",
+    claim="Attention maps show the dependence where they agree with it better than the maps of null networks do.",
     full=Size(64, 199, TIMES, FULL),
     quick=Size(FEWEST_SEQUENCES, 39, TIMES, QUICK),
     minutes=(14, 2),

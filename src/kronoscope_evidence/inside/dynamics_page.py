@@ -115,7 +115,8 @@ def page(result: Result) -> Report:
     """Curves by size of the mode, the order, and pictures of the error during training."""
     return Report(
         "Are modes of larger variance learnt first?",
-        "The score of the yardstick splits into modes, each a direction in time times one in space. The study follows "
+        "The score of the reference process splits into modes, each a direction in time times one in space. The "
+        "study follows "
         "a network's error mode by mode during training. The claim is that modes of larger variance are learnt first.",
         facts={
             "network": "DiT, the library's preset",
@@ -125,7 +126,7 @@ def page(result: Result) -> Report:
         },
         sections=[
             Section("Errors during training", "", [_curves(result)]),
-            Section("Which mode is learnt when", "", [_order(result), _table(result)]),
+            Section("The step at which each mode is learnt", "", [_order(result), _table(result)]),
             Section("Frames of the training", "", [_movie(result), _pictures(result)]),
             Section("How it was done", "", [Text(_METHOD)]),
         ],

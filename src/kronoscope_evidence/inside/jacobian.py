@@ -96,7 +96,8 @@ def _matrix(values: Tensor) -> tuple[tuple[float, ...], ...]:
 
 
 STUDY = Study(
-    claim="A trained network's Jacobian shows the covariance of its training data; those of the nulls show none.",
+    claim="A trained network's Jacobian shows the covariance of its training data; the Jacobians of the null "
+    "networks do not.",
     full=Size(60, TIMES, FULL),
     quick=Size(10, TIMES, QUICK),
     minutes=(9, 1.5),

@@ -151,7 +151,7 @@ def _spatial_check(result: Result) -> Check:
 def page(result: Result) -> Report:
     """Dependence in time, in space, and by mode."""
     return Report(
-        "Which covariance has a trained DiT learnt?",
+        "Which covariance did the trained DiT learn?",
         "For Gaussian data the score is -C⁻¹x, so the mean Jacobian of a good score is -C⁻¹. Turned back into a "
         "covariance it shows the dependence in time and space that the network has learnt, without any attention map.",
         facts={
@@ -174,7 +174,8 @@ _METHOD = (
     "jackknife over ten groups of sequences: they describe how precisely the network is read, not how much it would "
     "differ after another training.\n\n"
     "There are three nulls: the same network untrained, trained on white noise, and trained on sequences with "
-    "shuffled frames. The last two have seen as many sequences of the same shape, but no order in time. Each is one "
+    "shuffled frames. The last two were trained on as many sequences of the same shape, but no order in time. "
+    "Each is one "
     "training.\n\n"
     f"The claim would be refuted by a trained network that misses gamma by more than {MOST_GAP:g} or the lengthscale "
     f"by more than {100 * MOST_SCALE_GAP:g} %; by a null whose lengthscale is within that, or whose largest error of "

@@ -96,7 +96,7 @@ def _matrix(values: Tensor) -> tuple[tuple[float, ...], ...]:
 
 ROTATIONS = 999
 STUDY = Study(
-    claim="Value matrices hold the spatial covariance where the network has the solver's structure.",
+    claim="Value matrices show the spatial covariance where the network has the solver's structure.",
     full=Size(ROTATIONS, FULL),
     quick=Size(ROTATIONS, QUICK),
     minutes=(9, 1.5),

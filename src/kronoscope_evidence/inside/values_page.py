@@ -136,7 +136,7 @@ def checks(result: Result) -> list[Check]:
 def page(result: Result) -> Report:
     """The matrices, the angles and the nulls."""
     return Report(
-        "Do the value matrices hold the spatial covariance?",
+        "Do the value matrices show the spatial covariance?",
         "The theory puts Gamma into the attention weights and Sigma into the value matrices. In a compiled network "
         "this is exact. Whether training puts it there as well depends on the network.",
         facts={

@@ -198,9 +198,9 @@ def page(result: Result) -> Report:
     alt = "Score error against the decay for networks and estimators."
     figure = error_figure(shapes, NU, caption.format(rough), alt)
     return Report(
-        "Which dependence is costly to learn?",
-        "Smooth dependence has many directions with so little variance that the noise covers them. A learner should "
-        "not pay for their parameters. Tapering should: it estimates every entry of the covariance.",
+        "Which dependence is hard to learn?",
+        "Smooth dependence has many directions with so little variance that the noise covers them. The "
+        "error of a good learner does not contain their parameters. That of tapering does: it estimates every entry.",
         facts={
             "truth": f"{job.frames} frames of {job.features} features",
             "error": "nats a sequence, t from 0.01 to 6",

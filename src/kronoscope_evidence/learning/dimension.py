@@ -131,7 +131,7 @@ def page(result: Result) -> Report:
     )
     alt = "Score error against the number of features for networks and estimators."
     return Report(
-        "What does another feature cost?",
+        "How does the score error depend on the number of features?",
         "A class that separates space from time has d²/2 parameters for its features. One that does not has d² for "
         "every lag, or for every pair of frames. The errors should grow accordingly.",
         facts={"truth": f"{job.frames} frames, exponential kernel of lengthscale 8", "sequences": job.n},
@@ -144,7 +144,7 @@ def page(result: Result) -> Report:
 
 
 STUDY = Study(
-    claim="Another feature costs little for learners that separate space from time.",
+    claim="For learners with a separable covariance, an additional feature raises the score error little.",
     full=Size((1, 2, 4, 8, 16), 500, 32, 5, (*NETWORKS, *ESTIMATORS)),
     quick=Size(
         (1, 2, 4, 8), 500, 12, 3, ("unrolled", *ESTIMATORS), {"unrolled": {"max_steps": 600, "evaluate_every": 600}}

@@ -149,7 +149,7 @@ def _repeated(network: UnrolledTransformer, frames: int, factor: int) -> Separab
 
 
 STUDY = Study(
-    claim="Learners that are tied in the lag learn more from longer sequences.",
+    claim="For learners that are tied in the lag, the score error per frame falls with the sequence length.",
     full=Size(
         (8, 16, 32, 64, 128),
         32,

@@ -42,7 +42,7 @@ LIMIT = "stationary-separable"  # the estimator whose lags are extended as the u
 OWN, REPEATED, SPECTRUM = "own", "repeated", "spectrum"
 COMPARED = {  # other ways to run the unrolled network on longer sequences: how it is called, and what is done
     SPECTRUM: (
-        "unrolled, its spectrum as it is",
+        "unrolled, its spectrum unchanged",
         "the learnt spectrum at longer lags, which no training determined",
     ),
     REPEATED: ("unrolled, stretches independent", "the null: independent stretches, each of the trained length"),
@@ -188,9 +188,9 @@ def _do_not_cut(tied: Curve) -> TakeAway | None:
         return None
     first, last = tied.points[0], tied.points[-1]
     return TakeAway(
-        "Do not cut long series short for a network that is tied in the lag."
+        "Do not shorten long series for a network that is tied in the lag."
         if falls
-        else "Cutting long series short loses nothing here, even for a network that is tied in the lag.",
+        else "Shortening long series loses nothing here, even for a network that is tied in the lag.",
         f"Its error for a frame goes from {error_text(first, UNIT)} at {AXIS.head(first.x)} to "
         f"{error_text(last, UNIT)} at {AXIS.head(last.x)}.",
         tied.label,
@@ -277,7 +277,7 @@ def page(result: Result) -> Report:
         f"{learners_left_out([curve.learner for curve in summaries], seconds_each(summaries))}"
     )
     return Report(
-        "What do longer sequences cost?",
+        "How does the score error depend on the sequence length?",
         "A learner that is tied in the lag sees every lag again in every further frame. Its error for a frame should "
         "fall; that of a learner with parameters for every pair of frames should grow.",
         facts={
@@ -309,9 +309,9 @@ def _extension_table(result: Result, n: int) -> Table:
     columns += [Column(_head(factor, trained), "millinats") for factor in factors]
     caption = (
         f"Learnt from sequences of {trained} frames, n = {n}, and run on longer ones: score error for a frame against "
-        "the exact score there. A learner that knew the lags exactly would keep its number. Estimated lags cannot: "
+        "the exact score there. A learner with exact lags would keep its error. Estimated lags cannot: "
         "maximum likelihood shows what they cost when every frame depends on so many before it. The last row is the "
-        "null, a network that knows nothing beyond its length."
+        "null, which treats stretches of the trained length as independent."
     )
     roles = ["null" if name in COMPARED else LEARNERS[name].role for name in extended]
     return Table(columns, cells, caption, note=_how_measured(result.extensions, trained), row_roles=roles)

@@ -132,7 +132,7 @@ def _call(measure: Callable[[J], R], job: J) -> tuple[J, R]:
 def _claim(sweep: Sweep[Any], path: Path) -> None:
     """Make the folder this sweep's, or check that it is."""
     if path.exists() and not path.is_dir():
-        raise InputError(f"{path} exists and is a file; a sweep needs a folder")
+        raise InputError(f"{path} is a file; give a folder for the sweep")
     file = path / TABLE
     table = _Table(FORMAT, sweep.name, dict(sweep.settings), tuple(key(job) for job in sweep.jobs))
     if file.exists():

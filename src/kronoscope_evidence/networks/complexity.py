@@ -215,7 +215,7 @@ def page(result: Result) -> Report:
     if failed:
         method += f" Left out, because learning failed: {'; '.join(failed)}."
     return Report(
-        "Does a larger network learn more?",
+        "Does a larger network reach a smaller score error?",
         "If size decided, networks of one size would have one error, whatever their kind. If the kind decides, sizes "
         "of one kind differ less than kinds do.",
         facts={

@@ -138,7 +138,7 @@ def _budgets(steps: int, seconds: float, shared: Training) -> dict[str, Training
 
 
 STUDY = Study(
-    claim="Of a DiT and a U-Net, one learns dependence in time with less error than the other for every kernel.",
+    claim="For every kernel, either the DiT or the U-Net learns dependence in time with the smaller error.",
     full=Size(
         tuple(KERNELS), 1000, 5, _budgets(250, 25.0, {"warmup_steps": 30, "evaluate_every": 50, "held_out_draws": 1024})
     ),

@@ -34,7 +34,7 @@ class Regime:
 
 
 REGIMES = (
-    Regime("the yardstick, n = 500"),
+    Regime("the reference process, n = 500"),
     Regime("few sequences: n = 50", n=50),
     Regime("long: N = 128", frames=128),
     Regime("smooth: squared exponential", kernel="PowerExponential(5.656854249492381, 2.0)"),
@@ -83,7 +83,8 @@ class FailureMap:
         ]
         caption = (
             "Mean score error over that of the best learner in the same column. Each column changes one thing of the "
-            "yardstick. Brackets hold the 95 % interval, paired by draws; a single seed has none. Marked cells are "
+            "reference process. Brackets hold the 95 % interval, paired by draws; a single seed has none. "
+            "Marked cells are "
             f"failures (a dash) and errors that are surely more than {BROKEN:g} times the best: the whole interval is, "
             "or the single seed. Networks have the same number of train steps in every column. A row shows where a "
             "learner breaks, a column which learners to use there."

@@ -135,7 +135,7 @@ def page(result: Result) -> Report:
     quotient, job = result.rival_ratio(), result.rows[0].job
     bands = {name: band(rows) for name, rows in result.paths().items()}
     return Report(
-        "What do seconds of training buy?",
+        "How does the score error fall with training time?",
         by_outcome(
             None if quotient is None else quotient.above(1),
             "The unrolled network reaches an error that no generic network reaches at any moment of its training.",
@@ -287,7 +287,7 @@ def _spend(result: Result) -> TakeAway | None:
         return None
     name, column = (own[0], AT_END) if holds else (rival[0], AT_BEST)
     return TakeAway(
-        f"Among networks, give your seconds to {LEARNERS[name].label}.",
+        f"Among networks, train {LEARNERS[name].label}.",
         f"{LEARNERS[own[0]].label} has {error_text(own[1])} after {own[1].seconds:.1f} s. The best moment of any "
         f"network of another kind ({LEARNERS[rival[0]].label}, after {rival[1].seconds:.1f} s) has "
         f"{error_text(rival[1])}: {quotient} times as much.",
@@ -323,7 +323,7 @@ def _stop_early(result: Result) -> list[TakeAway]:
         if LEARNERS[name].network and worse is not None and worse.above(OVERFITTED):
             label = LEARNERS[name].label
             because = (
-                f"At the end it has {worse} times the error of its best moment, which came after "
+                f"At the end its error is {worse} times the error of its best moment, which came after "
                 f"{moments[name].seconds:.1f} of {end.seconds:.1f} s."
             )
             advice.append(TakeAway(f"Stop {label} by held-out loss: it overfits.", because, label, AT_END))

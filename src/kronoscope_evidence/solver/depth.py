@@ -162,7 +162,7 @@ def page(result: Result) -> Report:
     """The curves, the table that could refute the claim, and networks that were run."""
     kappas = result.curves[0].condition_numbers
     return Report(
-        "How deep must a network be that solves for the score?",
+        "How deep must a network be to compute the score?",
         "A transformer that unrolls gradient descent needs blocks in proportion to the condition number κ. One that "
         "unrolls Chebyshev's iteration needs blocks in proportion to the square root of κ.",
         facts={
@@ -276,7 +276,7 @@ def _networks_section(result: Result) -> Section:
 
 ITERATIONS = ("gradient-descent", "chebyshev", "preconditioned-chebyshev", "spectral")
 STUDY = Study(
-    claim="Depth grows like the condition number for gradient descent, like its square root for Chebyshev.",
+    claim="Depth grows like the condition number for gradient descent, and like its square root for Chebyshev.",
     full=Size(24, len(KERNELS), ITERATIONS),
     quick=Size(10, 2, ITERATIONS[1:]),
     minutes=(1, 0.2),

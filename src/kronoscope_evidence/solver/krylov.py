@@ -257,7 +257,7 @@ def checks(result: Result) -> list[Check]:
 def page(result: Result) -> Report:
     """The error between floor and bound, and the parts of a network."""
     return Report(
-        "What do the blocks of a compiled network do?",
+        "What does each block of a compiled network compute?",
         "After every block the stream holds a better score. Its error is below the proven bound and above the floor of "
         "all networks that use the data only through products with the covariance. The heads add up to Γ; the values "
         "are Σ.",

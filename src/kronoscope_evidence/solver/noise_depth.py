@@ -253,7 +253,7 @@ def _sampling_section(result: Result) -> Section:
 
 
 STUDY = Study(
-    claim="Less depth is needed the more noise there is.",
+    claim="The depth that a network needs falls as the noise grows.",
     full=Size(33, len(KERNELS), 32, 32),
     quick=Size(9, 2, 16, 16),
     minutes=(1, 0.2),

@@ -298,7 +298,7 @@ def _width_section(result: Result) -> Section:
 
 
 STUDY = Study(
-    claim="Heads hardly replace depth; width does.",
+    claim="More heads hardly replace depth; a wider stream does.",
     full=Size(64, 1, (8, 16, 32, 64, 128)),
     quick=Size(32, 3, (8, 16, 32)),
     minutes=(1, 0.2),

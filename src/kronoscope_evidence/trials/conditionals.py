@@ -192,7 +192,7 @@ def gap(case: Case) -> float:
 
 
 STUDY = Study(
-    claim="Missing entries are filled in with intervals that have their stated coverage.",
+    claim="The intervals of imputed values have their stated coverage.",
     full=Size(24, 3, 40),
     quick=Size(12, 1, 8),
     minutes=(6, 0.5),

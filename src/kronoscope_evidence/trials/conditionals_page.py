@@ -138,11 +138,11 @@ def page(result: Result) -> Report:
     """Intervals drawn, coverage counted, distances tabulated."""
     cases = list(dict.fromkeys(grade.case for grade in result.grades))
     return Report(
-        "Can the samplers fill in what is missing?",
+        "Do the samplers impute missing values correctly?",
         "Each method gets the exact score of a known process. Any difference from the exact conditional distribution "
         "is therefore an error of the method, not of a network.",
         facts={
-            "sequences": f"{result.sequences} of each process, which no method has seen",
+            "sequences": f"{result.sequences} of each process, held out from every method",
             "draws": f"{result.draws} for each sequence and method",
             "sampler": "ancestral, 64 score calls; replacement takes each step 10 times, so 640",
             "gradients": "DPS one a call, MMPS up to 13, replacement none",

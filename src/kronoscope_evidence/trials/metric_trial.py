@@ -110,7 +110,8 @@ def _power(name: str, runs: list[Values], thresholds: dict[str, float]) -> float
 
 
 STUDY = Study(
-    claim="Published metrics detect the defect they were made for; the audit detects all, at a known rate.",
+    claim="A published metric detects the defect that it was made for; the audit detects all, at a known rate "
+    "of false alarms.",
     full=FULL,
     quick=QUICK,
     minutes=(90, 2),

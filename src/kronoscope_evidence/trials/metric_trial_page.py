@@ -123,7 +123,7 @@ def page(result: Result) -> Report:
     """A picture of all rates, the best of either side by defect, and the error rates."""
     size = result.size
     return Report(
-        "Which number can be trusted for what?",
+        "Which metric detects which defect?",
         "A published metric that has the same value for real and for generated sequences says little: most detect only "
         "the defect that they were made for. The audit detects all of them, at a known rate of false alarms.",
         facts={

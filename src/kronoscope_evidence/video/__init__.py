@@ -1,1 +1,1 @@
-"""Studies on video: what a network knows of an object that moves."""
+"""Studies on video: the motion that a network learnt."""

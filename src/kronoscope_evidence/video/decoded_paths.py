@@ -273,7 +273,7 @@ def _attention(network: nn.Module, x: Tensor) -> Attention:
 
 
 STUDY = Study(
-    claim="A video transformer learns the law of a ball's path, decoded from pixels.",
+    claim="A video transformer learns the distribution of a ball's path; positions are decoded from its pixels.",
     full=full("ball"),
     quick=quick("ball"),
     minutes=(5, 0.7),

@@ -8,7 +8,8 @@ from . import decoded_paths
 
 STUDY = replace(
     decoded_paths.STUDY,
-    claim="A video transformer learns the law of a handwritten digit's path, a harder object than a ball.",
+    claim="A video transformer learns the distribution of the path of a handwritten digit, a harder object than "
+    "a ball.",
     full=decoded_paths.full("digit"),
     quick=decoded_paths.quick("digit"),
 )
