@@ -34,7 +34,7 @@ def scaled_process(
     """
     require_law("process", process)
     if process.coordinates is not None:
-        raise InputError("process must be in the units of the data, but it is one that a model scaled already")
+        raise InputError("process must be in the units of the data, but model.scaled(...) has scaled this one already")
     got, want = (process.num_frames, process.num_features), (transform.num_frames, transform.num_features)
     if got != want:
         raise InputError(f"process must have {want} frames and features, as the model, got {got}")
@@ -42,8 +42,8 @@ def scaled_process(
         return process
     if transform.margins is not None:
         raise InputError(
-            'process cannot be scaled: this model was fitted with margins="normal-scores", a curved map of each '
-            "feature, after which no Gaussian law is Gaussian; fit with margins=None, or compare draws by ks.audit"
+            'process cannot be scaled: this model was fitted with margins="normal-scores", a nonlinear map of each '
+            "feature, after which a Gaussian law is not Gaussian; fit with margins=None, or compare samples by ks.audit"
         )
     shift, scale = transform.shift_and_scale(starts())
     return process.scaled(torch.from_numpy(shift), torch.from_numpy(scale), coordinates)
