@@ -184,7 +184,7 @@ def from_array(
 
     Raises:
         InputError: for a wrong shape, infinities, or no complete sequence.
-        TypeError: if ``x`` is no array; an unknown keyword.
+        TypeError: if ``x`` is not an array; an unknown keyword.
     """
     check_keywords("from_array", options, ArrayOptions.__annotations__)
     reading = Reading(**options)

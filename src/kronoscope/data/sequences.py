@@ -175,7 +175,7 @@ class Source(Displayed):
 
     ``bases`` names the source's column of each feature, which differs from the feature's name in a pivoted table.
     ``times`` date the rows of a long series, ``starts`` the sequences. ``step`` is the time between frames where it was
-    told; None leaves it to the times.
+    given; None leaves it to the times.
     """
 
     values: FloatArray

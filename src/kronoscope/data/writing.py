@@ -137,7 +137,7 @@ def check_target(path: Path, force: bool) -> None:
     if not os.path.lexists(path):
         return
     if not force:
-        raise InputError(f"{path}: exists already; force (--force) replaces it")
+        raise InputError(f"{path}: exists already; give force=True (--force) to replace it")
     if path.is_dir():
         if ending != ".zarr" or not is_store(path):
             raise InputError(f"{path} is a folder that is not a zarr store; it is not replaced. Take another name")

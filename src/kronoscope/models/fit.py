@@ -53,7 +53,7 @@ def fit(
         network: A name in ``models.NETWORKS`` ("unrolled", "mixture", "position", "dit", "unet",
             "linear", "mlp"), or any module
             (x, t) -> epsilon like x, t of shape (batch,). None: "unrolled" for tensors and arrays.
-        initial: What network="unrolled" starts from: None (nothing), a Gaussian law of the data as they are, the name
+        initial: What network="unrolled" starts from: None (nothing), a Gaussian law of the unscaled data, the name
             of an estimator in ``models.ESTIMATORS`` (fitted to the training part), or a compiled score. How far
             training then moved the network's law stands in ``model.record["initial"]``, in nats.
         network_options: Keyword arguments of a named network, such as width.

@@ -64,7 +64,7 @@ def start_from(
     Args:
         initial: A law, the name of an estimator (fitted to ``x``), or a compiled score (its weights are read, nothing
             else).
-        network: What fit was told.
+        network: The argument of fit.
         options: Of the network.
         x: The training sequences, as the network will see them.
         min_time: t0 of the training.

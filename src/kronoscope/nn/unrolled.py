@@ -76,9 +76,9 @@ class UnrolledTransformer(nn.Module):
     Two variants are under "unrolled" alone. Both start from the tied network with the same weights, exactly, and stay
     affine in x:
 
-    * ``blocks="untied"``: each block has heads of its own, so the network is a polynomial in no one matrix. It need be
-      the score of no law (its map may be asymmetric or indefinite) and under a mask the score of no part of one, so
-      :meth:`covariance` is refused; what law there is, is read off the score, as of any affine network.
+    * ``blocks="untied"``: each block has heads of its own, so the network is a polynomial in no one matrix. Its
+      output need not be the gradient of a log density (its map may be asymmetric or indefinite), whatever the mask.
+      So :meth:`covariance` is refused. A law, where there is one, follows from the score, as for any affine network.
     * ``steps="learned"``: what each block does with its residual is learnt for itself, beginning from Chebyshev's table
       for the learnt K, which it keeps following (:class:`LearnedSteps`). The map is still a polynomial in K, but not
       necessarily a positive one, nor near C_t^-1: :meth:`covariance` is what the heads hold, and no longer what the

@@ -36,7 +36,7 @@ class VideoRecord(Displayed):
     """A forward pass.
 
     A joint block has weights A[(f, p), (g, q)] from the token of frame f and patch p to that of frame g and patch q.
-    What is told of them are the marginals
+    The record holds their marginals
 
         time[f, g] = mean_p sum_q A[(f, p), (g, q)],    space[p, q] = mean_f sum_g A[(f, p), (g, q)],
 

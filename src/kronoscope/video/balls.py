@@ -28,7 +28,7 @@ class BallVideo(Displayed):
 
     Args:
         kernel: k, of variance 1 at every frame: how far the ball goes is ``spread``'s to say.
-        size: Width in pixels, and height unless that is told.
+        size: Width in pixels, and height unless that is given.
         frames: N.
         radius: Of the disc, pixels.
         spread: Standard deviation of each coordinate, pixels. None takes a third and a bit of what keeps the disc or

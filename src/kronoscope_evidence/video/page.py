@@ -280,8 +280,8 @@ def _films(result: Result) -> Animation:
             movies.append(Movie(f"{clips.name.removesuffix(' videos')} {number + 1}", frames))
     caption = (
         "Upper row: held-out videos. Lower row: the first generated ones. Compare how the "
-        f"{result.thing} moves, not how it looks: its speed, its smoothness, and whether up goes with right as often "
-        "as it should."
+        f"{result.thing} moves, not how it looks: its speed, its smoothness, and how often up "
+        "goes with right."
     )
     return Animation(
         movies, "brightness", (0, 1), caption, f"True and generated videos of a moving {result.thing}.", 140, 4
