@@ -349,7 +349,7 @@ def test_heavy_tails_are_audited_and_gaps_are_refused():
     result = audit(x, y, num_draws=99)
     assert any("interquartile" in note for note in result.notes)
     y[3, 2, 1] = torch.nan
-    with pytest.raises(InputError, match="generated must be complete"):
+    with pytest.raises(InputError, match="generated must have no missing values"):
         audit(x, y, num_draws=99)
-    with pytest.raises(InputError, match="generated must be complete"):
+    with pytest.raises(InputError, match="generated must have no missing values"):
         audit(x, xr.DataArray(y.numpy(), dims=("sequence", "frame", "feature")), num_draws=99)

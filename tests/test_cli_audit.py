@@ -34,7 +34,7 @@ def test_the_exit_code_is_the_verdict(files, capsys):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["real.npy", "short.npy", "--out", "a.html"], "as many frames, got 6 and 5"),
+        (["real.npy", "short.npy", "--out", "a.html"], "the same number of frames, got 6 and 5"),
         (["real.npy", "nowhere.npy", "--out", "a.html"], "nowhere.npy"),
         (["real.npy", "good.npy", "--out", "there.html"], "there.html exists"),
         (["real.npy", "good.npy", "--out", "a.html", "--json", "no/a.json"], "folder no does not exist"),

@@ -23,7 +23,7 @@ def test_a_compiled_folder_verifies_until_a_byte_is_changed(tmp_path, monkeypatc
         path.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
         assert run(["verify", "C"]) == 1, name
         path.write_bytes(content)
-    assert "disagrees: " in capsys.readouterr().out
+    assert "check failed: " in capsys.readouterr().out
     assert run([*SMALL, "C"]) == 2
     assert "C exists" in capsys.readouterr().err
 

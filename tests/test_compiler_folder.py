@@ -111,7 +111,7 @@ def test_missing_and_foreign_folders(copied, tmp_path):
     (copied / "weights.safetensors").unlink()
     (reason,) = compiler.verify(copied)
     assert reason.startswith(f"{copied} is a partial compiled score: it has no weights.safetensors; ")
-    with pytest.raises(ks.InputError, match="no compiled score"):
+    with pytest.raises(ks.InputError, match="is not a compiled score"):
         compiler.load(tmp_path / "nowhere")
     (tmp_path / "file").write_text("")
     with pytest.raises(ks.InputError, match="cannot be written"):

@@ -228,7 +228,7 @@ def test_a_killed_compile_is_in_nobodys_way(tmp_path, monkeypatch, moment):
         (["--frames", "8", "--spatial", "complex.npy"], "real numbers"),
         (["--frames", "8", "--spatial", "wide.npy"], "square"),
         (["--frames", "8", "--spatial", "objects.npy"], "objects.npy"),
-        (["--frames", "8", "--spatial", "pipe.npy"], "no file"),
+        (["--frames", "8", "--spatial", "pipe.npy"], "not a file"),
     ],
 )
 def test_compile_refuses_in_one_line_and_writes_nothing(tmp_path, monkeypatch, capfd, arguments, says):

@@ -55,7 +55,7 @@ def test_time_zero_is_fine_where_the_spectrum_is_bounded():
         ({"iteration": "gradient-descent"}, "iteration='chebyshev' needs"),
         ({"iteration": "gradient-descent", "max_depth": 20}, "iteration='spectral' needs 2"),
         ({"iteration": "chebyshev", "gates": "relu", "max_depth": 100}, "iteration='spectral' needs"),
-        ({"iteration": "spectral", "max_depth": 1}, "no iteration here would do"),
+        ({"iteration": "spectral", "max_depth": 1}, "no supported iteration needs so few"),
     ],
 )
 def test_too_deep_says_how_deep_and_what_would_do(asked, offered):

@@ -206,7 +206,7 @@ def test_bad_grids(tmp_path):
         nc(xr.Dataset({"a": ("time", x[0]), "b": (("time", "site"), X[0][:3])})),
         frames=2,
     )
-    refused("no array of real numbers", nc(xr.Dataset({"a": ("time", ["x", "y"])})), frames=2)
+    refused("not an array of real numbers", nc(xr.Dataset({"a": ("time", ["x", "y"])})), frames=2)
     refused("there is no variable in it", nc(xr.Dataset()))
     refused("pivot does not apply", nc(xr.Dataset({"a": ("time", x[0])})), pivot="a", frames=2)
     refused("'a' is infinite at index .1,.", nc(xr.Dataset({"a": ("time", [0, np.inf])})), frames=2)
@@ -263,7 +263,7 @@ def test_hostile_paths_and_arrays(tmp_path):
     np.save(tmp_path / "x.npy", X)
     refused("time does not apply to .npy files", tmp_path / "x.npy", time="t")
     (tmp_path / "x.npy").rename(tmp_path / "x.npz")
-    refused("no .npz file but an .npy file", tmp_path / "x.npz")
+    refused("not .npz but an .npy file", tmp_path / "x.npz")
 
 
 def test_a_variable_measured_in_hours_is_a_number(tmp_path):

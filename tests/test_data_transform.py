@@ -162,7 +162,7 @@ def test_too_little_of_the_year_and_foreign_shapes(year):
         "{}",
         '{"num_frames": 2, "num_features": 1, "cycle": [], "mean": [1], "scale": [1], "step": null}',
     ):
-        with pytest.raises(InputError, match="no record of a transform"):
+        with pytest.raises(InputError, match="not the record of a transform"):
             data.Transform.from_json(text)
 
 

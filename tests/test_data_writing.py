@@ -137,7 +137,7 @@ def test_an_existing_file_needs_force(tmp_path, hourly):
     for ending in data.ENDINGS:
         path = tmp_path / f"o{ending}"
         data.write(path, *arguments)
-        with pytest.raises(InputError, match="exists already; force"):
+        with pytest.raises(InputError, match="exists already; give force"):
             data.write(path, *arguments)
         data.write(path, hourly.values[:3], *arguments[1:], force=True)
         assert len(data.read(path)) == 3
@@ -248,5 +248,5 @@ def test_an_interrupt_leaves_nothing(tmp_path, hourly, monkeypatch):
 
 def test_a_damaged_record_is_refused():
     for text in ("", "{}", "[1]", '{"kind": "table"}', '{"step": 1, "dims": [], "coords": [], "color": 1}'):
-        with pytest.raises(InputError, match="no record of a data container"):
+        with pytest.raises(InputError, match="not the record of a data container"):
             data.Container.from_json(text)

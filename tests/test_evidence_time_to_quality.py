@@ -33,7 +33,7 @@ def outcomes(result):
     return [check.holds for check in time_to_quality_page.checks(result)]
 
 
-CLAIMS = ("among networks, train unrolled", "no generic network reaches")
+CLAIMS = ("Among networks, train unrolled", "no generic network reaches")
 
 
 def test_claims_are_made_where_numbers_support_them():

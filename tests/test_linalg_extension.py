@@ -53,9 +53,9 @@ def test_nothing_is_added_where_nothing_is_asked_for():
 def test_what_it_refuses():
     with pytest.raises(InputError, match=r"gamma must have the shape \(N,\) with N >= 2, got \(1,\)"):
         maximum_entropy_lags(torch.ones(1), 5)
-    with pytest.raises(InputError, match="frame 1 is no news after those before it"):
+    with pytest.raises(InputError, match="frame 1 is determined by earlier ones"):
         maximum_entropy_lags(torch.ones(4), 5)
-    with pytest.raises(InputError, match="positive definite Toeplitz matrix, but frame 2 is no news"):
+    with pytest.raises(InputError, match="positive definite Toeplitz matrix, but frame 2 is determined"):
         maximum_entropy_lags(torch.tensor([1.0, 0.9, 0.2, 0.0]), 5)
     with pytest.raises(InputError, match="frames must be"):
         maximum_entropy_lags(torch.ones(4), 0)

@@ -116,7 +116,7 @@ def test_a_mean_travels_into_the_network_and_the_run_folder(tmp_path):
         (
             {"initial": "separable", "network": "dit"},
             InputError,
-            "initial goes with network=\"unrolled\", .* got 'dit'",
+            "initial needs network=\"unrolled\", .* got 'dit'",
         ),
         ({"initial": PROCESS, "network": MLP(4, 2)}, InputError, "got 'a module of your own'"),
         ({"initial": PROCESS, "scaling": "standard"}, InputError, "initial must be the name of an estimator where"),

@@ -113,7 +113,7 @@ FIGURES = {
     "process": (PROCESS.plot, "between frames frame frame between features"),
     "joint law": (lambda: PROCESSES["Kronecker sum"]().plot(2), "draws"),
     "conditional": (lambda: conditioned().plot(0.8), "mean and 80 % interval observed"),
-    "audit": (lambda: audited().plot(), "in units of what chance allows"),
+    "audit": (lambda: audited().plot(), "critical value of one question"),
     "compiled score": (lambda: compiled().plot(), "tolerance proven bound measured"),
     "certificate": (lambda: compiled().certificate.plot(), "relative score error"),
     "score error": (lambda: ks.metrics.score_kl(PROCESS.score, PROCESS, num_samples=512).plot(), "nats per unit"),

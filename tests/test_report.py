@@ -419,7 +419,7 @@ def test_json_that_is_no_record_is_refused(text):
 
 
 def test_only_records_become_json():
-    with pytest.raises(TypeError, match="object is no record"):
+    with pytest.raises(TypeError, match="object is not a record"):
         to_json(object())
 
 
@@ -539,7 +539,7 @@ def test_bad_places_are_refused(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         load_records(tmp_path / "none.json")
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="no text"):
+    with pytest.raises(InputError, match="is not a text file"):
         load_records(tmp_path / "binary.json")
     (tmp_path / "text.json").write_text(to_json(Text("a")))
     with pytest.raises(InputError, match="must hold a Report"):

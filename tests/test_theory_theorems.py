@@ -68,7 +68,7 @@ def test_the_sizes_of_theorem_1_are_the_formulas():
     assert result.output_range.value == pytest.approx(logarithm * math.sqrt(20) / sigma, rel=1e-10)
     assert not result.applies
     assert set(result.conditions) == {"dominance", "truncation", "gap"}
-    assert "are no bounds here" in str(result)
+    assert "are not bounds here" in str(result)
 
 
 def test_a_network_that_is_too_deep_is_left_out_with_the_reason():
