@@ -11,6 +11,7 @@ class SampleOptions(TypedDict, total=False):
 
     sampler: str
     num_calls: int
+    grid: str
     denoise: bool
     batch_size: int
     progress: Callable[[int, int], None] | None
