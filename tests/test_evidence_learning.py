@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -183,7 +183,7 @@ def test_a_training_that_diverges_is_left_out_by_name(name, whole):
         return "training diverged at step 3" if diverges else wanted(job)
 
     result = result_of(name, broken)
-    text = repr(evidence.study(name).page(result))
+    text = str(asdict(evidence.study(name).page(result)))
     assert "training diverged at step 3" in text
     if name == "length":
         assert "1-D U-Net, seed 0, is left out: training diverged at step 3" in text
