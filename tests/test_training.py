@@ -295,7 +295,7 @@ def test_the_last_weights_are_kept_where_that_is_asked_for():
     losses = [row["held_out_loss"] for row in result.history]
     assert result.best_step == 300 == result.steps
     assert min(losses) < losses[-1] - 0.1  # so that the best and the last differ here
-    with pytest.raises(InputError, match='patience goes with keep="best"'):
+    with pytest.raises(InputError, match='patience needs keep="best"'):
         replace(config, patience=3)
     with pytest.raises(InputError, match=r"keep must be .* got 'worst'"):
         replace(config, keep="worst")
@@ -441,7 +441,7 @@ def test_sequences_that_cannot_be_trained_on_are_refused():
         ((x, held_out[:, :3]), r"held_out must have shape \(batch, 4, 2\)"),
         ((x[:0], held_out), "the number of sequences in x must be at least 1"),
         ((x, held_out[:0]), "the number of sequences in held_out must be at least 1"),
-        ((holed, held_out), "x has missing values, which only .* PositionTransformer needs complete"),
+        ((holed, held_out), "x has missing values, which need .* PositionTransformer needs complete"),
         ((x / 0.0, held_out), "x must be finite"),
         ((torch.full_like(x, math.nan), held_out), "x must have a value in every sequence"),
     ]:

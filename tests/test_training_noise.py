@@ -92,7 +92,7 @@ def test_bad_settings_are_named():
         TrainingConfig(antithetic=True, batch_size=7)
     with pytest.raises(InputError, match="noise_draws must be"):
         TrainingConfig(noise_draws=0)
-    with pytest.raises(InputError, match="noise_draws go with neither"):
+    with pytest.raises(InputError, match="noise_draws cannot be combined with"):
         TrainingConfig(noise_draws=2, antithetic=True)
     config = TrainingConfig(antithetic=True)
     assert TrainingConfig.from_json(config.to_json()) == config

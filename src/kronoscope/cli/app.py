@@ -27,10 +27,10 @@ app = App(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of everything random; the same seed gives the same result.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers; the same seed gives the same result.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what exists.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: cuda where it is there, else cpu.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; default: cuda where available, else cpu.")]
 
 FIT_RECORDS = {
     "Data": Reading,
@@ -67,7 +67,7 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The run folder to make.", show_default=False)] = ...,  # type: ignore[assignment]
+    out: Annotated[Path, typer.Option(help="The run folder to write.", show_default=False)] = ...,  # type: ignore[assignment]
     device: Device = None,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in --out.")] = False,
@@ -81,9 +81,9 @@ def fit(
     processes = training.Processes.join()  # under torchrun; the first alone speaks and writes
     quiet = quiet or not processes.is_first
     if not source and not resume:
-        raise InputError("SOURCE is missing: the file of sequences to learn from")
+        raise InputError("SOURCE is missing: give the file of sequences to train on")
     if resume and force:
-        raise InputError("--resume continues a run and --force replaces it: give one of them")
+        raise InputError("--resume continues a run and --force replaces it: give only one of them")
     if source:
         files = FileSource(tuple(str(path) for path in source), record_of(Reading, options))
         prepared = given_of(Scaling, options) | given_of(SplitRule, options) | given_of(FitSettings, options)
@@ -113,12 +113,12 @@ def _refuse_with_resume(options: dict[str, Any]) -> None:
 @app.command()
 def sample(
     run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="File to write; its ending says the format.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write; its ending sets the format.", show_default=False)],
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="Sequences to draw.")] = 100,
     sampler: Annotated[
         str, typer.Option(help="dpm-solver, dpm-solver-sde, heun, ddim, exponential-sde or euler-maruyama.")
     ] = "dpm-solver",
-    calls: Annotated[int, typer.Option(min=1, help="Score calls a sequence.")] = 64,
+    calls: Annotated[int, typer.Option(min=1, help="Score calls per sequence.")] = 64,
     grid: Annotated[
         str,
         typer.Option(
@@ -126,9 +126,9 @@ def sample(
             "calls are enough."
         ),
     ] = "uniform",
-    denoise: Annotated[bool, typer.Option(help="Whether the last step removes the noise that is left.")] = True,
+    denoise: Annotated[bool, typer.Option(help="Whether the last step removes the remaining noise.")] = True,
     dates: Annotated[
-        bool, typer.Option("--dates", help="Date the sequences, where the run has a seasonal cycle.")
+        bool, typer.Option("--dates", help="Write dates with the sequences, where the run has a seasonal cycle.")
     ] = False,
     seed: Seed = 0,
     force: Force = False,
@@ -165,7 +165,7 @@ def sample(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the report and the runs.")] = Path("demo-run"),
     quick: Annotated[
-        bool, typer.Option("--quick", help="A rehearsal of half a minute; its numbers mean little.")
+        bool, typer.Option("--quick", help="A smoke run of half a minute; its numbers are not evidence.")
     ] = False,
     seed: Seed = 0,
     force: Force = False,
@@ -177,7 +177,7 @@ def demo(
     def stage(title: str) -> Any:
         return progress(title, quiet)
 
-    with naming_next(out, "give --force to begin again"):
+    with naming_next(out, "give --force to start again"):
         page = run_demo(out, seed=seed, quick=quick, force=force, stage=stage)
     say(f"report: {page}", quiet)
 
@@ -192,13 +192,13 @@ def report(
     ],
     stored: Annotated[
         bool,
-        typer.Option("--stored", help="RUN names a study: the page of the full result that kronoscope has stored."),
+        typer.Option("--stored", help="RUN is the name of a study: write the page of its stored full result."),
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="HTML file; default: report.html in the folder, or STUDY.html with --stored.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace --out; without --out, make the records of a run again, too.")
+        bool, typer.Option("--force", help="Replace --out; without --out, also compute the records of a run again.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:

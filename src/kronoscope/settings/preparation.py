@@ -30,13 +30,13 @@ class Scaling:
 
     mean: str = field(
         metadata=described(
-            "Mean to subtract: zero, feature (one a feature) or free (one a frame and feature).",
+            "Mean to subtract: zero, feature (one per feature) or free (one per frame and feature).",
             choices=("zero", "feature", "free"),
         )
     )
     scaling: str | None = field(
         metadata=described(
-            "standard (divide by one standard deviation a feature) or none.", choices=("standard", "none")
+            "standard (divide each feature by its standard deviation) or none.", choices=("standard", "none")
         )
     )
     margins: str | None = field(
@@ -49,7 +49,10 @@ class Scaling:
     )
     harmonics: int = field(
         default=0,
-        metadata=described("Annual harmonics of a seasonal cycle to take out and put back.", bounds=Range(0, 1000)),
+        metadata=described(
+            "Annual harmonics of a seasonal cycle, removed before training and added after sampling.",
+            bounds=Range(0, 1000),
+        ),
     )
 
     @property
@@ -73,7 +76,7 @@ class SplitRule:
     Attributes:
         test: None, a share (the last sequences), or "weeks:5" (every fifth week). The fit never sees them.
         validation: Share of the rest, for the held-out loss that decides when training ends.
-        gap: Sequences dropped between the parts.
+        gap: Sequences to leave out between the parts.
     """
 
     test: float | str | None = field(
@@ -81,4 +84,4 @@ class SplitRule:
         metadata=described("Hold out a share (0.2: the last fifth) or weeks:5 (every fifth week).", unset="nothing"),
     )
     validation: float = field(default=0.1, metadata=described("Share of the rest for early stopping.", bounds=SHARE))
-    gap: int = field(default=0, metadata=described("Sequences dropped between the parts.", bounds=Range(0, 10**9)))
+    gap: int = field(default=0, metadata=described("Sequences to leave out between the parts.", bounds=Range(0, 10**9)))

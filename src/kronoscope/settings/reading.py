@@ -42,7 +42,7 @@ class Reading:
     """How sequences are read from a file; :func:`kronoscope.data.read` says what each field means."""
 
     frames: int | None = field(
-        default=None, metadata=described("Frames in a sequence; needed for one long series.", bounds=COUNT)
+        default=None, metadata=described("Frames per sequence; needed for one long series.", bounds=COUNT)
     )
     time: str | None = field(
         default=None,
@@ -51,7 +51,9 @@ class Reading:
     columns: Sequence[str] | None = field(
         default=None, metadata=described("Features, separated by commas.", unset="all columns")
     )
-    pivot: str | None = field(default=None, metadata=described("Column of a long table whose values become features."))
+    pivot: str | None = field(
+        default=None, metadata=described("Column of a long table; each of its values becomes a feature.")
+    )
     timezone: str | None = field(
         default=None, metadata=described("IANA time zone in which days begin, e.g. America/New_York.")
     )
@@ -65,7 +67,7 @@ class Reading:
     missing: str = field(
         default="drop",
         metadata=described(
-            "drop: leave out sequences with a missing value; mask: learn from what is left of them (unrolled).",
+            "drop: leave out sequences with a missing value; mask: train on their observed values (unrolled).",
             choices=("drop", "mask"),
         ),
     )
@@ -78,31 +80,33 @@ class Reading:
     max_sequences: int | None = field(
         default=None,
         metadata=described(
-            "At most so many, spread over the record; of a .zarr or .nc larger than memory no more is read.",
+            "Most sequences to read, spread over the record; also for a .zarr or .nc file larger than memory.",
             bounds=COUNT,
         ),
     )
     separator: str | None = field(
         default=None,
-        metadata=described("Between the columns of a .csv: a character, tab or space.", unset="found"),
+        metadata=described("Separator of the columns of a .csv: a character, tab or space.", unset="found"),
     )
     decimal: str | None = field(
         default=None,
-        metadata=described("Decimal mark of a .csv, . or , where numbers could be read with either.", unset="found"),
+        metadata=described(
+            "Decimal mark of a .csv: . or , needed where numbers could be read with either.", unset="found"
+        ),
     )
     na_values: Sequence[str] | None = field(
         default=None,
         metadata=described(
-            "A text that means a missing value in a .csv, besides NA, NaN, null and nothing. Repeatable."
+            "A text that marks a missing value in a .csv, besides NA, NaN, null and empty cells. Repeatable."
         ),
     )
     encoding: str | None = field(
-        default=None, metadata=described("Of a .csv, such as utf-16-le.", unset="UTF-8, else cp1252")
+        default=None, metadata=described("Encoding of a .csv, such as utf-16-le.", unset="UTF-8, else cp1252")
     )
     dayfirst: bool | None = field(
         default=None,
         metadata=described(
-            "Whether 03/04/2024 is the 3rd of April, where all times could be read with either.",
+            "Whether 03/04/2024 is 3 April or 4 March, where all times could be read with either.",
             unset="refused",
             flags=("--dayfirst/--monthfirst",),
         ),

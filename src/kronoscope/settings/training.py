@@ -38,12 +38,12 @@ class TrainingConfig:
     """Settings of denoising score matching.
 
     Attributes:
-        max_steps: Train steps at most.
+        max_steps: Most training steps.
         max_seconds: Seconds of training at most; None for no limit. Progress through the learning-rate schedule is the
             larger of step/max_steps and elapsed/max_seconds, so a slow machine finishes its schedule too, with fewer
             steps. Where the seconds decide, two runs are not equal bit for bit.
-        batch_size: Sequences in a train step.
-        learning_rate: Peak of the cosine schedule.
+        batch_size: Sequences in each training step.
+        learning_rate: Peak learning rate of the cosine schedule.
         warmup_steps: Steps of linear warm-up.
         weight_decay: Decoupled (AdamW), on matrices only.
         ema_decay: Decay of the weights' moving average, which is what is evaluated and kept.
@@ -69,18 +69,20 @@ class TrainingConfig:
     """
 
     max_steps: int = field(
-        default=5000, metadata=described("Train steps at most.", bounds=Range(0, 10**9), unset="by network")
+        default=5000, metadata=described("Most training steps.", bounds=Range(0, 10**9), unset="by network")
     )
     max_seconds: float | None = field(
         default=None,
-        metadata=described("Seconds of training at most.", bounds=Range(0, 10**9, is_open=True), unset="no limit"),
+        metadata=described("Most seconds of training.", bounds=Range(0, 10**9, is_open=True), unset="no limit"),
     )
     batch_size: int = field(
-        default=64, metadata=described("Sequences in a train step.", bounds=Range(1, 10**6), unset="by network")
+        default=64, metadata=described("Sequences in each training step.", bounds=Range(1, 10**6), unset="by network")
     )
     learning_rate: float = field(
         default=2e-3,
-        metadata=described("Peak of the cosine schedule.", bounds=Range(0, 1e38, is_open=True), unset="by network"),
+        metadata=described(
+            "Peak learning rate of the cosine schedule.", bounds=Range(0, 1e38, is_open=True), unset="by network"
+        ),
     )
     warmup_steps: int = 100
     weight_decay: float = 0.0
@@ -129,7 +131,7 @@ class TrainingConfig:
         if self.keep not in ("best", "last"):
             raise InputError(f'keep must be "best" or "last", got {self.keep!r}')
         if self.keep == "last" and self.patience is not None:
-            raise InputError('patience goes with keep="best", which waits for a better held-out loss')
+            raise InputError('patience needs keep="best", which waits for a better held-out loss; leave patience out')
         if self.emphasis is not None:
             low, high = (_checks.positive("emphasis", end) for end in self.emphasis)
             if low >= high:
@@ -140,7 +142,10 @@ class TrainingConfig:
         if self.noise_draws is not None:
             _checks.count("noise_draws", self.noise_draws)
             if self.antithetic or self.emphasis is not None:
-                raise InputError("noise_draws go with neither antithetic nor emphasis, which draw in every step")
+                raise InputError(
+                    "noise_draws cannot be combined with antithetic or emphasis, which draw in "
+                    "every step: leave one out"
+                )
         if self.precision not in ("float32", "bfloat16"):
             raise InputError(f'precision must be "float32" or "bfloat16", got {self.precision!r}')
 
