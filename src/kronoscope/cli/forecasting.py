@@ -14,6 +14,8 @@ from .progress import progress, say
 if TYPE_CHECKING:
     from ..models import Model
 
+__all__ = ["app", "forecast", "impute"]
+
 Run = Annotated[Path, typer.Argument(help="A run folder that `kronoscope fit` wrote.", show_default=False)]
 Method = Annotated[
     str | None,

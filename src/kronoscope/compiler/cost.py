@@ -13,6 +13,7 @@ import torch
 
 from .. import _checks, _memory
 from .._errors import InputError
+from ..linalg.eigen import LinAlgError
 from . import assembly
 from .lowering import Lowered
 from .products import Ranges
@@ -90,7 +91,7 @@ def failures_named(what: str) -> Iterator[None]:
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused by name, later
             yield
-    except torch.linalg.LinAlgError:
+    except LinAlgError:
         raise InputError(f"{what} has a covariance whose eigenvalues cannot be computed") from None
     except (MemoryError, RuntimeError) as error:
         if not _memory.is_exhaustion(error):

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from .._display import Displayed
 from .._errors import InputError
+from ..settings.reading import Limits
 from . import array_cells, csv_cells, grid_cells, grid_rows, grids, parquet_cells, reading, regular, tables
 from .absent import NewRows, absent_stamps, new_frames, new_rows, with_stamps
 from .block_grid import BlockGrid
 from .csv_format import PLAIN, CsvOptions, open_bytes
 from .csv_reading import CsvTable
 from .grid_layout import with_time_coordinates
-from .limits import Limits, apply_limits, within_limits
+from .limits import apply_limits, within_limits
 from .messages import counted
 from .sequences import Container, Source, ending_of
 from .time_forms import FloatArray, TimeForm

@@ -79,7 +79,7 @@ def apply_limits(source: Source, limits: Limits | None) -> Source:
         excess = np.fmax(low - part, part - high)
         outside = excess > 0
         if outside.any():
-            worst = np.unravel_index(np.nanargmax(excess), part.shape)
+            worst = tuple(int(i) for i in np.unravel_index(np.nanargmax(excess), part.shape))
             where = _where(source, (*worst[:-1], chosen[worst[-1]]))
             notes.append(
                 f"{counted(int(outside.sum()), 'value')} of {name} outside its limits {low:g} to {high:g} taken as "
@@ -159,7 +159,7 @@ def _far_outlier(values: FloatArray, j: int, source: Source) -> str | None:
         count = int((distance > OUTLIER_RANGES * (high - low)).sum())
     if high == low or not count:  # a feature that rarely moves has no scale by which to judge
         return None
-    worst = np.unravel_index(np.nanargmax(distance), column.shape)
+    worst = tuple(int(i) for i in np.unravel_index(np.nanargmax(distance), column.shape))
     base = source.bases[j]
     return (
         f"Warning: {counted(count, 'value')} of {source.names[j]} more than {OUTLIER_RANGES:g} interquartile ranges "
@@ -168,13 +168,13 @@ def _far_outlier(values: FloatArray, j: int, source: Source) -> str | None:
     )
 
 
-def _where(source: Source, index: tuple) -> str:
+def _where(source: Source, index: tuple[int, ...]) -> str:
     """Feature (where the column's name does not say it) and time of a value: " in temp_EWR at 2013-01-01"."""
     name, base = source.names[index[-1]], source.bases[index[-1]]
     return (f" in {name}" if name != base else "") + _when(source, index[:-1])
 
 
-def _when(source: Source, index: tuple) -> str:
+def _when(source: Source, index: tuple[int, ...]) -> str:
     if len(index) == 1:
         return f" in row {index[0] + 1}" if source.times is None else f" at {source.times[index[0]]}"
     if isinstance(source.starts, pd.DatetimeIndex):

@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from .. import _checks
 from .._errors import InputError, first_line
 from ..settings import ArrayOptions, FileSource, Reading, ReadingOptions, check_keywords
+from ..settings.reading import Limits
 from . import grids, multiple_files, regular, tables
 from .block_grid import BlockGrid
 from .blocks import cut, usable
 from .chunks import evenly
 from .csv_format import TEXTS, CsvOptions
-from .limits import Limits, apply_limits
+from .limits import apply_limits
 from .messages import list_names
 from .names import check_names
 from .repeats import refuse_repeated_times

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._errors import InputError
 from .._typing import DiffusionTime
 
 
@@ -56,7 +57,7 @@ def times_on_clock(min_time: float, max_time: float, num: int) -> Tensor:
     """``num`` diffusion times from ``max_time`` down to ``min_time``, uniform in u. Shape (num,), float64."""
     low, high = _checks.positive("min_time", min_time), _checks.positive("max_time", max_time)
     if low >= high:
-        raise _checks.InputError(f"min_time must be less than max_time, got {low:g} and {high:g}")
+        raise InputError(f"min_time must be less than max_time, got {low:g} and {high:g}")
     grid = time_from_clock(torch.linspace(float(clock(high)), float(clock(low)), num, dtype=torch.float64))
     grid[0], grid[-1] = high, low
     return grid

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -88,7 +89,7 @@ class Estimator(ABC, Displayed):
         elif self.mean not in _MEANS:
             raise InputError(f'mean must be "zero", "feature", "free" or a tensor, got {self.mean!r}')
 
-    def fit(self, x: Tensor | NDArray) -> GaussianLaw:
+    def fit(self, x: Tensor | NDArray[np.floating]) -> GaussianLaw:
         """The law of the structure that fits ``x`` best.
 
         Args:
@@ -170,7 +171,7 @@ def refuse_dependent(moments: Moments) -> None:
             )
 
 
-def _sequences(x: Tensor | NDArray) -> Tensor:
+def _sequences(x: Tensor | NDArray[np.floating]) -> Tensor:
     data = _checks.tensor("x", x)
     return _checks.finite("x", _checks.sequences("x", data).detach().to("cpu", torch.float64))
 

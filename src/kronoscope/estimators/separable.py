@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .._errors import ConvergenceError
+from ..linalg.eigen import LinAlgError
 from ..processes import SeparableGaussian
 from .base import Estimator, Moments, refuse_dependent
 from .likelihood import kronecker_nll, minimise
@@ -57,7 +58,7 @@ def flip_flop(roots: Tensor) -> tuple[Tensor, Tensor]:
         try:
             updated = _half_step(roots, spatial)
             spatial = _half_step(roots.mT, updated)
-        except torch.linalg.LinAlgError:
+        except LinAlgError:
             break
         moved = (updated - temporal).abs().max() / updated.abs().max()
         temporal = updated

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .. import _checks
 from .._display import Displayed
+from .._errors import InputError
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Kernel(Displayed, ABC):
             InputError: The kernel is not stationary, or is not finite there in float64.
         """
         if not self.is_stationary:
-            raise _checks.InputError(f"{self!r} is not stationary: its covariance is not a function of the lag alone")
+            raise InputError(f"{self!r} is not stationary: its covariance is not a function of the lag alone")
         lag = _checks.tensor("lag", lag, torch.float64)
         return self._finite(self(lag, torch.zeros_like(lag)))
 
@@ -86,7 +87,7 @@ class Kernel(Displayed, ABC):
 
     def _finite(self, values: Tensor) -> Tensor:
         if not bool(values.isfinite().all()):
-            raise _checks.InputError(
+            raise InputError(
                 f"the kernel {self!r} is not finite in float64 at some of the lags; give it less extreme numbers"
             )
         return values
@@ -124,7 +125,8 @@ class StationaryKernel(Kernel):
 
 def written(value: object) -> str:
     """``value`` as a Python literal, if it is a real number of any kind."""
-    return repr(float(value)) if isinstance(value, Real) and type(value) is not int else repr(value)
+    is_plain = type(value) is int
+    return repr(float(value)) if isinstance(value, Real) and not is_plain else repr(value)
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._errors import InputError
 from .base import Decay, StationaryKernel
 
 # k(h) = (1 - r)^(2 smoothness + 1) times these polynomials in r, coefficients from the constant upwards.
@@ -42,7 +43,7 @@ class Wendland(StationaryKernel):
     def __post_init__(self) -> None:
         _checks.positive("lengthscale", self.lengthscale)
         if isinstance(self.smoothness, bool) or self.smoothness not in tuple(_POLYNOMIALS):  # a list has no hash
-            raise _checks.InputError(f"smoothness must be 0, 1 or 2, got {self.smoothness!r}")
+            raise InputError(f"smoothness must be 0, 1 or 2, got {self.smoothness!r}")
 
     @property
     def decay(self) -> Decay:

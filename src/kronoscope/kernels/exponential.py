@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._errors import InputError
 from .base import Decay, StationaryKernel
 
 
@@ -33,7 +34,7 @@ class PowerExponential(StationaryKernel):
     def __post_init__(self) -> None:
         _checks.positive("lengthscale", self.lengthscale)
         if not 0 < _checks.real("exponent", self.exponent) <= 2:
-            raise _checks.InputError(f"exponent must be greater than 0 and at most 2, got {self.exponent:g}")
+            raise InputError(f"exponent must be greater than 0 and at most 2, got {self.exponent:g}")
 
     @property
     def decay(self) -> Decay:

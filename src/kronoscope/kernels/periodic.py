@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
+from .._errors import InputError
 from .base import Decay, StationaryKernel
 
 
@@ -83,7 +84,7 @@ class CircularPowerExponential(StationaryKernel):
         _checks.positive("lengthscale", self.lengthscale)
         _checks.positive("period", self.period)
         if not 0 < _checks.real("exponent", self.exponent) <= 2:
-            raise _checks.InputError(f"exponent must be greater than 0 and at most 2, got {self.exponent:g}")
+            raise InputError(f"exponent must be greater than 0 and at most 2, got {self.exponent:g}")
 
     @property
     def decay(self) -> Decay:

@@ -9,6 +9,7 @@ from scipy import special
 from torch import Tensor
 
 from .. import _checks
+from .._errors import InputError
 from .base import Decay, StationaryKernel
 
 
@@ -79,7 +80,7 @@ class Cauchy(StationaryKernel):
     def __post_init__(self) -> None:
         _checks.positive("lengthscale", self.lengthscale)
         if not 0 < _checks.real("exponent", self.exponent) <= 2:
-            raise _checks.InputError(f"exponent must be greater than 0 and at most 2, got {self.exponent:g}")
+            raise InputError(f"exponent must be greater than 0 and at most 2, got {self.exponent:g}")
         _checks.positive("decay_exponent", self.decay_exponent)
 
     @property
@@ -119,7 +120,7 @@ class FractionalGaussianNoise(StationaryKernel):
 
     def __post_init__(self) -> None:
         if not 0 < _checks.real("hurst", self.hurst) < 1:
-            raise _checks.InputError(f"hurst must be greater than 0 and less than 1, got {self.hurst:g}")
+            raise InputError(f"hurst must be greater than 0 and less than 1, got {self.hurst:g}")
         _checks.positive("step", self.step)
 
     @property

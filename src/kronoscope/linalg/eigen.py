@@ -11,6 +11,7 @@ from .._checks import finite
 from .._errors import InputError
 
 EPS = torch.finfo(torch.float64).eps
+LinAlgError: type[RuntimeError] = torch.linalg.LinAlgError  # type: ignore[attr-defined]  # torch does not re-export it
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def eigendecomposition(name: str, matrix: Tensor, dtype: torch.dtype | None = No
     exact = symmetric(name, matrix)
     try:
         values, vectors = torch.linalg.eigh(exact)
-    except torch.linalg.LinAlgError:
+    except LinAlgError:
         raise InputError(
             f"{name} has no eigendecomposition in float64: its entries reach {float(exact.abs().max()):.3g}"
         ) from None

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .. import diffusion, estimators, metrics
 from .._errors import InputError
 from ..compiler import CompiledScore
+from ..linalg.eigen import LinAlgError
 from ..nn import UnrolledTransformer
 from ..processes import DenseGaussian, GaussianLaw
 from .networks import build_with
@@ -94,7 +95,7 @@ def start_from(
     options = {"mean": told_mean, **options}
     try:
         module = build_with(lambda: UnrolledTransformer.from_law(law, **options), NETWORK, generator)
-    except torch.linalg.LinAlgError:
+    except LinAlgError:
         raise InputError(
             "initial must have a positive definite covariance, but its network computes none at t = 0.01; "
             "compile it with a "

@@ -12,6 +12,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .. import _checks, _memory
+from .._errors import InputError
 from ..nn import MLP, DiT, LinearScore, MixtureTransformer, PositionTransformer, UNet, UnrolledTransformer
 from ..settings.options import check_keywords, suggestion
 from ..training import COPIES_OF_WEIGHTS, TrainingConfig
@@ -78,7 +79,7 @@ def preset(name: str) -> NetworkPreset:
         raise TypeError(f"network must be one of {known}, or a torch module; got {_checks.described(name)}")
     if name not in NETWORKS:
         hint = suggestion(name, NETWORKS)
-        raise _checks.InputError(f"network must be one of {', '.join(NETWORKS)}, or a torch module; got {name!r}{hint}")
+        raise InputError(f"network must be one of {', '.join(NETWORKS)}, or a torch module; got {name!r}{hint}")
     return NETWORKS[name]
 
 
@@ -96,7 +97,7 @@ def check_network(network: object) -> None:
     try:
         inspect.signature(network.forward).bind("x", "t")
     except TypeError as error:
-        raise _checks.InputError(
+        raise InputError(
             f"network must take sequences and times, forward(x, t); that of {type(network).__name__} does not: {error}"
         ) from None
     except ValueError:  # a forward without a signature, as that of compiled code
@@ -119,9 +120,9 @@ def build_network(
         with _Allocations(refuse):
             network = build_with(lambda: build(num_frames, num_features, **options), name, generator)
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, _checks.InputError) or not _memory.is_exhaustion(error):
+        if isinstance(error, InputError) or not _memory.is_exhaustion(error):
             raise
-        raise _checks.InputError(f"network {name!r} is too large for any memory; {advice}") from None
+        raise InputError(f"network {name!r} is too large for any memory; {advice}") from None
     refuse(*(_bytes(part) for part in (network.parameters(), network.buffers())))
     return network
 
@@ -131,9 +132,7 @@ def _check_options(build: Callable[..., nn.Module], name: str, options: dict[str
     unknown = next((option for option in options if option not in known), None)
     if unknown is not None:
         hint = suggestion(unknown, known)
-        raise _checks.InputError(
-            f"network options of {name!r}: there is no {unknown!r}{hint}; there are {', '.join(known)}"
-        )
+        raise InputError(f"network options of {name!r}: there is no {unknown!r}{hint}; there are {', '.join(known)}")
 
 
 class _Allocations(TorchFunctionMode):
@@ -177,7 +176,7 @@ def build_with(build: Callable[[], Module], name: str, generator: torch.Generato
         try:
             return build()
         except TypeError as error:
-            raise _checks.InputError(f"network options of {name!r}: {error}") from None
+            raise InputError(f"network options of {name!r}: {error}") from None
 
 
 def training_config(name: str | None, overrides: Mapping[str, Any]) -> TrainingConfig:

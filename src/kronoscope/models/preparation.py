@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .. import _checks, data, training
 from .._codec import to_plain
 from .._errors import InputError
-from ..data.sequences import FloatArray
+from ..data.time_forms import FloatArray
 from ..nn import MixtureTransformer
 from ..settings import FitSettings
 from . import folder as run_folder

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks
+from .._errors import InputError
 from ..diffusion.schedule import alpha, broadcast, sigma
 from .position import LARGEST_WIDTH, PositionTransformer, check_sizes
 from .records import BlockRecord, NetworkRecord
@@ -233,12 +234,12 @@ class DiT(nn.Module):
 
 def _check_options(positions: str, attention: str, linear_path: bool, data_scale: float | None) -> None:
     if positions not in get_args(Positions):
-        raise _checks.InputError(f"positions must be one of {', '.join(get_args(Positions))}, got {positions!r}")
+        raise InputError(f"positions must be one of {', '.join(get_args(Positions))}, got {positions!r}")
     if attention not in get_args(Attention):
-        raise _checks.InputError(f"attention must be one of {', '.join(get_args(Attention))}, got {attention!r}")
+        raise InputError(f"attention must be one of {', '.join(get_args(Attention))}, got {attention!r}")
     if attention != "content" and positions != "relative":
-        raise _checks.InputError(f'attention={attention!r} needs positions="relative", got {positions!r}')
+        raise InputError(f'attention={attention!r} needs positions="relative", got {positions!r}')
     if data_scale is not None:
         _checks.positive("data_scale", data_scale)
         if linear_path:
-            raise _checks.InputError("data_scale takes the place of the linear path; give linear_path=False with it")
+            raise InputError("data_scale takes the place of the linear path; give linear_path=False with it")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks
+from .._errors import InputError
 from ..diffusion import clock
 from ..diffusion.schedule import broadcast, sigma
 from .position import check_sizes
@@ -37,7 +38,7 @@ class LinearScore(nn.Module):
         check_sizes(num_frames, num_features, 1, 1, 1)
         size = num_frames * num_features
         if size > LARGEST_SIZE:
-            raise _checks.InputError(f"num_frames * num_features must be at most {LARGEST_SIZE}, got {size}")
+            raise InputError(f"num_frames * num_features must be at most {LARGEST_SIZE}, got {size}")
         self.num_nodes = _checks.count("num_nodes", num_nodes, 2, MOST_NODES)
         self.matrices = nn.Parameter(torch.zeros(num_nodes, size, size))
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks
+from .._errors import InputError
 from ..diffusion.schedule import broadcast, sigma
 from .records import BlockRecord, NetworkRecord
 from .time_features import TimeFeatures
@@ -125,4 +126,4 @@ def check_sizes(num_frames: int, num_features: int, width: int, num_blocks: int,
         _checks.count(name, value, 1, LARGEST_WIDTH)
     _checks.count("num_blocks", num_blocks, 1, MOST_BLOCKS)
     if width % num_heads:
-        raise _checks.InputError(f"width must be a multiple of num_heads, got {width} and {num_heads}")
+        raise InputError(f"width must be a multiple of num_heads, got {width} and {num_heads}")

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import _checks
+from .._errors import InputError
 from ..diffusion.schedule import broadcast, sigma
 from .position import LARGEST_WIDTH, check_sizes
 from .time_features import TimeFeatures
@@ -105,11 +106,11 @@ class UNet(nn.Module):
         super().__init__()
         check_sizes(num_frames, num_features, width, num_blocks, 1)
         if width % GROUP:
-            raise _checks.InputError(f"width must be a multiple of {GROUP}, got {width}")
+            raise InputError(f"width must be a multiple of {GROUP}, got {width}")
         channels = [width * (level + 1) for level in range(_checks.count("num_levels", num_levels, 1, MOST_LEVELS))]
         lowest = channels[-1]
         if lowest % _checks.count("num_heads", num_heads, 1, LARGEST_WIDTH):
-            raise _checks.InputError(f"num_heads must divide {lowest}, the channels at the bottom, got {num_heads}")
+            raise InputError(f"num_heads must divide {lowest}, the channels at the bottom, got {num_heads}")
         time_width = 2 * width
         neighbours = list(itertools.pairwise(channels))
         self.time = TimeFeatures(time_width)

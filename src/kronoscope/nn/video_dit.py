@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .. import _checks
 from .._display import Displayed
+from .._errors import InputError
 from ..diffusion.schedule import alpha, broadcast, sigma
 from .dit import RelativeBias, attend
 from .position import PositionTransformer
@@ -187,12 +188,12 @@ class VideoDiT(nn.Module):
         super().__init__()
         rows = math.isqrt(num_features) if height is None else _checks.count("height", height)
         if num_features % rows or (height is None and rows * rows != num_features):
-            raise _checks.InputError(f"num_features must be height times width of a frame, got {num_features}")
+            raise InputError(f"num_features must be height times width of a frame, got {num_features}")
         columns = num_features // rows
         if rows % _checks.count("patch", patch) or columns % patch:
-            raise _checks.InputError(f"patch must divide the frames' sides, {rows} and {columns}, got {patch}")
+            raise InputError(f"patch must divide the frames' sides, {rows} and {columns}, got {patch}")
         if width % _checks.count("num_heads", num_heads):
-            raise _checks.InputError(f"width must be a multiple of num_heads, got {width} and {num_heads}")
+            raise InputError(f"width must be a multiple of num_heads, got {width} and {num_heads}")
         self.grid, self.patch = (rows // patch, columns // patch), patch
         self.data_scale = _checks.positive("data_scale", data_scale)
         self.linear = PositionTransformer(num_frames, num_features) if linear_path else None

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .. import _checks, report
 from .._display import Displayed
+from .._errors import InputError
 from .._typing import DiffusionTime
 from ..diffusion import alpha, sigma_squared
 from .figures import law_figure
@@ -195,12 +196,12 @@ def log_weights(name: str, weights: object, count: int) -> Tensor:
     """
     values = _checks.finite(name, _checks.tensor(name, weights, torch.float64))
     if values.shape != (count,):
-        raise _checks.InputError(f"{name} must be {count} probabilities, got shape {tuple(values.shape)}")
+        raise InputError(f"{name} must be {count} probabilities, got shape {tuple(values.shape)}")
     if bool((values < 0).any()):
-        raise _checks.InputError(f"{name} must not be negative, got {float(values.min()):g}")
+        raise InputError(f"{name} must not be negative, got {float(values.min()):g}")
     total = float(values.sum())
     if abs(total - 1) > 1e-6:
-        raise _checks.InputError(f"{name} must add up to 1, got {total:g}; divide them by their sum")
+        raise InputError(f"{name} must add up to 1, got {total:g}; divide them by their sum")
     return (values / total).log()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from .. import _checks
+from .._errors import InputError
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -20,7 +21,7 @@ def choose_device(device: str | torch.device | None) -> torch.device:
         torch.zeros(1, device=where).item()
     except (RuntimeError, AssertionError, NotImplementedError, TypeError):
         there = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
-        raise _checks.InputError(
+        raise InputError(
             f"device must be one that this machine has ({', '.join(there)}), got {_checks.described(device)}; "
             "leave it out (--device) to take the best one"
         ) from None

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.optim.swa_utils import AveragedModel
 
-from .. import _checks
 from .._display import Displayed, Uncertain
-from .._errors import first_line
+from .._errors import InputError, first_line
 from ..settings import TrainingConfig
 from .tensors import read_tensors, write_tensors
 
@@ -127,13 +126,13 @@ class TrainingState(Displayed):
         try:
             tensors, numbers = read_tensors(path)
         except FileNotFoundError:
-            raise _checks.InputError(f"{path} does not exist: there is nothing to resume") from None
-        except _checks.InputError as error:
-            raise _checks.InputError(f"{error}; restore it from a copy, or start again with --force") from None
+            raise InputError(f"{path} does not exist: there is nothing to resume") from None
+        except InputError as error:
+            raise InputError(f"{error}; restore it from a copy, or start again with --force") from None
         try:
             self._restore(tensors, numbers)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise _checks.InputError(f"{path} belongs to another network: {first_line(error)}") from None
+            raise InputError(f"{path} belongs to another network: {first_line(error)}") from None
 
     def _restore(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         def part(prefix: str) -> dict[str, Tensor]:
