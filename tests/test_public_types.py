@@ -45,7 +45,7 @@ REVEALED = {
     "model": "Model",
     "model.score(x, 0.1)": "Tensor",
     "model.scaled(process)": "GaussianLaw",
-    "model.law()": "LearntLaw",
+    "model.law()": "LearntLaw | LearntMixture",
     "model.sample(5)": "Tensor | ndarray[tuple[Any, ...], dtype[Any]] | DataArray | Dataset",
     "model.condition_on(mask, x[0])": "ConditionalSequence",
     "model.log_prob(x)": "FlowLikelihood",
