@@ -1,18 +1,22 @@
 """The parts of the compiler's bound against brute force: dense matrices, grids of times, tables of coefficients."""
 
+import json
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from compiler_cases import PROCESSES, mean, separable
-from scipy import stats
+from scipy import integrate, stats
 
 import kronoscope as ks
 from kronoscope.compiler import amplification as amplification_module
-from kronoscope.compiler import bounds, gates
+from kronoscope.compiler import bounds, gates, measuring
 from kronoscope.compiler.amplification import amplification, largest_amplification
+from kronoscope.compiler.certificate import Certificate, canonical
+from kronoscope.processes import SquaredError
 
 DEEP = ("gradient-descent", "heavy-ball", "chebyshev", "chebyshev-steps")
 BASED = "preconditioned-chebyshev"
@@ -222,3 +226,127 @@ def test_steps_are_judged_on_chebyshev_points():
     factors = amplification_module._step_factors(5, 9.0)
     torch.testing.assert_close(factors.flip(1), 1 - torch.outer(steps, points), rtol=1e-12, atol=1e-12)
     assert amplification_module._largest(torch.tensor([0.5, -3.0])) == pytest.approx(3 * math.sqrt(2))
+
+
+@pytest.mark.parametrize(("affine", "dtype"), [(True, torch.float64), (True, torch.float32), (False, torch.float64)])
+def test_an_error_of_a_tenth_is_measured_as_that(affine, dtype, monkeypatch):
+    """1.1 times the score is off by a tenth of it at every t; its integral by scipy's quadrature."""
+    process = separable(mean=mean(2))
+    eigenvalues = torch.linalg.eigvalsh(process.covariance())
+
+    def off(x, t):
+        return (1.1 * process.score(x.double(), t)).to(dtype)
+
+    options = {"affine": affine, "dtype": dtype, "num_samples": 300}
+    measured = measuring.measure(off, process, eigenvalues, 0.0, 6.0, **options)
+    assert (measured.errors[0].time, measured.errors[-1].time) == (measuring.EARLIEST, 6.0)
+    assert all(before.time < after.time for before, after in pairwise(measured.errors))
+    energy = integrate.quad(
+        lambda u: float((1 / noised(eigenvalues, torch.tensor(math.exp(u), dtype=torch.float64))).sum()) * math.exp(u),
+        math.log(measuring.EARLIEST),
+        math.log(6.0),
+        limit=200,
+    )[0]
+    within = 1e-7 if dtype == torch.float64 else 1e-4
+    for error in measured.errors:
+        assert abs(error.value - 0.1) <= (within if affine else 5 * error.standard_error)
+        assert error.standard_error < (within if affine else 0.01)
+    reach = 1e-3 * energy * 0.01 if affine else 5 * measured.score_kl_standard_error
+    assert measured.score_kl == pytest.approx(0.5 * 0.01 * energy, abs=reach)
+    assert measured.score_kl_standard_error < 0.02 * measured.score_kl
+    kinds = {(True, torch.float64): "exact", (True, torch.float32): "affine map in float32"}
+    assert measured.kind == kinds.get((affine, dtype), "monte carlo")
+    if not affine:
+        monkeypatch.setattr(measuring, "BATCH_VALUES", 32 * 7)  # seven sequences at once
+        assert measuring.measure(off, process, eigenvalues, 0.0, 6.0, **options).score_kl == pytest.approx(
+            measured.score_kl
+        )
+        # |s|^2 is a weighted sum of chi-squares: its variance is 2 sum of the squared weights
+        weights = 0.01 / noised(eigenvalues, torch.tensor(measured.errors[3].time, dtype=torch.float64))
+        spread = float((2 * weights.square().sum()).sqrt()) / math.sqrt(300)
+        expected = spread / (2 * 0.1 * float(weights.sum()) / 0.01)
+        assert measured.errors[3].standard_error == pytest.approx(expected, rel=0.3)
+
+
+def test_no_error_has_the_root_of_its_standard_error():
+    energies = torch.tensor([1.0, 3.0], dtype=torch.float64)
+    energy = float((1 / noised(energies, torch.tensor(0.5))).sum())
+    at = measuring._relative(0.5, SquaredError(0.0, 1e-6), energies)
+    assert (at.time, at.value, at.standard_error) == (0.5, 0.0, pytest.approx(math.sqrt(1e-6 / energy)))
+    at = measuring._relative(0.5, SquaredError(0.04 * energy, 1e-3), energies)
+    assert at.value == pytest.approx(0.2)
+    assert at.standard_error == pytest.approx(1e-3 / (2 * 0.2 * energy))
+
+
+def test_a_certificate_shows_what_it_holds():
+    certificate = ks.compile_score(separable(), "spectral").certificate
+    facts = {
+        "times": "0.01 to 6",
+        "iteration": "spectral",
+        "depth": certificate.depth,
+        "heads": certificate.num_heads,
+        "width": certificate.width,
+        "parameters": certificate.parameters,
+        "weight_norm": f"{certificate.weight_norm:g}",
+        "gates": "modulated",
+        "kind_of_heads": "affine",
+        "measured_kind": "exact",
+        "bound": f"{certificate.bound:.4g}",
+        "measured": f"{certificate.worst.value:.4g}",
+        "score_kl": f"{certificate.score_kl:.3g}",
+    }
+    for name, value in facts.items():
+        assert f"{name}={value}" in repr(certificate)
+    assert repr(certificate).count(" nats") == 1
+    assert repr(certificate).count("+-") == 2
+    frame = certificate.to_frame()
+    assert list(frame.columns) == ["time", "measured error", "standard error", "bound", "condition number"]
+    assert frame["time"].tolist() == [at.time for at in certificate.measured]
+    assert frame["measured error"].tolist() == [at.value for at in certificate.measured]
+    assert frame["standard error"].tolist() == [at.standard_error for at in certificate.measured]
+    assert set(frame["bound"]) == {certificate.bound}
+    assert frame["condition number"].tolist() == [kappa for _, kappa in certificate.condition_numbers]
+    assert certificate.worst.value == frame["measured error"].max()
+    assert certificate.plot().axes
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        *((name, 1.5, f"{name} must be a whole number, got 1.5") for name in ("depth", "num_heads", "width")),
+        *((name, "1", f"{name} must be a whole number, got '1'") for name in ("num_hidden", "parameters", "num_lags")),
+        *(
+            (name, True, f"{name} must be a whole number, got True")
+            for name in ("num_iterations", "stored_coefficients")
+        ),
+        *((name, 3, f"{name} must be text, got 3") for name in ("iteration", "gates", "heads", "dtype")),
+        *((name, None, f"{name} must be text") for name in ("measured_kind", "weights_sha256", "configuration_sha256")),
+        *(
+            (name, "0.1", "one of its numbers is missing or not finite")
+            for name in ("tolerance", "min_time", "max_time", "weight_norm")
+        ),
+        *(
+            (name, None, "one of its numbers is missing or not finite")
+            for name in ("bound", "score_kl", "coefficient_norm")
+        ),
+        ("score_kl_standard_error", True, "one of its numbers is missing or not finite"),
+        ("bound_parts", {"round-off": "0"}, "one of its numbers is missing or not finite"),
+        ("bound_parts", {"iteration": 0.1}, "it lacks the measured errors, or the round-off part of its bound"),
+        ("measured", [], "it lacks the measured errors"),
+        (
+            "measured",
+            [{"time": 1.0, "value": "x", "standard_error": 0.0}],
+            "one of its numbers is missing or not finite",
+        ),
+        ("condition_numbers", [[1.0, None]], "one of its numbers is missing or not finite"),
+        ("unknown", 1, "its fields are not those of a certificate"),
+    ],
+)
+def test_a_certificate_with_a_field_of_another_kind_is_refused(field, value, says):
+    certificate = ks.compile_score(separable(), "spectral").certificate
+    assert Certificate.from_json(certificate.to_json()) == certificate
+    record = json.loads(certificate.to_json()) | {field: value}
+    with pytest.raises(ks.InputError, match=rf"^certificate is damaged: .*{says}"):
+        Certificate.from_json(canonical(record))
+    with pytest.raises(ks.InputError, match=r"^certificate is damaged: its fields are not"):
+        Certificate.from_json("[]")

@@ -14,6 +14,7 @@ from kronoscope import InputError
 from kronoscope.nn import PositionTransformer
 from kronoscope.training import CHECKPOINT, loop, read_tensors, train, write_tensors
 from kronoscope.training.loss import HeldOutLoss
+from kronoscope.training.state import TrainingState
 
 
 @pytest.mark.parametrize("step", [1, 10, 17, 29])
@@ -186,3 +187,21 @@ def test_a_full_disk_leaves_the_old_file_and_no_part(tmp_path):
     assert "\n" not in str(error.value)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_results_and_states_show_what_they_hold():
+    result = quick()
+    for part in (
+        "network=PositionTransformer",
+        "steps=30",
+        f"best_step={result.best_step}",
+        "seconds=",
+        "stopped=max_steps",
+    ):
+        assert part in repr(result)
+    assert f"evaluations={len(result.history)}" in repr(result)
+    state = TrainingState.start(small_network(1), QUICK, seeded(0))
+    state.step, state.seconds, state.best_step, state.best_loss = 7, 1.5, 3, 0.25
+    assert repr(state) == (
+        "TrainingState(network=PositionTransformer, step=7, seconds=1.5, best_step=3, best_held_out_loss=0.25 nats)"
+    )
