@@ -85,7 +85,16 @@ GROUPS = (
             *("test_block_grid", "test_data_blocks", "test_data_calendars", "test_data_chunks", "test_data_csv"),
             *("test_data_multiple_files", "test_data_reading", "test_data_regular", "test_data_splitting"),
             *("test_data_time_styles", "test_data_transform", "test_data_writing", "test_declared_sizes"),
-            *("test_grid_layout", "test_matching", "test_sequence_order", "test_time_forms"),
+            *("test_grid_layout", "test_impute_absent", "test_impute_cells", "test_margins", "test_matching"),
+            *("test_missing", "test_sequence_order", "test_time_forms"),
+        ),
+        (
+            "test_impute_absent::test_impute_fills_all_that_fit_called_missing",
+            "test_margins::test_forecasts_are_in_the_users_units",
+            "test_margins::test_what_is_learnt_of_a_lognormal_process",
+            "test_missing::test_from_a_file_with_holes_to_pages_and_forecast",
+            "test_missing::test_masking_learns_what_dropping_throws_away",
+            "test_missing::test_networks_that_take_no_mask_say_so",
         ),
     ),
     Group(

@@ -16,6 +16,7 @@ from kronoscope.compiler import amplification as amplification_module
 from kronoscope.compiler import bounds, gates, measuring
 from kronoscope.compiler.amplification import amplification, largest_amplification
 from kronoscope.compiler.certificate import Certificate, canonical
+from kronoscope.compiler.lag_heads import rounding
 from kronoscope.processes import SquaredError
 
 DEEP = ("gradient-descent", "heavy-ball", "chebyshev", "chebyshev-steps")
@@ -350,3 +351,14 @@ def test_a_certificate_with_a_field_of_another_kind_is_refused(field, value, say
         Certificate.from_json(canonical(record))
     with pytest.raises(ks.InputError, match=r"^certificate is damaged: its fields are not"):
         Certificate.from_json("[]")
+
+
+def test_rounded_tables_are_seen_through_the_inverse():
+    """Other heads change the error of the entries alone, which the score sees divided by the noised spectrum."""
+    process = separable()
+    form = lowered(process)
+    table, affine = (bounds.round_off(form, heads, None, torch.float64) for heads in ("table", "affine"))
+    entries = rounding("table", form.operator) - rounding("affine", form.operator)
+    inverse = torch.linalg.inv(noised_matrix(process.covariance(), form.min_time))
+    size = float(torch.linalg.matrix_norm(inverse)) / math.sqrt(32)
+    assert table - affine == pytest.approx(2**-53 * entries * math.sqrt(16) * size, rel=1e-6)
