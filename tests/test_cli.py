@@ -135,7 +135,7 @@ def test_wrong_options_write_nothing(table, tmp_path, capsys, extra, words):
 
 
 def test_wrong_files(tmp_path, capsys, finished):
-    refused(capsys, ["fit", tmp_path / "none.csv", "--out", tmp_path / "r"], "none.csv", "no such file")
+    refused(capsys, ["fit", tmp_path / "none.csv", "--out", tmp_path / "r"], "none.csv", "the file does not exist")
     (tmp_path / "x.xls").write_text("1")
     refused(capsys, ["fit", tmp_path / "x.xls", "--out", tmp_path / "r"], ".csv", ".xls")
     pd.DataFrame({"a": range(100), "b": ["x"] * 100}).to_csv(tmp_path / "text.csv", index=False)

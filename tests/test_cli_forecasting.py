@@ -167,7 +167,7 @@ def test_what_is_wrong_gets_one_line_and_nothing_is_written(folder, tmp_path, ca
     for command in ("forecast", "impute"):
         told = [command, folder / "feature"]
         refused(capsys, [*told, tmp_path / "names.csv", "--out", out], "features", "'inside'")
-        refused(capsys, [*told, tmp_path / "none.csv", "--out", out], "no such file")
+        refused(capsys, [*told, tmp_path / "none.csv", "--out", out], "the file does not exist")
         refused(capsys, [command, tmp_path, tmp_path / "full.csv", "--out", out], "run")
         refused(capsys, [*told, tmp_path / "full.csv", "--out", tmp_path / "full.csv"], "exists already")
     refused(capsys, ["forecast", folder / "feature", tmp_path / "step.csv", "--out", out], "step", "1 hour", "2 hours")

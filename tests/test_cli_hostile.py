@@ -188,7 +188,7 @@ def _raised(error):
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), 2, "not enough memory"),
         (OSError(errno.EACCES, "Permission denied", "data.csv"), 2, "data.csv: Permission denied"),
         (OSError(errno.EIO, "Input/output error"), 2, "Input/output error"),
-        (ZeroDivisionError("division by zero"), 70, "defect of kronoscope"),
+        (ZeroDivisionError("division by zero"), 70, "bug in kronoscope"),
         (RecursionError("maximum recursion depth exceeded"), 70, "KRONOSCOPE_TRACEBACK=1"),
         (RuntimeError("two\nlines"), 70, "two lines"),
         (KeyboardInterrupt(), 130, "interrupted"),

@@ -68,7 +68,10 @@ def test_changed_settings_are_refused(tmp_path, change):
     with pytest.raises(InputError) as error:
         folder.read_run(tmp_path)
     remedy = "Restore it from a copy, or repeat the fit with --force"
-    assert str(error.value) == f"{tmp_path / RUN} is damaged or was changed: its own SHA-256 does not fit. {remedy}"
+    assert (
+        str(error.value)
+        == f"{tmp_path / RUN} is damaged or was changed: its SHA-256 does not match its content. {remedy}"
+    )
 
 
 def test_each_changed_file_is_named_with_its_remedy(tmp_path):
@@ -101,7 +104,7 @@ def test_each_changed_file_is_named_with_its_remedy(tmp_path):
     (tmp_path / WEIGHTS).unlink()
     with pytest.raises(InputError) as error:
         folder.read_settings(tmp_path)
-    complaint = f"{tmp_path} is not a complete run: it has no {WEIGHTS}."
+    complaint = f"{tmp_path} is not a complete run: {WEIGHTS} is missing."
     assert str(error.value) == f"{complaint} Restore it from a copy, or repeat the fit with --force"
 
 
@@ -134,15 +137,15 @@ def test_which_folders_a_new_run_may_take(tmp_path):
     assert not folder.is_empty(tmp_path)
     with pytest.raises(InputError) as error:
         folder.check_new(tmp_path)
-    assert str(error.value) == f"{tmp_path} exists already; --force replaces a run, --resume continues one"
-    with pytest.raises(InputError, match=f"it has no {RUN}.*so --force does not touch it"):
+    assert str(error.value) == f"{tmp_path} exists already; give --force to replace the run, or --resume to continue it"
+    with pytest.raises(InputError, match=f"it has no {RUN}.*so --force does not replace it"):
         folder.check_new(tmp_path, force=True)
     (tmp_path / RUN).write_text("other")
-    with pytest.raises(InputError, match="so --force does not touch it"):
+    with pytest.raises(InputError, match="so --force does not replace it"):
         folder.check_new(tmp_path, force=True)
     folder.begin(tmp_path, SETTINGS)
     assert folder.check_new(tmp_path, force=True) == tmp_path
-    with pytest.raises(InputError, match="exists and is a file; a run needs a folder"):
+    with pytest.raises(InputError, match="is a file; give a folder for the run"):
         folder.check_new(tmp_path / RUN)
 
 
@@ -197,7 +200,7 @@ def test_a_run_that_learnt_nothing_leaves_no_trace(tmp_path):
     ):
         pass
     with (
-        pytest.raises(InputError, match="exists already; --force replaces"),
+        pytest.raises(InputError, match="exists already; give --force to replace"),
         folder.opened(path, other, resume=False, force=False),
     ):
         pass
@@ -206,7 +209,12 @@ def test_a_run_that_learnt_nothing_leaves_no_trace(tmp_path):
 
 def test_damaged_json_is_named(tmp_path):
     file = tmp_path / RESULT
-    for content, says in ((b"{", "Expecting"), (b"[1]", "it holds no record"), (b"\xff", "utf-8"), (b"[" * 10**5, "")):
+    for content, says in (
+        (b"{", "Expecting"),
+        (b"[1]", "it is not a JSON object"),
+        (b"\xff", "utf-8"),
+        (b"[" * 10**5, ""),
+    ):
         file.write_bytes(content)
         with pytest.raises(InputError, match=f"^{file} is damaged or was changed: .*{says}"):
             folder.read_json(file)
