@@ -265,7 +265,8 @@ def test_a_module_of_ones_own(tmp_path):
     [
         (
             {"network": "transformer"},
-            "network must be one of unrolled, mixture, position, dit, unet, linear, mlp, or a torch module; got 'transformer'",
+            "network must be one of unrolled, mixture, position, dit, unet, linear, mlp, or a torch module; "
+            "got 'transformer'",
         ),
         ({"network_options": {"depth": 3}}, "network options of 'position': there is no 'depth'.*; there are width"),
         ({"network_options": {"width": 7, "num_heads": 2}}, "width must be a multiple of num_heads, got 7 and 2"),
