@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import golden
@@ -65,7 +66,7 @@ def main(asked: list[str]) -> int:
         for column in COLUMNS:
             table.add_column(column, justify="right" if column in ("value", "ratio") else "left")
         for row in rows:
-            table.add_row(*(_cell(row.get(column)) for column in COLUMNS))
+            table.add_row(*(escape(_cell(row.get(column))) for column in COLUMNS))
         console.print(table)
     return 1 if failed else 0
 

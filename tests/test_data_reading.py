@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from kronoscope import data
 from kronoscope._errors import InputError
+from kronoscope.data import limits
 
 X = np.random.default_rng(0).standard_normal((6, 5, 3))
 
@@ -337,3 +339,22 @@ def test_any_small_table_gives_one_line_or_sequences(tmp_path, rows, options):
         assert np.isfinite(got.values).all()
         assert got.values.shape[1] == options["frames"]
     assert len(lines) == 1
+
+
+def test_far_values_are_counted_and_the_furthest_is_named():
+    x = np.random.default_rng(0).standard_normal((200, 2))
+    source = SimpleNamespace(names=["a", "b_EWR"], bases=["a", "b"], times=None, starts=None)
+    assert limits._far_outlier(x, 0, source) is None
+    x[[3, 9, 50], 1] = [80.0, -95.5, 70.0]
+    assert limits._far_outlier(x, 1, source) == (
+        f"Warning: 3 values of b_EWR more than {limits.OUTLIER_RANGES:g} interquartile ranges from the median, kept "
+        "(the furthest: -95.5 in row 10); if that cannot be, give its limits with --limits b=LOW:HIGH."
+    )
+    source.times = [f"day {k}" for k in range(200)]
+    assert "(the furthest: -95.5 at day 9)" in limits._far_outlier(x, 1, source)
+    blocks = x.reshape(50, 4, 2)
+    assert "(the furthest: -95.5 in frame 1 of sequence 2)" in limits._far_outlier(blocks, 1, source)
+    source.starts = pd.date_range("2001-01-01", periods=50)
+    assert "-95.5 in frame 1 of the sequence from 2001-01-03" in limits._far_outlier(blocks, 1, source)
+    assert limits._far_outlier(np.full((5, 1), np.nan), 0, source) is None
+    assert limits._far_outlier(np.array([[0.0]] * 9 + [[5.0]]), 0, source) is None  # it rarely moves: no scale

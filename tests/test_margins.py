@@ -10,6 +10,7 @@ from scipy import integrate, stats
 import kronoscope as ks
 from kronoscope import data, models
 from kronoscope._errors import InputError
+from kronoscope.data import margins
 from kronoscope.data.margins import MonotoneMap
 from kronoscope.models.preparation import prepare
 
@@ -172,3 +173,11 @@ def test_forecasts_are_in_the_users_units(lognormal_model):
     inside = ((draws >= lower) & (draws <= upper)).mean(axis=0)[~mask]
     assert np.allclose(inside, 0.9, atol=0.003)
     assert (given.sample_values(3)[:, mask] == given.mean_values()[mask]).all()
+
+
+def test_groups_too_close_become_one_at_their_weighted_mean():
+    groups = [(0.0, -1.0, 3), (1.0, 0.0, 2), (1.0, 0.5, 5), (1.0, 0.7, 3), (2.0, 1.0, 1)]
+    middle = tuple(np.average([[1.0, 0.0], [1.0, 0.5], [1.0, 0.7]], axis=0, weights=[2, 5, 3]))
+    assert margins._rising(groups) == [(0.0, -1.0), pytest.approx(middle), (2.0, 1.0)]
+    level = [(0.0, -1.0, 1), (1.0, 0.5, 1), (2.0, 0.5, 3)]  # values rise, scores do not
+    assert margins._rising(level) == [(0.0, -1.0), pytest.approx((1.75, 0.5))]
