@@ -118,6 +118,21 @@ def test_a_number_has_the_digits_of_its_column(cells, value, text):
 
 
 @pytest.mark.parametrize(
+    ("cells", "width", "margin"),
+    [
+        (["  2.5", " 11.5", "-99.0"], 5, "  "),  # right-aligned
+        (["  2.5", "  3.5"], 5, "  "),
+        ([" 2.5", " 3.5"], None, " "),  # a blank after each comma is no column
+        (["2.5", "3.5"], None, ""),
+        ([" 2.5", "  11.5", " 3.5"], None, " "),  # two margins, and two widths
+    ],
+)
+def test_a_column_is_padded_where_all_its_cells_have_one_width(cells, width, margin):
+    style = number_style.NumberStyle.of(cells)
+    assert (style.width, style.margin) == (width, margin)
+
+
+@pytest.mark.parametrize(
     ("lines", "changed"),
     [
         ("t,x\n1, 2.5\n2, -999.0\n", "t,x\n1, 2.5\n2, 7.2\n"),
