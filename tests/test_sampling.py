@@ -307,6 +307,8 @@ def test_every_sampler_has_the_same_ends_and_limits(name):
     assert (table.name, table.num_calls, table.end_time) == (name, 4, 0.01)
     assert table.times[0] == pytest.approx(8.0, rel=1e-12)
     assert table.is_deterministic == (name in DETERMINISTIC)
+    other = sampling.SAMPLERS[name](4, 0.05, 5.0)
+    assert (other.times[0], other.end_time) == (pytest.approx(5.0, rel=1e-12), pytest.approx(0.05, rel=1e-12))
     with pytest.raises(ValueError, match="num_calls must be at most 10000, got 10002"):
         sampling.SAMPLERS[name](10_002)
     assert sampling.SAMPLERS[name](10_000).num_calls == 10_000

@@ -156,6 +156,15 @@ def test_replacement_of_everything_draws_the_values_at_every_step():
         assert float((deviation / sigma - 1).abs().max()) < 5 / math.sqrt(2000)
 
 
+def test_replacement_names_the_call_at_which_a_score_fails():
+    table = sampling.exponential_sde(6)
+    options = {"method": "replacement", "table": table, "dtype": torch.float64}
+    for k in range(6):
+        failing = lambda x, t, k=k: x * (math.nan if t == table.times[k] else -1.0)  # noqa: E731
+        with pytest.raises(ValueError, match=rf"score call {k + 1} of 6 of replacement"):
+            sampling.sample_given(failing, MASK, VALUES, 2, **options)
+
+
 def test_conjugate_gradients_solve_each_sequence_by_itself():
     generator = torch.Generator().manual_seed(0)
     roots = torch.randn(3, 6, 6, dtype=torch.float64, generator=generator)
@@ -202,6 +211,8 @@ def test_flow_densities_say_what_they_are():
     assert frame["standard error"].tolist() == first.standard_errors.tolist()
     for part in ("sequences=4", "mean=", "kind=", "Hutchinson", "step_error="):
         assert part in repr(first).replace("step error", "step_error"), part
+    error = float(first.values.std()) / 2  # of a mean of four
+    assert f"+- {error:.2g}" in repr(first)
     wide = GaussianSequence(PowerExponential(3.0), SIGMA, times=33)
     assert sampling.flow_log_prob(wide.score, wide.sample(1), num_steps=2).kind == "Hutchinson"  # 66 entries
     defaults = sampling.flow_log_prob(PROCESS.score, x)
