@@ -207,12 +207,9 @@ def open_dictionaries(tree: ast.Module) -> list[tuple[int, str]]:
 
 
 def test_studies_hand_each_other_no_dictionaries_of_anything():
-    """``Finding`` belongs to studies of the first form, and goes with the last of them."""
-    legacy = EVIDENCE / "reproductions.py"
     wrong = [
         f"{path.relative_to(EVIDENCE)}:{line} {text}"
         for path in sorted(EVIDENCE.rglob("*.py"))
         for line, text in open_dictionaries(tree_of(path))
-        if path != legacy
     ]
     assert not wrong

@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from .. import _checks, sampling
+from .._display import Displayed
 from .._errors import InputError
 from .._typing import ScoreFunction
 from ..estimators import BlockToeplitz, SampleCovariance, StationarySeparable
@@ -26,8 +27,8 @@ FINE_CALLS = {True: 256, False: 1024}  # of the sampler that stands for continuo
 MOST_ENTRIES = 512  # N d: every law is dense
 
 
-@dataclass(frozen=True)
-class Term:
+@dataclass(frozen=True, repr=False)
+class Term(Displayed):
     """One source of error.
 
     Attributes:
