@@ -89,6 +89,7 @@ GROUPS = (
             *("test_missing", "test_sequence_order", "test_time_forms"),
         ),
         (
+            "test_data_writing::test_a_full_disk_leaves_the_old_file_and_nothing_else",
             "test_impute_absent::test_impute_fills_all_that_fit_called_missing",
             "test_margins::test_forecasts_are_in_the_users_units",
             "test_margins::test_what_is_learnt_of_a_lognormal_process",
