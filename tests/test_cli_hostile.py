@@ -50,7 +50,9 @@ def arguments_of(command):
 
 
 def test_every_number_has_a_range():
-    numbers = {p.name for command in COMMANDS.values() for p in command.params if p.type_descriptor.annotation in (int, float)}
+    numbers = {
+        p.name for command in COMMANDS.values() for p in command.params if p.type_descriptor.annotation in (int, float)
+    }
     assert numbers <= RANGES.keys()
     assert {"seed", "frames", "tolerance", "validation"} <= numbers
     assert len(OPTIONS) > 30
