@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import kronoscope as ks
 from kronoscope import compiler
+from kronoscope.kernels.base import Decay, StationaryKernel
 
 FILES = ("configuration.json", "process.safetensors", "weights.safetensors", "certificate.json")
 
@@ -125,3 +127,29 @@ def test_a_kernel_of_ones_own_is_not_saved(tmp_path):
     compiled = ks.compile_score(ks.GaussianSequence(Mine(4.0), torch.eye(1), times=8), "spectral")
     with pytest.raises(ks.InputError):
         compiler.save(compiled, tmp_path)
+
+
+@dataclass(frozen=True, repr=False)
+class Triangle(StationaryKernel):
+    """A kernel of the user's own, which ``kernels.parse`` does not know."""
+
+    width: float
+
+    def of_distance(self, distance):
+        return (1 - distance / self.width).clamp_min(0)
+
+    @property
+    def decay(self):
+        return Decay("compact", "0 beyond the width", scale=self.width)
+
+
+def test_a_kernel_of_the_users_own_has_a_certificate_but_no_folder(tmp_path):
+    process = ks.GaussianSequence(Triangle(4.0), torch.eye(2), times=6)
+    compiled = ks.compile_score(process, tolerance=0.05, min_time=0.1)
+    certificate = compiled.certificate
+    assert certificate.score_kl > 0
+    other = ks.compile_score(ks.GaussianSequence(Triangle(3.0), torch.eye(2), times=6), tolerance=0.05, min_time=0.1)
+    assert certificate.configuration_sha256 != other.certificate.configuration_sha256
+    with pytest.raises(ks.InputError, match=r"kernels\.parse reads back.*SeparableGaussian"):
+        compiler.save(compiled, tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
