@@ -1,6 +1,6 @@
 """K unrolled solvers under a softmax: the score of a mixture of Gaussian laws that are learnt.
 
-The transformer unrolls an algorithm, and its softmax infers the regime (docs/theory/beyond-gaussian.md).
+The transformer unrolls an algorithm, and its softmax infers the regime (docs/theory.md, section 10).
 """
 
 from __future__ import annotations

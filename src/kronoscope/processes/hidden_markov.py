@@ -21,7 +21,7 @@ from .sequence_law import SequenceLaw, children, log_weights
 
 
 class HiddenMarkov(SequenceLaw):
-    """Frames that are Gaussian given a hidden state, which is a Markov chain (docs/theory.md, section 8). Exact.
+    """Frames that are Gaussian given a hidden state, which is a Markov chain (docs/theory.md, section 10). Exact.
 
     x_i | state k ~ N(mean_k, Sigma_k), independently given the states. Noise is added frame by frame, so x_t is a
     hidden Markov sequence, too, with N(alpha_t mean_k, alpha_t^2 Sigma_k + sigma_t^2 I), and

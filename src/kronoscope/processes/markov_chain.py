@@ -93,7 +93,7 @@ class MarkovChainSequence(GridLaw):
     Raises:
         InputError: The diffusion is not positive, bounds are out of order, or the grid would need more than 4096 nodes.
 
-    Source: docs/theory.md, section 8.
+    Source: docs/theory.md, section 10.
     """
 
     def __init__(

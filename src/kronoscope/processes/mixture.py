@@ -17,7 +17,7 @@ from .sequence_law import Exactness, SequenceLaw, children, choices, log_weights
 
 
 class Mixture(SequenceLaw):
-    """p = sum_k w_k p_k: each sequence comes from one of K laws (docs/theory.md, section 8).
+    """p = sum_k w_k p_k: each sequence comes from one of K laws (docs/theory.md, section 10).
 
         score(x, t) = sum_k r_k(x, t) score_k(x, t),    r = softmax_k[ log w_k + log p_k,t(x) ]
 
