@@ -29,9 +29,9 @@ def run(steps: int = 64) -> list[dict]:
         failed = abs(budget.interaction) > max(CLOSE * budget.measured, SMALL)
         note = f"baseline: exact divergence; {steps} score calls"
         rows.append(_row(f"{name}, n = {n}: sum of the terms", budget.total, budget.measured, note, failed))
-        for term, found in budget.terms.items():
-            if found.nats is not None:
-                rows.append(_row(f"{name}, n = {n}: {term}", found.nats, budget.measured, found.statement, False))
+        for name_of_term, term in budget.terms.items():
+            if term.nats is not None:
+                rows.append(_row(f"{name}, n = {n}: {name_of_term}", term.nats, budget.measured, term.statement, False))
     return rows
 
 

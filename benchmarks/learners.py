@@ -31,10 +31,10 @@ def run() -> Iterator[dict]:
     position = models.fit(x, "position", max_seconds=POSITION_SECONDS)
     exact = metrics.score_kl(position.score, process, linear=True)
     floor = estimators.score_kl_floor(process, "block-toeplitz", len(x))
-    yield _row("position, n = 2000", exact.value, "nats", POSITION_TARGET, floor, _told(position) + "; exact")
+    yield _row("position, n = 2000", exact.value, "nats", POSITION_TARGET, floor, _outcome(position) + "; exact")
     dit = models.fit(x, "dit", max_seconds=DIT_SECONDS, validation=DIT_VALIDATION)
     sampled = metrics.score_kl(dit.score, process)
-    note = f"{_told(dit)}; ± {sampled.standard_error:.3f}"
+    note = f"{_outcome(dit)}; ± {sampled.standard_error:.3f}"
     yield _row("dit, n = 2000", sampled.value, "nats", DIT_TARGET, None, note)
     yield _small("position", SMALL_POSITION_TARGET, POSITION_SECONDS, linear=True)
     yield _small("dit", SMALL_DIT_TARGET, DIT_SECONDS, linear=False)
@@ -71,7 +71,7 @@ def _early_stopping() -> dict:
     best_step = min(seen, key=seen.__getitem__)
     note = (
         f"{kept:.3f} nats kept at step {fitted.record['training']['best_step']}, best {seen[best_step]:.3f} at "
-        f"step {best_step}, last {seen[max(seen)]:.3f} at step {max(seen)}; one set of draws for all; {_told(fitted)}"
+        f"step {best_step}, last {seen[max(seen)]:.3f} at step {max(seen)}; one set of draws; {_outcome(fitted)}"
     )
     ratio = kept / min(kept, seen[best_step])
     return _row("dit, n = 500: kept against the best on the way", ratio, "", KEPT_TARGET, 1.0, note)
@@ -87,7 +87,7 @@ def _error(network: torch.nn.Module, process: GaussianSequence) -> float:
     return metrics.score_kl(score, process, num_samples=CHECK_SAMPLES).value
 
 
-def _told(model: models.Model) -> str:
+def _outcome(model: models.Model) -> str:
     outcome = model.record["training"]
     return f"{outcome['steps']} steps in {outcome['seconds']:.0f} s, {outcome['weights']} weights"
 

@@ -49,7 +49,7 @@ def run() -> Iterator[dict]:
         raise SystemExit(f"KRONOSCOPE_KERNELS has no {', '.join(unknown)}; there are {', '.join(KERNELS)}")
     yield _untrained()
     if "heads" in ROWS:
-        yield _told_nothing()
+        yield _no_structure_given()
         yield _rank_three()
         yield _absolute()
     if "rule" in ROWS:
@@ -74,22 +74,22 @@ def _floor(process: GaussianSequence, n: int) -> float | None:
         return None
 
 
-def _told_nothing() -> dict:
-    learnt, best, told = _measure(yardstick(), 500, {"heads": HEADS}, (estimators.BlockToeplitz,))
-    note = f"block-Toeplitz {best[0]:.3f}; {told}"
+def _no_structure_given() -> dict:
+    learnt, best, details = _measure(yardstick(), 500, {"heads": HEADS}, (estimators.BlockToeplitz,))
+    note = f"block-Toeplitz {best[0]:.3f}; {details}"
     return _row(f"{HEADS} heads, relative positions, n = 500", learnt, OVERLAP_TARGET, None, note)
 
 
 def _rank_three() -> dict:
     rivals = (estimators.Separable, estimators.BlockToeplitz)
-    learnt, best, told = _measure(rank_three(), 500, {"heads": HEADS}, rivals)
-    note = f"separable {best[0]:.3f}, block-Toeplitz {best[1]:.3f}; {told}"
+    learnt, best, details = _measure(rank_three(), 500, {"heads": HEADS}, rivals)
+    note = f"separable {best[0]:.3f}, block-Toeplitz {best[1]:.3f}; {details}"
     return _row("the same on a truth of Kronecker rank 3, n = 500", learnt, min(best), None, note)
 
 
 def _absolute() -> dict:
-    learnt, best, told = _measure(yardstick(), 500, {"heads": 2, "positions": "absolute"}, (estimators.Separable,))
-    note = f"separable {best[0]:.3f}; {told}"
+    learnt, best, details = _measure(yardstick(), 500, {"heads": 2, "positions": "absolute"}, (estimators.Separable,))
+    note = f"separable {best[0]:.3f}; {details}"
     return _row("2 heads, absolute positions, n = 500", learnt, ABSOLUTE_TARGET, None, note)
 
 

@@ -33,7 +33,7 @@ def unsettled(job):
 
 def advice(page):
     """Rows of the take-aways: what to do, because, row, column; none where the numbers settle nothing."""
-    block = next(section for section in page.sections if section.title == "Take-aways").blocks[0]
+    block = next(section for section in page.sections if section.title == "Recommendations").blocks[0]
     return block.rows if isinstance(block, Table) else ()
 
 
@@ -44,7 +44,7 @@ def words(page):
 
 def supported(page):
     """Whether every take-away names a row and a column of a table of the page, whose cell is not empty."""
-    tables = [b for s in page.sections if s.title != "Take-aways" for b in s.blocks if isinstance(b, Table)]
+    tables = [b for s in page.sections if s.title != "Recommendations" for b in s.blocks if isinstance(b, Table)]
     cells = {
         (row[0], head.label)
         for table in tables

@@ -17,7 +17,7 @@ from kronoscope_evidence.learning.length_page import COMPARED, OWN, ExtendedErro
 from kronoscope_evidence.networks import complexity
 from kronoscope_evidence.results import FORMAT, Header, Results
 from kronoscope_evidence.stages import quiet
-from kronoscope_evidence.study import TAKE_AWAYS, Run
+from kronoscope_evidence.study import RECOMMENDATIONS, Run
 
 SMALLEST = {"unrolled": 1, "position": 16, "dit": 16, "unet": 8, "linear": 4, "mlp": 32}
 SHAPED = ("unrolled", "unrolled-4")
@@ -95,14 +95,14 @@ def outcomes(name, result):
     return [check.holds for check in evidence.study(name).checks(result)]
 
 
-def take_aways(page):
+def recommendations_section(page):
     """Rows of the recommendations: what to do, because, row, column."""
-    block = next(section for section in page.sections if section.title == TAKE_AWAYS).blocks[0]
+    block = next(section for section in page.sections if section.title == RECOMMENDATIONS).blocks[0]
     return block.rows if isinstance(block, report.Table) else ()
 
 
 def advice(name, result):
-    return " ".join(cells[0] for cells in take_aways(evidence.study(name).page(result)))
+    return " ".join(cells[0] for cells in recommendations_section(evidence.study(name).page(result)))
 
 
 EXPECTED = {
@@ -147,7 +147,7 @@ def test_numbers_that_settle_nothing_decide_nothing(name):
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_recommendation_names_a_cell_of_its_page(name, quick, error):
     page = evidence.study(name).page(result_of(name, error, quick))
-    tables = [b for s in page.sections if s.title != TAKE_AWAYS for b in s.blocks if isinstance(b, report.Table)]
+    tables = [b for s in page.sections if s.title != RECOMMENDATIONS for b in s.blocks if isinstance(b, report.Table)]
     cells = {
         (line[0], head.label)
         for table in tables
@@ -155,7 +155,7 @@ def test_every_recommendation_names_a_cell_of_its_page(name, quick, error):
         for cell, head in zip(line, table.columns, strict=True)
         if cell is not None
     }
-    for advice_, _, first, column in take_aways(page):
+    for advice_, _, first, column in recommendations_section(page):
         assert (first, column) in cells, advice_
 
 
@@ -166,8 +166,8 @@ def test_a_result_is_written_and_read_and_a_quick_page_recommends_nothing(name, 
     (tmp_path / "results.json").write_text(results.to_text())
     assert evidence.load(tmp_path / "results.json") == results
     full = replace(results, header=replace(results.header, quick=False))
-    assert TAKE_AWAYS in [section.title for section in full.page().sections]
-    assert TAKE_AWAYS not in [section.title for section in results.page().sections]
+    assert RECOMMENDATIONS in [section.title for section in full.page().sections]
+    assert RECOMMENDATIONS not in [section.title for section in results.page().sections]
     html = report.render(results.page())
     assert "Smoke run" in html
     assert "nan" not in html.lower().replace("finan", "").split()
@@ -243,7 +243,7 @@ def test_the_learner_to_trust_is_the_one_with_the_least_worst_error():
             return 0.1 * noise(job) * (100 if nu == 2.0 else 1)
         return (0.3 if job.learner == "tapered" else 1.0) * noise(job)
 
-    (first, *_) = take_aways(decay.page(result_of("decay", uneven)))
+    (first, *_) = recommendations_section(decay.page(result_of("decay", uneven)))
     assert first[0] == "If the smoothness of your data is unknown, trust tapered and not separable."
     assert first[2:] == ("separable", "ν = 2")
 

@@ -10,7 +10,7 @@ from kronoscope import InputError, report
 from kronoscope._codec import from_plain, parse_json, to_plain, to_text
 
 from .registry import study
-from .study import TAKE_AWAYS, Check
+from .study import RECOMMENDATIONS, Check
 
 RESULTS = "results.json"
 STORED = Path(__file__).parent / "stored"  # results of full runs, by name of the study
@@ -60,7 +60,7 @@ class Results:
             page = replace(
                 page,
                 title=f"Smoke run: {page.title}",
-                sections=[section for section in page.sections if section.title != TAKE_AWAYS],
+                sections=[section for section in page.sections if section.title != RECOMMENDATIONS],
             )
         return replace(page, facts=facts, verdict=report.Verdict(numbers))
 

@@ -11,7 +11,7 @@ from kronoscope.report import Report
 
 from .stages import Stage
 
-TAKE_AWAYS = "Take-aways"  # title of a page's section of recommendations; a quick run has none
+RECOMMENDATIONS = "Recommendations"  # title of a page's section of recommendations; a quick run has none
 
 S = TypeVar("S")
 R = TypeVar("R")

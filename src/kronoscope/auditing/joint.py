@@ -10,7 +10,7 @@ from torch import Tensor
 from .moments import lag_products
 from .pool import Pool
 from .resampling import DTYPE, Relabelling
-from .tally import Found, Tally
+from .tally import CellStatistic, Tally
 
 NEIGHBOURS = 3
 BANDWIDTHS = (0.5, 1.0, 2.0)
@@ -38,7 +38,7 @@ def distances(pool: Pool, energy: Tally, diversity: Tally) -> None:
     first, second = within[0], within[1]
     centre = (2 * (distance @ relabelling.share.to(DTYPE)))[:, None].double()
     error = float(relabelling.standard_error(centre))
-    statistic = Found(
+    statistic = CellStatistic(
         "mean distance between two sequences of a set", "sd", first, second, second - first, error,
         float(spread.std()), abs(float(_standard(spread)[0])),
     )  # fmt: skip
@@ -62,7 +62,7 @@ def _neighbours(distance: Tensor, tally: Tally) -> None:
     gap = shares[1] - shares[0]
     real, made = float(shares[0][0]), float(shares[1][0])
     spread = float(gap.std())
-    statistic = Found(
+    statistic = CellStatistic(
         "share of nearest neighbours that are in the same set", "%", real, made, made - real,
         spread, spread, abs(float(_standard(gap)[0])),
     )  # fmt: skip
@@ -116,7 +116,7 @@ def classifier(pool: Pool, tally: Tally, generator: torch.Generator) -> None:
     area, error = _area(scores[:, 0], relabelling)
     null = float(gap.std()) * (area - 0.5) / float(gap[0]) if float(gap[0]) else error
     null = min(max(null, error / 2), 2 * error)  # the areas of relabellings are not computed: near chance, about this
-    statistic = Found(
+    statistic = CellStatistic(
         "area under the ROC curve of the classifier", "", None, None, area,
         error, null, float(_standard(gap)[0]), True,
     )  # fmt: skip
@@ -175,12 +175,12 @@ def _quadratic(
     sign: float,
     label: str,
     unit: str,
-) -> Found:
+) -> CellStatistic:
     """The unbiased estimate sign (E k(X, X') + E k(Y, Y') - 2 E k(X, Y)), with the error of its linear part."""
     effect = sign * (means[0] + means[1] - 2 * means[2])
     linear = float(relabelling.standard_error((2 * product[:, None]).double()))
     null = float(values.double().std())
-    return Found(
+    return CellStatistic(
         label, unit, None, None, effect, math.hypot(linear, null), null, float(_standard(values)[0]), one_sided=True
     )
 

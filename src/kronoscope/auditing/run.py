@@ -17,7 +17,7 @@ from .pool import Inputs, Pool, Sequences, check
 from .questions import Cell, Question
 from .records import AuditResult
 from .resampling import FEWEST, Exchange, Flips, Relabelling, block_length, paired_blocks
-from .tally import Found, Tally
+from .tally import CellStatistic, Tally
 from .verdicts import TITLES, verdict
 
 POWER = 1.2816  # normal quantile at 0.9: the power at which a deviation counts as detectable
@@ -188,7 +188,7 @@ def _answer(name: str, tally: Tally, adjusted: float, alpha: float) -> Question:
     )
 
 
-def _cell(measured: Found, ordered: Tensor, threshold: float) -> Cell:
+def _cell(measured: CellStatistic, ordered: Tensor, threshold: float) -> Cell:
     reach = max(threshold, 0.0) * measured.standard_error
     above = len(ordered) - int(torch.searchsorted(ordered, measured.deviation * (1 - 1e-6), side="left"))
     return Cell(

@@ -18,7 +18,7 @@ Label = Callable[[int], str]
 
 
 @dataclass(frozen=True)
-class Found:
+class CellStatistic:
     """A cell as it came: what it measures, in natural units, and how far it deviates.
 
     Attributes:
@@ -55,7 +55,7 @@ class Tally:
     relabelling: Relabelling
     largest: Tensor = field(init=False)
     cells: int = 0
-    worst: list[Found] = field(default_factory=list)
+    worst: list[CellStatistic] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.largest = torch.zeros(len(self.relabelling.weights), dtype=torch.float64)
@@ -112,7 +112,7 @@ class Tally:
         chosen = observed.topk(min(KEPT, int(moves.sum()))).indices
         self._keep(psi[:, chosen], chosen, observed, scale, label, unit, factor, values, bool(toward))
 
-    def statistic(self, values: Tensor, cell: Found, toward: int = 1) -> None:
+    def statistic(self, values: Tensor, cell: CellStatistic, toward: int = 1) -> None:
         """Count one statistic other than a mean: its value under every relabelling, (draws + 1,)."""
         centred = values.double() - values.double().mean()
         scale = centred.std()
@@ -147,7 +147,7 @@ class Tally:
             real, generated = float(first[k]) * by, float(second[k]) * by
             if values is not None:
                 real, generated = float(values[0][j]), float(values[1][j])
-            cell = Found(
+            cell = CellStatistic(
                 label(j),
                 unit if isinstance(unit, str) else unit(j),
                 real,
@@ -160,6 +160,6 @@ class Tally:
             )
             self._remember(cell, cell.deviation)
 
-    def _remember(self, cell: Found, deviation: float) -> None:
+    def _remember(self, cell: CellStatistic, deviation: float) -> None:
         kept = [*self.worst, cell]
         self.worst = sorted(kept, key=lambda other: -other.deviation)[:KEPT]

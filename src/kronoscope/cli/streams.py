@@ -42,7 +42,7 @@ class Output:
         """Write what is buffered.
 
         Raises:
-            InputError: Results cannot be written, now or before: whoever wrote them may have caught the first error.
+            InputError: Results cannot be written, now or before (the first error may have been caught).
         """
         if self._stream is not None:
             with self._losses():

@@ -164,7 +164,7 @@ class CompiledScore(Displayed):
     def score(self, x: Tensor, t: DiffusionTime) -> Tensor:
         """The network's output, in the dtype of ``x``.
 
-        Heads are added up beforehand (``nn.merged``, equal by test); whoever changes the weights changes the score.
+        Heads are added up beforehand (``nn.merged``, equal by test); a change of the parameters changes the score.
 
         Args:
             x: (batch, frames, features).

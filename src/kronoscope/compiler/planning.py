@@ -163,7 +163,7 @@ def _too_deep(planned: Plan, options: Options) -> str:
 
 
 def _out_of_reach(planned: Plan, options: Options) -> str:
-    """By how much the bound misses the tolerance; whoever chooses ``product_layers`` takes what comes of it."""
+    """By how much the bound misses the tolerance; with ``product_layers`` given it is not refused."""
     if planned.bound <= options.tolerance or options.product_layers is not None:
         return ""
     return (

@@ -139,7 +139,7 @@ class _Allocations(TorchFunctionMode):
     """Checks the sizes of a network's new tensors while it is built, before they are allocated.
 
     Args:
-        refuse: Told the bytes that were asked for as soon as they alone are more than memory holds; it raises. Until
+        refuse: Called with the bytes that were asked for, as soon as they alone exceed the memory; it raises. Until
             then nothing is refused, since tensors that are dropped again are counted, too.
     """
 

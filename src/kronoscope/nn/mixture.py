@@ -100,7 +100,7 @@ class MixtureTransformer(nn.Module):
     def forward(self, x: Tensor, t: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (batch, frames, features), t (batch,) to epsilon like x; under a mask (bool, like x), of its entries."""
         if not all(bool(p.isfinite().all()) for p in self.parameters()):
-            return x * torch.nan  # no decomposition exists; whoever trains sees the loss diverge
+            return x * torch.nan  # no decomposition exists; the training then stops with a divergence error
         time = t.double().expand(len(x))
         logits, solved = self.evidence(x, time, mask)
         score = torch.einsum("kb,kbnd->bnd", logits.softmax(0).to(x), solved)

@@ -156,7 +156,7 @@ class UnrolledTransformer(nn.Module):
     def forward(self, x: Tensor, t: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (batch, frames, features), t (batch,) to epsilon like x; under a mask (bool, like x), of its entries."""
         if not all(bool(p.isfinite().all()) for p in self.parameters()):
-            return x * torch.nan  # no decomposition exists; whoever trains sees the loss diverge
+            return x * torch.nan  # no decomposition exists; the training then stops with a divergence error
         y, scale, noise = self._centred(x, t)
         if self.gradients == "unrolled":
             solved = self._iterate(y, scale, noise, mask)[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from functools import cached_property
 
 import torch
@@ -60,8 +61,9 @@ class _Elliptical(SequenceLaw):
         return self._process.mean
 
     @property
+    @abstractmethod
     def _nodes(self) -> _Nodes:
-        raise NotImplementedError
+        """The factors of the covariance and their probabilities."""
 
     def log_prob(self, x: Tensor, t: DiffusionTime = 0.0) -> Tensor:
         return self.log_prob_and_score(x, t)[0]

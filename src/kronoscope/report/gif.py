@@ -1,4 +1,4 @@
-"""Movies as GIFs inside a page: one for each scheme, and one still picture for whoever asked for less motion."""
+"""Movies as GIFs inside a page: one for each scheme, and one still picture for readers who ask for less motion."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Roles and their looks, settled once: colour in light and dark, dash and marker, and the two colour maps.
 
 Hues follow Okabe and Ito (2008), moved in lightness until each stands out by 3:1 from the page in its scheme (WCAG 2.1,
-1.4.11). Dash and marker repeat the distinction for whoever sees no hue.
+1.4.11). Dash and marker repeat the distinction for readers who do not see hue.
 """
 
 from __future__ import annotations

@@ -255,10 +255,10 @@ def _nearest(best: DenseGaussian, minimiser: DenseGaussian, trained: DenseGaussi
         covariance = (1 - a) * best.covariance() + a * minimiser.covariance()
         return DenseGaussian(covariance, best.num_features, (1 - a) * best.mean + a * minimiser.mean)
 
-    found = minimize_scalar(
+    closest = minimize_scalar(
         lambda a: gaussian_kl(law(a), trained), bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-5}
     )
-    share = min((0.0, 1.0, float(found.x)), key=lambda a: gaussian_kl(law(a), trained))
+    share = min((0.0, 1.0, float(closest.x)), key=lambda a: gaussian_kl(law(a), trained))
     return share, law(share)
 
 

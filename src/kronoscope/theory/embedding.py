@@ -150,8 +150,8 @@ def assumption1(process: GaussianLaw, embedding: Tensor | None = None) -> Assump
     Example:
         >>> from kronoscope.kernels import CircularPowerExponential
         >>> kernel = CircularPowerExponential(lengthscale=0.5, exponent=1.0, period=32.0)
-        >>> found = assumption1(GaussianSequence(kernel, torch.eye(2), times=16))
-        >>> found.applies, found.exponent, round(found.ell, 12), round(found.slope, 4)
+        >>> result = assumption1(GaussianSequence(kernel, torch.eye(2), times=16))
+        >>> result.applies, result.exponent, round(result.ell, 12), round(result.slope, 4)
         (True, 1.0, 0.5, 0.6758)
     """
     parts = separable(process)

@@ -14,14 +14,14 @@ from .jobs import Job, Row, job_of, run_jobs
 from .learners import ESTIMATORS, LEARNERS, NETWORKS, Training
 from .page_parts import Axis, Rate, axis_section, effective_table, error_figure, error_table
 from .words import (
-    TakeAway,
+    Recommendation,
     cost_of_training,
     error_text,
     how_it_was_done,
     learners_left_out,
     ratio_check,
+    recommendations_section,
     seconds_each,
-    take_aways,
 )
 
 LENGTHSCALE = 8.0  # of the kernels whose exponent varies
@@ -124,13 +124,13 @@ def _change(curve: Curve) -> Ratio | None:
     return ratio(curve.points[-1], curve.points[0])
 
 
-def recommendations(result: Result) -> list[TakeAway | None]:
+def recommendations(result: Result) -> list[Recommendation | None]:
     """What to trust, and what to train longer, along both axes."""
     axes = ("smoothness", NU, result.along_exponent()), ("reach", ELL, result.along_lengthscale())
     return [_what_to_trust(*axis) for axis in axes] + [_train_longer(*axis) for axis in axes]
 
 
-def _what_to_trust(name: str, axis: Axis, summaries: Sequence[Curve]) -> TakeAway | None:
+def _what_to_trust(name: str, axis: Axis, summaries: Sequence[Curve]) -> Recommendation | None:
     regrets = _regrets(summaries)
     if len(regrets) < 2:
         return None
@@ -138,7 +138,7 @@ def _what_to_trust(name: str, axis: Axis, summaries: Sequence[Curve]) -> TakeAwa
     (little, _), (much, place) = regrets[safe], regrets[risky]
     if little.upper is None or much.lower is None or much.lower <= little.upper:
         return None
-    return TakeAway(
+    return Recommendation(
         f"If the {name} of your data is unknown, trust {LEARNERS[safe].label} and not {LEARNERS[risky].label}.",
         f"At its worst place {LEARNERS[safe].label} has {little} times the least error of all learners there. "
         f"{LEARNERS[risky].label} has {much} times (at {axis.head(place)}).",
@@ -160,7 +160,7 @@ def _regrets(summaries: Sequence[Curve]) -> dict[str, tuple[Ratio, float]]:
     return regrets
 
 
-def _train_longer(name: str, axis: Axis, summaries: Sequence[Curve]) -> TakeAway | None:
+def _train_longer(name: str, axis: Axis, summaries: Sequence[Curve]) -> Recommendation | None:
     """Where more of it costs a generic network, but not maximum likelihood of the class that holds the truth."""
     by_name = {curve.learner: curve for curve in summaries}
     changes = {curve.learner: _change(curve) for curve in summaries if curve.learner in GENERIC}
@@ -170,7 +170,7 @@ def _train_longer(name: str, axis: Axis, summaries: Sequence[Curve]) -> TakeAway
         return None
     worst = max(dearer, key=lambda learner: dearer[learner].value)
     first, last = by_name[worst].points[0], by_name[worst].points[-1]
-    return TakeAway(
+    return Recommendation(
         f"The more {name}, the longer train a generic network. More sequences are not needed.",
         f"The error of {LEARNERS[worst].label} goes from {error_text(first)} at {axis.head(first.x)} to "
         f"{error_text(last)} at {axis.head(last.x)}: {dearer[worst]} times. That of maximum likelihood of the class "
@@ -207,7 +207,7 @@ def page(result: Result) -> Report:
             "sequences": job.n,
         },
         sections=[
-            take_aways(recommendations(result)),
+            recommendations_section(recommendations(result)),
             Section("Smoothness", "", [figure, _smoothness(shapes), effective_table(shapes, NU)]),
             axis_section("Reach", lengthscales, ELL, RATE, caption.format(reach), alt),
             how_it_was_done(method),

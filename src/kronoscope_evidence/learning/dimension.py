@@ -12,15 +12,15 @@ from .jobs import Job, Row, job_of, run_jobs
 from .learners import ESTIMATORS, LEARNERS, NETWORKS, Training
 from .page_parts import Axis, Rate, axis_section
 from .words import (
-    TakeAway,
+    Recommendation,
     cost_of_training,
     error_text,
     exponent_check,
     how_it_was_done,
     is_beyond,
     learners_left_out,
+    recommendations_section,
     seconds_each,
-    take_aways,
 )
 
 SMALL_ALONE = ("unrolled-4", "linear", "block-toeplitz")  # they take far longer than the others above LARGEST
@@ -89,7 +89,7 @@ def checks(result: Result) -> list[Check]:
     ]
 
 
-def recommendation(summaries: list[Curve]) -> TakeAway | None:
+def recommendation(summaries: list[Curve]) -> Recommendation | None:
     """Whether learners that assume a structure beat the others at the most features."""
     last = max(point.x for curve in summaries for point in curve.points)
     points = [(curve.definition.structure, curve.learner, curve.at(last)) for curve in summaries]
@@ -101,7 +101,7 @@ def recommendation(summaries: list[Curve]) -> TakeAway | None:
     holds = None if factor is None else factor.above(1)
     if structured is None or free is None or holds is None:
         return None
-    return TakeAway(
+    return Recommendation(
         "With many features, look for structure before you collect more data."
         if holds
         else "With many features, do not expect much of structure: here a learner without it has the smaller error.",
@@ -136,7 +136,7 @@ def page(result: Result) -> Report:
         "every lag, or for every pair of frames. The errors should grow accordingly.",
         facts={"truth": f"{job.frames} frames, exponential kernel of lengthscale 8", "sequences": job.n},
         sections=[
-            take_aways([recommendation(summaries)]),
+            recommendations_section([recommendation(summaries)]),
             axis_section("Score error against d", summaries, AXIS, RATE, caption, alt),
             how_it_was_done(method),
         ],

@@ -14,7 +14,7 @@ from .jobs import Job, Row
 from .learners import LEARNERS
 from .page_parts import Axis, Rate, axis_section, mean_cell
 from .words import (
-    TakeAway,
+    Recommendation,
     cost_of_training,
     error_text,
     exponent_check,
@@ -22,8 +22,8 @@ from .words import (
     is_beyond,
     learners_left_out,
     ratio_check,
+    recommendations_section,
     seconds_each,
-    take_aways,
 )
 
 MILLI = 1000.0
@@ -177,17 +177,17 @@ def _label(name: str) -> str:
     return COMPARED[name][0] if name in COMPARED else LEARNERS[name].label
 
 
-def recommendations(result: Result) -> list[TakeAway | None]:
+def recommendations(result: Result) -> list[Recommendation | None]:
     """What follows for the length of sequences in training and in use."""
     return [_do_not_cut(result.curve("unrolled")), _how_far(result), _nearest(result), _whole_or_repeated(result)]
 
 
-def _do_not_cut(tied: Curve) -> TakeAway | None:
+def _do_not_cut(tied: Curve) -> Recommendation | None:
     falls = is_beyond(tied.exponent, 0, below=True)
     if falls is None:
         return None
     first, last = tied.points[0], tied.points[-1]
-    return TakeAway(
+    return Recommendation(
         "Do not shorten long series for a network that is tied in the lag."
         if falls
         else "Shortening long series loses nothing here, even for a network that is tied in the lag.",
@@ -198,7 +198,7 @@ def _do_not_cut(tied: Curve) -> TakeAway | None:
     )
 
 
-def _how_far(result: Result) -> TakeAway | None:
+def _how_far(result: Result) -> Recommendation | None:
     """The largest length at which the error for a frame has surely not doubled, and the first at which it has."""
     extended, trained = result.extended(), result.trained
     errors = extended["unrolled"]
@@ -217,10 +217,10 @@ def _how_far(result: Result) -> TakeAway | None:
     because = f"Its error for a frame at {_head(shown, trained)} is {changes[shown]} times that at {trained} frames."
     limit = ratio(extended[LIMIT][shown], extended[LIMIT][1])
     because += "" if limit is None else f" That of maximum likelihood, extended alike, is {limit} times."
-    return TakeAway(advice, because, LEARNERS["unrolled"].label, _head(shown, trained))
+    return Recommendation(advice, because, LEARNERS["unrolled"].label, _head(shown, trained))
 
 
-def _nearest(result: Result) -> TakeAway | None:
+def _nearest(result: Result) -> Recommendation | None:
     """The network, trained short, with the least error on the longest sequences, where it surely leads."""
     last, trained = result.longest, result.trained
     networks = {name: errors[last] for name, errors in result.extended().items() if name not in (*COMPARED, LIMIT)}
@@ -232,7 +232,7 @@ def _nearest(result: Result) -> TakeAway | None:
         return None
     name = ranked[0][1]
     listed = ", ".join(f"{_label(each)} {error_text(networks[each], UNIT)}" for _, each in ranked)
-    return TakeAway(
+    return Recommendation(
         f"Of networks that were trained on {trained} frames, choose for {_head(last, trained)}: {_label(name)}.",
         f"The errors there: {listed}.",
         _label(name),
@@ -240,7 +240,7 @@ def _nearest(result: Result) -> TakeAway | None:
     )
 
 
-def _whole_or_repeated(result: Result) -> TakeAway | None:
+def _whole_or_repeated(result: Result) -> Recommendation | None:
     """Whether the network on the whole sequence beats the network on independent stretches."""
     extended, last, trained = result.extended(), result.longest, result.trained
     whole, null = extended["unrolled"][last], extended[REPEATED][last]
@@ -248,7 +248,7 @@ def _whole_or_repeated(result: Result) -> TakeAway | None:
     better = None if factor is None else factor.above(1)
     if better is None:
         return None
-    return TakeAway(
+    return Recommendation(
         "Run an unrolled network on the whole sequence, not stretch by stretch."
         if better
         else f"Run an unrolled network stretch by stretch, {trained} frames each, not on the whole sequence.",
@@ -286,7 +286,7 @@ def page(result: Result) -> Report:
             "error": f"{UNIT}: thousandths of a nat",
         },
         sections=[
-            take_aways(recommendations(result)),
+            recommendations_section(recommendations(result)),
             axis_section(
                 "Error for a frame",
                 summaries,

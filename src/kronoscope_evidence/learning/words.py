@@ -11,7 +11,7 @@ from kronoscope.report.numerals import decimal, significant
 from kronoscope.report.records import Cell
 
 from ..slopes import Slope
-from ..study import TAKE_AWAYS, Check
+from ..study import RECOMMENDATIONS, Check
 from .curves import Curve, Point, Ratio
 from .learners import LEARNERS
 
@@ -21,7 +21,7 @@ SHORT_TRAININGS = ("dit", "dit-plain", "unet", "mlp", "linear")
 
 
 @dataclass(frozen=True)
-class TakeAway:
+class Recommendation:
     """A recommendation, and the cell of a table that supports it.
 
     Attributes:
@@ -37,20 +37,20 @@ class TakeAway:
     column: str
 
 
-def take_aways(recommendations: Sequence[TakeAway | None]) -> Section:
+def recommendations_section(recommendations: Sequence[Recommendation | None]) -> Section:
     """The recommendations of a page. Those that the numbers do not settle are None and are left out."""
     settled = [each for each in recommendations if each is not None]
     lead = "Measured on Gaussian sequences, whose truth is known. Other distributions may rank learners differently."
     if not settled:
         text = "These numbers settle nothing to act on: there is a single seed, or intervals overlap."
-        return Section(TAKE_AWAYS, lead, [Text(text)])
+        return Section(RECOMMENDATIONS, lead, [Text(text)])
     rows: list[list[Cell]] = [[each.advice, each.because, each.row, each.column] for each in settled]
     caption = (
         "The program that made this page computes each sentence from the row and the column named beside it. With "
         "other numbers the sentence changes, or is left out. Brackets hold 95 % intervals; “no interval” means one "
         "seed."
     )
-    return Section(TAKE_AWAYS, lead, [Table(["what to do", "because", "row", "column"], rows, caption)])
+    return Section(RECOMMENDATIONS, lead, [Table(["what to do", "because", "row", "column"], rows, caption)])
 
 
 def how_it_was_done(text: str) -> Section:

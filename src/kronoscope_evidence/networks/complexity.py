@@ -23,13 +23,13 @@ from ..learning.page_parts import (
     points_line,
 )
 from ..learning.words import (
-    TakeAway,
+    Recommendation,
     error_text,
     how_it_was_done,
     learners_left_out,
     ratio_check,
+    recommendations_section,
     seconds_each,
-    take_aways,
 )
 from ..study import Check, Run, Study
 
@@ -138,18 +138,18 @@ def checks(result: Result) -> list[Check]:
     ]
 
 
-def recommendations(result: Result) -> list[TakeAway | None]:
+def recommendations(result: Result) -> list[Recommendation | None]:
     """Which kind, and which size."""
     return [_kind(result), _smallest(_candidates(result, by_size=True))]
 
 
-def _kind(result: Result) -> TakeAway | None:
+def _kind(result: Result) -> Recommendation | None:
     holds = result.kinds_differ_more()
     if holds is None:
         return None
     (kinds, best), (sizes, kind) = result.between(), result.within()
     curve = best if holds else kind
-    return TakeAway(
+    return Recommendation(
         "Choose the kind of network before its size."
         if holds
         else f"Choose the size with care: for {kind.label} it matters as much as the kind.",
@@ -160,7 +160,7 @@ def _kind(result: Result) -> TakeAway | None:
     )
 
 
-def _smallest(candidates: Sequence[Candidate]) -> TakeAway | None:
+def _smallest(candidates: Sequence[Candidate]) -> Recommendation | None:
     """The smallest network that nothing larger surely beats."""
     ordered = sorted(candidates, key=lambda each: each.cost)
 
@@ -172,7 +172,7 @@ def _smallest(candidates: Sequence[Candidate]) -> TakeAway | None:
     chosen = next((each for each in ordered if not any(is_beaten(each, other) for other in ordered)), None)
     if chosen is None or not settled:
         return None
-    return TakeAway(
+    return Recommendation(
         f"Choose {chosen.label}: nothing larger is surely better here.",
         f"Its error is {error_text(chosen.point)}; no network here has a surely smaller one.",
         chosen.label,
@@ -223,7 +223,7 @@ def page(result: Result) -> Report:
             "sequences": job.n,
         },
         sections=[
-            take_aways(recommendations(result)),
+            recommendations_section(recommendations(result)),
             Section("Score error against size and seconds", "", [_figure(result, job.n), _table(networks)]),
             Section("The fronts", "", [_front(result, PARAMETERS, "parameters"), _front(result, SECONDS, "seconds")]),
             how_it_was_done(method),

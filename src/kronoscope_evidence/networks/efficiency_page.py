@@ -12,7 +12,7 @@ from ..learning.curves import Curve, Point, Ratio, best, curves, ratio
 from ..learning.jobs import Row
 from ..learning.page_parts import EXPONENT, Axis, Rate, effective_table, error_figure, error_table, exponent_table
 from ..learning.words import (
-    TakeAway,
+    Recommendation,
     by_outcome,
     cost_of_training,
     error_text,
@@ -23,8 +23,8 @@ from ..learning.words import (
     is_near,
     learners_left_out,
     ratio_check,
+    recommendations_section,
     seconds_each,
-    take_aways,
 )
 from ..study import Check
 from .regimes import FailureMap, RegimeRows, failure_map
@@ -113,7 +113,7 @@ def page(result: Result) -> Report:
             "error": "nats a sequence, t from 0.01 to 6",
         },
         sections=[
-            take_aways(
+            recommendations_section(
                 [
                     _begin_with(result),
                     _heads(result),
@@ -201,7 +201,7 @@ def _subtitle(result: Result) -> str:
     return rate + others
 
 
-def _begin_with(result: Result) -> TakeAway | None:
+def _begin_with(result: Result) -> Recommendation | None:
     by_name, n = result.curves(), result.places()[0]
     rival, unrolled = _rival(by_name, n), by_name["unrolled"]
     if rival is None or rival[1] is None:
@@ -218,10 +218,10 @@ def _begin_with(result: Result) -> TakeAway | None:
         f"At n = {n:g} its error is {error_text(unrolled.at(n))}. The best network of another kind ({other.label}) has "
         f"{error_text(other.at(n))}: {quotient} times as much."
     )
-    return TakeAway(advice, because, (other if holds is False else unrolled).label, AXIS.head(n))
+    return Recommendation(advice, because, (other if holds is False else unrolled).label, AXIS.head(n))
 
 
-def _heads(result: Result) -> TakeAway | None:
+def _heads(result: Result) -> Recommendation | None:
     by_name, (first, *_, last) = result.curves(), result.places()
     single, four = by_name["unrolled"], by_name.get("unrolled-4")
     price = None if four is None else ratio(four.at(last), single.at(last))
@@ -240,10 +240,10 @@ def _heads(result: Result) -> TakeAway | None:
     at_first = ratio(four.at(first), single.at(first))
     if at_first is not None and first != last:
         because += f" At n = {first:g}: {at_first} times."
-    return TakeAway(advice, because, four.label, AXIS.head(last))
+    return Recommendation(advice, because, four.label, AXIS.head(last))
 
 
-def _budget(result: Result) -> TakeAway | None:
+def _budget(result: Result) -> Recommendation | None:
     """Whether more sequences still help the generic network that has the least error at the most of them."""
     by_name, (first, *_, last) = result.curves(), result.places()
     rival = _rival(by_name, last)
@@ -254,7 +254,7 @@ def _budget(result: Result) -> TakeAway | None:
     if is_flat is None:
         return None
     label = curve.label
-    return TakeAway(
+    return Recommendation(
         f"Before you collect more sequences for a {label}, train it longer."
         if is_flat
         else f"A {label} has use for more sequences even when its training is as short as here.",
@@ -266,7 +266,7 @@ def _budget(result: Result) -> TakeAway | None:
     )
 
 
-def _without_structure(result: Result) -> TakeAway | None:
+def _without_structure(result: Result) -> Recommendation | None:
     by_name, n = result.curves(), result.places()[0]
     free = [by_name[name] for name in ("sample-covariance", "tapered", "ledoit-wolf") if name in by_name]
     known = [(point.kl, curve) for curve in free if (point := curve.at(n)) is not None and point.kl is not None]
@@ -282,16 +282,16 @@ def _without_structure(result: Result) -> TakeAway | None:
             f"Without any structure, choose {first.label} or {second.label} by convenience when sequences are few: "
             "these numbers do not tell them apart."
         )
-    return TakeAway(advice, f"At n = {n:g}: {errors}.", first.label, AXIS.head(n))
+    return Recommendation(advice, f"At n = {n:g}: {errors}.", first.label, AXIS.head(n))
 
 
-def _refusals(along: Sequence[Curve]) -> TakeAway | None:
+def _refusals(along: Sequence[Curve]) -> Recommendation | None:
     failed = [(curve.label, point.x, point.failed[0]) for curve in along for point in curve.points if point.failed]
     if not failed:
         return None
     names = ", ".join(dict.fromkeys(label for label, _, _ in failed))
     label, n, reason = failed[0]
-    return TakeAway(
+    return Recommendation(
         f"Expect an error message, not a bad answer, from these where n is too small: {names}.",
         f"{label} at n = {n:g}: {reason}. The note of the table has every message.",
         label,

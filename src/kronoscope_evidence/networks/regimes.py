@@ -11,7 +11,7 @@ from kronoscope.report.records import Cell
 from ..learning.curves import Ratio, best, point, ratio
 from ..learning.jobs import YARDSTICK, Row
 from ..learning.learners import LEARNERS
-from ..learning.words import TakeAway
+from ..learning.words import Recommendation
 
 BROKEN = 3.0  # times the best learner's error
 
@@ -99,7 +99,7 @@ class FailureMap:
         )
         return Section("Where learners break", "", [table])
 
-    def take_away(self) -> TakeAway | None:
+    def take_away(self) -> Recommendation | None:
         """Which learners to use when the regime is not known; None where none breaks."""
         known = [
             (each.value, learner, regime)
@@ -121,7 +121,7 @@ class FailureMap:
             f"error of the best. The largest ratio is that of {label}, {self.regimes[regime]}: "
             f"{self.ratios[learner][regime]} times."
         )
-        return TakeAway(advice, because, label, self.regimes[regime])
+        return Recommendation(advice, because, label, self.regimes[regime])
 
 
 def failure_map(regimes: Sequence[RegimeRows]) -> FailureMap:

@@ -18,13 +18,13 @@ from ..learning.jobs import Job, Row
 from ..learning.learners import LEARNERS
 from ..learning.page_parts import Candidate, front_line, front_table, interval_text, mean_cell, points_line
 from ..learning.words import (
-    TakeAway,
+    Recommendation,
     by_outcome,
     error_text,
     how_it_was_done,
     learners_left_out,
     ratio_check,
-    take_aways,
+    recommendations_section,
 )
 from ..study import Check
 
@@ -147,7 +147,7 @@ def page(result: Result) -> Report:
             "sequences": job.n,
         },
         sections=[
-            take_aways([_spend(result), _without_training(result), *_stop_early(result)]),
+            recommendations_section([_spend(result), _without_training(result), *_stop_early(result)]),
             Section("Score error against time", "", [_figure(bands, job.n), _summary(result), _budgets(result)]),
             Section("The front", "", [_front(bands)]),
             Section("Every run", "", [_all(result)]),
@@ -280,13 +280,13 @@ def _mean(values: Sequence[float]) -> str:
     return f"{significant(mean)} ({significant(lower)} to {significant(upper)})"
 
 
-def _spend(result: Result) -> TakeAway | None:
+def _spend(result: Result) -> Recommendation | None:
     own, rival, quotient = result.unrolled(), result.rival(), result.rival_ratio()
     holds = None if quotient is None else quotient.above(1)
     if own is None or rival is None or holds is None:
         return None
     name, column = (own[0], AT_END) if holds else (rival[0], AT_BEST)
-    return TakeAway(
+    return Recommendation(
         f"Among networks, train {LEARNERS[name].label}.",
         f"{LEARNERS[own[0]].label} has {error_text(own[1])} after {own[1].seconds:.1f} s. The best moment of any "
         f"network of another kind ({LEARNERS[rival[0]].label}, after {rival[1].seconds:.1f} s) has "
@@ -296,7 +296,7 @@ def _spend(result: Result) -> TakeAway | None:
     )
 
 
-def _without_training(result: Result) -> TakeAway | None:
+def _without_training(result: Result) -> Recommendation | None:
     """Whether maximum likelihood of the right class is as good, in less time."""
     own, likelihood = result.unrolled(), result.ends().get(LIKELIHOOD)
     quotient = None if own is None else ratio(own[1], likelihood)
@@ -305,7 +305,7 @@ def _without_training(result: Result) -> TakeAway | None:
     if quotient.above(1) is False or likelihood.seconds >= own[1].seconds:
         return None
     label = LEARNERS[LIKELIHOOD].label
-    return TakeAway(
+    return Recommendation(
         f"If you know that the covariance is {label}, fit it by maximum likelihood and train nothing.",
         f"It has {error_text(likelihood)} after {likelihood.seconds:.1f} s. {LEARNERS[own[0]].label} has {quotient} "
         f"times as much after {own[1].seconds:.1f} s.",
@@ -314,7 +314,7 @@ def _without_training(result: Result) -> TakeAway | None:
     )
 
 
-def _stop_early(result: Result) -> list[TakeAway]:
+def _stop_early(result: Result) -> list[Recommendation]:
     """Networks whose end is surely worse than their best moment by a tenth or more: hold data out and stop."""
     advice = []
     moments = result.best_moments()
@@ -326,7 +326,7 @@ def _stop_early(result: Result) -> list[TakeAway]:
                 f"At the end its error is {worse} times the error of its best moment, which came after "
                 f"{moments[name].seconds:.1f} of {end.seconds:.1f} s."
             )
-            advice.append(TakeAway(f"Stop {label} by held-out loss: it overfits.", because, label, AT_END))
+            advice.append(Recommendation(f"Stop {label} by held-out loss: it overfits.", because, label, AT_END))
     return advice
 
 
