@@ -6,9 +6,7 @@ It only has to give every component sequences of its own; denoising score matchi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,16 +23,13 @@ _LAGS = 4  # of the autocorrelations that clusters are made of
 _RIDGE = 1e-3  # of the mean variance, added to both factors
 
 
-def start_mixture(
-    network: MixtureTransformer, x: Tensor, min_time: float, options: Mapping[str, Any], generator: torch.Generator
-) -> None:
+def start_mixture(network: MixtureTransformer, x: Tensor, min_time: float, generator: torch.Generator) -> None:
     """Let a network begin at :func:`mixture_start` of the complete sequences among ``x``.
 
     Args:
         network: As built.
         x: Training sequences, as the network will see them.
         min_time: t0 of the training.
-        options: Of the network.
         generator: Of the clusterings.
 
     Raises:
@@ -47,8 +42,9 @@ def start_mixture(
             f"{FEWEST * components} in all, got {len(whole)}: "
             f"give fewer components (--option components={max(1, len(whole) // FEWEST)})"
         )
-    mean, is_regular = str(options.get("mean", "zero")), options.get("times") is None
-    law, _ = mixture_start(whole, components, min_time=min_time, mean=mean, is_regular=is_regular, generator=generator)
+    law, _ = mixture_start(
+        whole, components, min_time=min_time, mean=network.mean_kind, is_regular=network.is_regular, generator=generator
+    )
     network.start_from([part for part in law.components if isinstance(part, SeparableGaussian)], law.weights)
 
 

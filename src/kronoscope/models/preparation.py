@@ -61,7 +61,7 @@ class Prepared:
         frames, features = self.x.shape[1:]
         network = build_network(chosen, frames, features, options, generator)
         if isinstance(network, MixtureTransformer):
-            start_mixture(network, self.x, min_time, options, generator)
+            start_mixture(network, self.x, min_time, generator)
         return network, options, None
 
     def note_too_few(self, network: nn.Module, *, started: bool) -> None:

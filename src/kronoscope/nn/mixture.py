@@ -83,7 +83,8 @@ class MixtureTransformer(nn.Module):
         grid = torch.arange(num_frames, dtype=torch.float64) if times is None else in_steps(torch.as_tensor(times))
         if grid.shape != (num_frames,):
             raise InputError(f"times must have shape ({num_frames},), got {tuple(grid.shape)}")
-        self._grid = grid
+        self._grid, self.mean_kind = grid, mean
+        self.is_regular = bool((grid == torch.arange(num_frames)).all())
         self.heads = nn.ModuleList(SpectralHeads(grid, num_features, 1) for _ in range(components))
         for k, heads in enumerate(self._each()):
             heads.real.data *= 1.3 ** (k - (components - 1) / 2)  # equal components would stay equal
